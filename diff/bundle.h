@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * diff/bundle.h - reading a bundle: one file that turns tree A into tree B.
+ *
+ *     header | manifest delta (compressed) | part | part | ... | end
+ *
+ * A part holds the streams of many files together, like with like (records,
+ * control columns, zero-run columns, differences, literals), each compressed on
+ * its own: none, zstd or xz. A part unpacks to at most the header's part limit (8 MiB
+ * unless the bundle declares more memory); a file larger than that goes on in
+ * the next part. Parts are read in order, in one pass, by one reader, which drives
+ * a small table of functions: `apply`, `verify` and `show` are three such tables.
+ * Exact layout: docs/formats.md, "Bundle", and diff/bundle_format.h.
+ *
+ * The data's way: proto/swarm collected the bundle's blocks, each verified; here
+ * they become new objects, each verified; store/tree links them.
+ */
+#ifndef AYNI_DIFF_BUNDLE_H
+#define AYNI_DIFF_BUNDLE_H
+
+#include "base/digest.h"
+#include "base/error.h"
+
+#define AY_BUNDLE_BASES_MAX   4 /* bases one record may name; one is the common case */
+#define AY_BUNDLE_FILTERS_MAX 4 /* filters stacked on one record; none is known yet */
+#define AY_BUNDLE_RECORDS_MAX (1u << 24)
+#define AY_BUNDLE_PART_DEFAULT (8u << 20)
+#define AY_BUNDLE_PART_MAX    (256u << 20)
+
+struct ay_bundle_header {
+	struct ay_digest from, to; /* manifests; from zeros: from nothing */
+	uint64_t delta_size;	   /* unpacked bytes of the manifest delta */
+	uint64_t unpacked_size;	   /* sum of the records' sizes */
+	uint32_t n_records;
+	uint32_t n_parts;
+	uint32_t part_limit; /* bytes a part unpacks to at most */
+};
+
+enum ay_bundle_method {
+	AY_METHOD_LITERAL = 0, /* the bytes themselves; no base */
+	AY_METHOD_BSDIFF = 1,  /* copies and differences against base 0 (later: of all bases) */
+};
+
+struct ay_bundle_record {
+	uint32_t index; /* from 0 */
+	struct ay_digest target;
+	uint64_t size;
+	enum ay_bundle_method method;
+	unsigned n_bases;
+	struct ay_digest bases[AY_BUNDLE_BASES_MAX];
+	uint64_t base_sizes[AY_BUNDLE_BASES_MAX];
+};
+
+/* What the reader drives. Every function returns 0 or a negative code, which ends the reading. */
+struct ay_bundle_sink {
+	void *ctx;
+	/* The header, before anything else. May be NULL. */
+	int (*header)(void *ctx, const struct ay_bundle_header *h, struct ay_err *err);
+	/* The next bytes of the unpacked manifest delta. May be NULL. */
+	int (*delta)(void *ctx, const void *data, size_t len, struct ay_err *err);
+	/* All of the manifest delta was given. May be NULL. */
+	int (*delta_end)(void *ctx, struct ay_err *err);
+	/* A record begins. Set *@skip to leave its bytes out (then neither base, data nor end come). May be NULL. */
+	int (*begin)(void *ctx, const struct ay_bundle_record *r, bool *skip, struct ay_err *err);
+	/* Open base @base of @r for pread; the reader closes *@fd. AY_EBASE when it is not there. */
+	int (*base)(void *ctx, const struct ay_bundle_record *r, unsigned base, int *fd, struct ay_err *err);
+	/* The next bytes of the record's file, in order. */
+	int (*data)(void *ctx, const struct ay_bundle_record *r, const void *data, size_t len, struct ay_err *err);
+	/* The record's file is complete and its digest was found right. */
+	int (*end)(void *ctx, const struct ay_bundle_record *r, struct ay_err *err);
+	/* A part was read: sizes per stream, for `show`. May be NULL. */
+	int (*part)(void *ctx, uint32_t part, uint64_t packed, uint64_t unpacked, struct ay_err *err);
+};
+
+/* What the reader may spend; all signed or local, never from the bundle. */
+struct ay_bundle_limits {
+	uint64_t memory;	/* refuse parts and windows that need more; 0: AY_BUNDLE_PART_DEFAULT's need */
+	uint64_t unpacked_size; /* the offer's; 0: any */
+	uint64_t delta_size;	/* bytes of manifest delta at most; 0: AY_MANIFEST_SIZE_MAX */
+};
+
+/**
+ * ay_bundle_read() - read the bundle in @fd from offset 0, driving @sink.
+ * @records: whether records are decoded (false: header, delta and record table only; `base`, `data`,
+ *   `end` may then be NULL).
+ *
+ * Return: 0; AY_EFORMAT, AY_EVERSION, AY_ELIMIT, AY_EUNSUPPORTED naming record and offset: throw the bundle
+ *   away, its offer's maker is broken or hostile; AY_EDIGEST a record did not give its target (likewise, or a base
+ *   changed under us); AY_EBASE; -errno, -ENOMEM; what @sink returned.
+ */
+int ay_bundle_read(int fd, const struct ay_bundle_limits *limits, const struct ay_bundle_sink *sink,
+		   bool records, struct ay_err *err);
+
+#endif
