@@ -1,0 +1,241 @@
+# Ayni's build. `make help` lists the targets; files are found by name, so a new one needs no line here:
+#
+#   ROOM/*.c                          -> $(B)/libROOM.a     (main.c of node and sim apart)
+#   node/main.c, sim/main.c           -> $(B)/ayni, $(B)/ayni-sim
+#   tests/{unit,story,fault}/ROOM/test_X.c -> $(B)/tests/KIND/ROOM/test_X; other .c files there are linked into
+#                                        each program of their folder, tests/support/*.c into every test
+#   tests/fuzz/ROOM/fuzz_X.c          -> $(B)/replay/ROOM/fuzz_X (plain main) and $(B)/fuzz/ROOM/fuzz_X (libFuzzer)
+#
+# Libraries are looked up when $(B)/config.mk is made, after missing packages were installed.
+
+VERSION := 0.1
+PREFIX ?= /usr
+BUILD ?= build
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin AR),default)
+AR := gcc-ar
+endif
+CLANG ?= clang
+FUZZ_SECONDS ?= 60
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+comma := ,
+# A sanitized build lives beside the plain one: build/address-undefined/...
+B := $(BUILD)$(if $(SANITIZE),/$(subst $(comma),-,$(SANITIZE)))
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+# ---- rooms, from the ground up; what each may use, itself first, and the system's libraries of each
+ROOMS := base manifest diff store proto node sim
+USES_base     := base
+USES_manifest := manifest base
+USES_diff     := diff manifest base
+USES_store    := store diff manifest base
+USES_proto    := proto manifest base
+USES_node     := node store proto diff manifest base
+USES_sim      := sim store proto diff manifest base
+
+SRC_base     := $(wildcard base/*.c)
+SRC_manifest := $(wildcard manifest/*.c)
+SRC_diff     := $(wildcard diff/*.c)
+SRC_store    := $(wildcard store/*.c)
+SRC_proto    := $(wildcard proto/*.c)
+SRC_node     := $(filter-out node/main.c,$(wildcard node/*.c))
+SRC_sim      := $(filter-out sim/main.c,$(wildcard sim/*.c))
+SRC_support  := $(wildcard tests/support/*.c)
+
+TEST_SRC    := $(wildcard tests/unit/*/test_*.c tests/story/*/test_*.c tests/fault/*/test_*.c)
+HELPER_SRC  := $(filter-out $(TEST_SRC),$(wildcard tests/unit/*/*.c tests/story/*/*.c tests/fault/*/*.c))
+FUZZ_SRC    := $(wildcard tests/fuzz/*/fuzz_*.c)
+E2E         := $(sort $(wildcard tests/e2e/test_*.sh))
+ALL_SRC     := $(wildcard $(ROOMS:%=%/*.c)) $(SRC_support) $(TEST_SRC) $(HELPER_SRC) $(FUZZ_SRC) \
+               $(wildcard tests/fuzz/*.c tests/bench/*.c)
+
+# TEST=mask keeps what has the mask in its name; a mask with * or ? builds all and is matched by tests/run.sh.
+mask = $(if $(findstring *,$(TEST))$(findstring ?,$(TEST)),$(1),$(foreach f,$(1),$(if $(findstring $(TEST),$(f)),$(f))))
+
+TESTS   := $(patsubst %.c,$(B)/%,$(call mask,$(TEST_SRC)))
+REPLAYS := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(call mask,$(FUZZ_SRC)))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(call mask,$(FUZZ_SRC)))
+LIBS    := $(ROOMS:%=$(B)/lib%.a)
+PROGRAMS := $(if $(wildcard node/main.c),$(B)/ayni) $(if $(wildcard sim/main.c),$(B)/ayni-sim)
+
+# ---- packages, then libraries: only goals that compile wait for them
+ifneq ($(filter-out clean help deps,$(or $(MAKECMDGOALS),all)),)
+ifndef AYNI_DEPS_OK
+ifneq ($(shell packaging/deps.sh --check build >/dev/null 2>&1 || echo missing),)
+$(BUILD)/.deps-missing: FORCE
+	@packaging/deps.sh build
+	@mkdir -p $(BUILD) && touch $@
+$(B)/config.mk: $(BUILD)/.deps-missing
+endif
+endif
+export AYNI_DEPS_OK := 1
+include $(B)/config.mk
+endif
+
+$(B)/config.mk: packaging/config.sh Makefile
+	@mkdir -p $(@D)
+	@CC='$(CC)' SANITIZE='$(SANITIZE)' packaging/config.sh >$@.tmp && mv $@.tmp $@
+
+# ---- flags (the probed ones, HARDENING and PKG_*, come from config.mk)
+CPPFLAGS_ALL = -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DAYNI_VERSION='"$(VERSION)"' $(PKG_CFLAGS)
+WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla -Wundef \
+       -Wpointer-arith -Wcast-qual -Wwrite-strings -Wimplicit-fallthrough $(if $(filter 1,$(WERROR)),-Werror)
+ifdef SANITIZE
+OPT = -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+LDHARD = -fsanitize=$(SANITIZE)
+else
+OPT = -O2 -g -D_FORTIFY_SOURCE=2 $(HARDENING)
+LDHARD = $(HARDENING_LD)
+endif
+CFLAGS_ALL = -std=gnu11 $(OPT) $(WARN) $(CPPFLAGS_ALL) $(CPPFLAGS) $(CFLAGS)
+LDFLAGS_ALL = $(LDHARD) -Wl,--as-needed $(LDFLAGS)
+FUZZ_CFLAGS = -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
+              -fno-sanitize-recover=all $(WARN) $(CPPFLAGS_ALL) -DAYNI_FUZZING=1
+
+# Libraries of a room: its own and those of the rooms below.
+LIB_base     = $(PKG_CRYPTO)
+LIB_manifest = $(PKG_SODIUM)
+LIB_diff     = -ldivsufsort -ldivsufsort64 $(PKG_ZSTD) $(PKG_LZMA) -pthread
+LIB_store    =
+LIB_proto    = $(PKG_SODIUM)
+LIB_node     = $(PKG_UV) $(PKG_INIH) $(PKG_JANSSON) -pthread
+LIB_sim      = -lm
+libs = $(foreach r,$(USES_$(1)),$(LIB_$(r))) -lm
+
+# ---- what `make` builds
+.PHONY: all lib tests fuzzers replays check demo bench lint lint-fast fuzz sim deps install clean help FORCE
+all: $(PROGRAMS) $(LIBS) tests replays $(if $(shell command -v $(CLANG) 2>/dev/null),$(if $(SANITIZE),,fuzzers))
+lib: $(LIBS)
+tests: $(TESTS)
+replays: $(REPLAYS)
+fuzzers: $(FUZZERS)
+FORCE:
+
+# Objects are made anew when compiler or flags change. With WERROR=1 also those that once compiled with a
+# warning, so that `make` and then `make check` neither builds twice nor lets a warning slip through.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(CC) $(filter-out -Werror,$(CFLAGS_ALL)) $(LDFLAGS_ALL))' >$@.tmp; \
+	if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
+ifeq ($(WERROR),1)
+$(shell find $(B) -name '*.o.warn' 2>/dev/null | while read -r w; do rm -f "$${w%.warn}" "$$w"; done)
+endif
+
+# $(call compile,compiler,flags): warnings are shown and kept beside the object.
+define compile
+@mkdir -p $(@D)
+@$(if $(V),echo '$(1) -c $<';)$(1) $(2) -MMD -MP -MF $(@:.o=.d) -c $< -o $@ 2>$@.warn || { cat $@.warn >&2; rm -f $@.warn; exit 1; }
+@if [ -s $@.warn ]; then cat $@.warn >&2; else rm -f $@.warn; fi
+endef
+$(B)/obj/%.o: %.c $(B)/flags
+	$(call compile,$(CC),$(CFLAGS_ALL))
+$(B)/fuzzobj/%.o: %.c $(B)/flags
+	$(call compile,$(CLANG),$(FUZZ_CFLAGS))
+
+define archive
+@mkdir -p $(@D)
+@rm -f $@
+@$(AR) rcsD $@ $(filter %.o,$^)
+endef
+
+# The set of members is a dependency too: a deleted source must leave the archive.
+define room_rules
+$(B)/lib$(1).a: $(SRC_$(1):%.c=$(B)/obj/%.o) $(B)/obj/$(1).list
+	$$(archive)
+$(B)/fuzzobj/lib$(1).a: $(SRC_$(1):%.c=$(B)/fuzzobj/%.o) $(B)/obj/$(1).list
+	$$(archive)
+$(B)/obj/$(1).list: FORCE
+	@mkdir -p $$(@D)
+	@echo '$(SRC_$(1))' >$$@.tmp; if cmp -s $$@.tmp $$@; then rm $$@.tmp; else mv $$@.tmp $$@; fi
+endef
+$(foreach r,$(ROOMS) support,$(eval $(call room_rules,$(r))))
+
+define link
+@mkdir -p $(@D)
+@$(if $(V),echo 'link $@';)$(CC) $(CFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDFLAGS_ALL) $(1)
+endef
+
+$(B)/ayni: $(B)/obj/node/main.o $(USES_node:%=$(B)/lib%.a)
+	$(call link,$(call libs,node))
+$(B)/ayni-sim: $(B)/obj/sim/main.o $(USES_sim:%=$(B)/lib%.a)
+	$(call link,$(call libs,sim))
+
+# One set of rules per room for its tests, replays and fuzzers.
+define test_rules
+$(foreach k,unit story fault,
+$(patsubst %.c,$(B)/%,$(filter tests/$(k)/$(1)/%,$(TEST_SRC))): $(B)/%: $(B)/obj/%.o \
+		$(patsubst %.c,$(B)/obj/%.o,$(filter tests/$(k)/$(1)/%,$(HELPER_SRC))) $(B)/libsupport.a $(USES_$(1):%=$(B)/lib%.a)
+	$$(call link,$$(PKG_CMOCKA) $$(call libs,$(1)))
+)
+$(patsubst tests/fuzz/%.c,$(B)/replay/%,$(filter tests/fuzz/$(1)/%,$(FUZZ_SRC))): $(B)/replay/%: $(B)/obj/tests/fuzz/%.o \
+		$(B)/obj/tests/fuzz/replay_main.o $(USES_$(1):%=$(B)/lib%.a)
+	$$(call link,$$(call libs,$(1)))
+$(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(filter tests/fuzz/$(1)/%,$(FUZZ_SRC))): $(B)/fuzz/%: $(B)/fuzzobj/tests/fuzz/%.o \
+		$(USES_$(1):%=$(B)/fuzzobj/lib%.a)
+	@mkdir -p $$(@D)
+	@$(CLANG) -fsanitize=fuzzer,address,undefined -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) -Wl,--as-needed $$(call libs,$(1))
+endef
+$(foreach r,$(ROOMS),$(eval $(call test_rules,$(r))))
+
+-include $(patsubst %.c,$(B)/obj/%.d,$(ALL_SRC)) $(patsubst %.c,$(B)/fuzzobj/%.d,$(ALL_SRC))
+
+# ---- what people call
+SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+
+check:
+	+@MAKE='$(SUBMAKE)' BUILD='$(BUILD)' TEST='$(TEST)' JOBS='$(JOBS)' tests/run.sh
+
+demo:
+	@packaging/deps.sh build demo
+	+@$(SUBMAKE) AYNI_DEPS_OK=1 BUILD='$(BUILD)' $(B)/ayni
+	@AYNI='$(abspath $(B))/ayni' BUILD='$(abspath $(B))' tests/demo.sh
+
+bench:
+	@packaging/deps.sh build demo bench
+	+@$(SUBMAKE) AYNI_DEPS_OK=1 BUILD='$(BUILD)' all
+	@AYNI='$(abspath $(B))/ayni' BUILD='$(abspath $(B))' tests/bench/bench.sh
+
+lint lint-fast:
+	@packaging/deps.sh build lint
+	+@$(SUBMAKE) AYNI_DEPS_OK=1 BUILD='$(BUILD)' $(B)/libproto.a
+	@CC='$(CC)' JOBS='$(JOBS)' BUILD='$(abspath $(B))' CPPFLAGS='-std=gnu11 $(subst ','\'',$(CPPFLAGS_ALL))' tests/lint/lint.sh $(if $(filter lint-fast,$@),--fast) .
+
+fuzz:
+	@packaging/deps.sh build lint
+	+@$(SUBMAKE) AYNI_DEPS_OK=1 BUILD='$(BUILD)' TEST='$(TEST)' fuzzers
+	@BUILD='$(abspath $(B))' FUZZ_SECONDS='$(FUZZ_SECONDS)' JOBS='$(JOBS)' tests/fuzz/run.sh $(FUZZERS)
+
+sim: $(B)/ayni-sim
+	$(B)/ayni-sim $(if $(SEED),--seed $(SEED),--seeds 200)
+
+deps:
+	@packaging/deps.sh build lint demo bench check
+
+install: $(B)/ayni
+	install -D -m 755 $(B)/ayni $(DESTDIR)$(PREFIX)/bin/ayni
+	install -D -m 644 packaging/ayni-node.service $(DESTDIR)$(PREFIX)/lib/systemd/system/ayni-node.service
+	for f in $(wildcard docs/*.md README.md LICENSE); do install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/doc/ayni/$$f || exit 1; done
+	for f in $(wildcard docs/*.[1-8]); do install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/man/man$${f##*.}/$${f##*/} || exit 1; done
+
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@echo 'make              the programs, all tests and fuzz targets, into $$(BUILD) (default: build)'
+	@echo 'make check        everything that must hold; TEST=mask runs only tests with the mask in their name'
+	@echo 'make demo         a school server and six laptops, two real releases'
+	@echo 'make bench        times, sizes and memory against what is there today'
+	@echo 'make lint         format, layers, banned functions, headers alone, clang-tidy (lint-fast: without the last)'
+	@echo 'make fuzz         each libFuzzer target for FUZZ_SECONDS=60; TEST=mask'
+	@echo 'make sim SEED=n   repeat one simulated run; without SEED 200 of them'
+	@echo 'make deps         install the Debian packages that are missing'
+	@echo 'make install      DESTDIR= PREFIX=/usr'
+	@echo 'Options: SANITIZE=address,undefined  WERROR=1  CC=gcc  V=1  BUILD=dir  JOBS=n'
