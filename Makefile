@@ -58,7 +58,8 @@ ALL_SRC     := $(wildcard $(ROOMS:%=%/*.c)) $(SRC_support) $(TEST_SRC) $(HELPER_
                $(wildcard tests/fuzz/*.c tests/bench/*.c)
 
 # TEST=mask keeps what has the mask in its name; a mask with * or ? builds all and is matched by tests/run.sh.
-mask = $(if $(findstring *,$(TEST))$(findstring ?,$(TEST)),$(1),$(foreach f,$(1),$(if $(findstring $(TEST),$(f)),$(f))))
+mask = $(if $(or $(findstring *,$(TEST)),$(findstring ?,$(TEST)),$(if $(TEST),,all)),$(1),$(strip \
+         $(foreach f,$(1),$(if $(findstring $(TEST),$(f)),$(f)))))
 
 TESTS   := $(patsubst %.c,$(B)/%,$(call mask,$(TEST_SRC)))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(call mask,$(FUZZ_SRC)))
