@@ -64,6 +64,7 @@ struct ay_buf {
 	size_t len, cap;
 	size_t limit; /* 0: none. An append that would pass it fails. */
 	bool failed;  /* out of memory or over the limit; sticky, checked once at the end */
+	int why;      /* which of the two; read it with ay_buf_status() */
 };
 
 void ay_buf_init(struct ay_buf *b, size_t limit);
@@ -90,7 +91,7 @@ void ay_put_fmt(struct ay_buf *b, const char *fmt, ...) __attribute__((format(pr
 /** ay_buf_cstr() - the bytes with a NUL behind them (not counted in len), or NULL when failed. */
 const char *ay_buf_cstr(struct ay_buf *b);
 
-/** ay_buf_status() - 0, -ENOMEM or AY_ELIMIT. */
+/** ay_buf_status() - 0, -ENOMEM or AY_ELIMIT (of the first failure). */
 int ay_buf_status(const struct ay_buf *b);
 
 /** ay_zigzag()/ay_unzigzag() - signed to unsigned so that small magnitudes are small varints. */

@@ -43,7 +43,7 @@ static inline void ay__cleanup_closedir(DIR **d)
 }
 
 #define AY_CLEANUP(fn) __attribute__((cleanup(fn)))
-#define AY_FREE	       AY_CLEANUP(ay__cleanup_free)
+#define AY_FREE        AY_CLEANUP(ay__cleanup_free)
 #define AY_CLOSE       AY_CLEANUP(ay__cleanup_close)
 #define AY_FCLOSE      AY_CLEANUP(ay__cleanup_fclose)
 #define AY_CLOSEDIR    AY_CLEANUP(ay__cleanup_closedir)

@@ -20,13 +20,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AY_DIGEST_LEN	 32
-#define AY_DIGEST_HEX	 64   /* without NUL */
-#define AY_LEAF_SIZE	 4096 /* bytes under one leaf hash; also the size of a hash block */
+#define AY_DIGEST_LEN            32
+#define AY_DIGEST_HEX            64   /* without NUL */
+#define AY_LEAF_SIZE             4096 /* bytes under one leaf hash; also the size of a hash block */
 #define AY_LEAVES_PER_HASH_BLOCK 128
-#define AY_BLOCK_SIZE	 65536	/* unit of request, check and relay */
-#define AY_PIECE_SIZE	 524288 /* bytes under one level-0 hash block */
-#define AY_MERKLE_LEVELS_MAX 8	/* 4096 * 128^8 is past 2^64 */
+#define AY_BLOCK_SIZE            65536  /* unit of request, check and relay */
+#define AY_PIECE_SIZE            524288 /* bytes under one level-0 hash block */
+#define AY_MERKLE_LEVELS_MAX     8      /* 4096 * 128^8 is past 2^64 */
 
 struct ay_digest {
 	uint8_t b[AY_DIGEST_LEN];

@@ -17,21 +17,21 @@
 #include <stddef.h>
 
 /* One row per code: name, value, text. What the caller does about it is in the text's comment. */
-#define AY_ERRORS(X)                                                                               \
-	X(AY_EFORMAT, -5001, "malformed data")       /* drop it; the sender is broken or hostile */  \
-	X(AY_EVERSION, -5002, "unknown version")     /* tell the user to upgrade ayni; keep the data */ \
-	X(AY_ESIG, -5003, "signature refused")       /* never retry the same bytes */                \
-	X(AY_EDIGEST, -5004, "digest mismatch")      /* throw the bytes away, fetch them elsewhere */ \
-	X(AY_ELIMIT, -5005, "limit exceeded")        /* refuse; the limit is named in the message */ \
-	X(AY_EROLLBACK, -5006, "older than allowed") /* refuse; a floor or replay rule bit */        \
-	X(AY_EROLE, -5007, "not signed by a key that may sign this") /* refuse */                    \
-	X(AY_EBASE, -5008, "base missing or changed") /* take another way (other bundle, heal) */   \
-	X(AY_ENOTHING, -5009, "nothing to do")       /* success without work; exit code 3 */         \
-	X(AY_EUSAGE, -5010, "wrong usage")           /* print help; exit code 2 */                   \
-	X(AY_EPEER, -5011, "peer misbehaved")        /* penalise the peer; the work goes on */       \
-	X(AY_EUNSUPPORTED, -5012, "not supported")   /* codec, filter, key type this build lacks */  \
-	X(AY_EBUSY, -5013, "in use by another process") /* try again later */                        \
-	X(AY_ESTORE, -5014, "store damaged")         /* run ayni fsck */
+#define AY_ERRORS(X)                                                                                         \
+	X(AY_EFORMAT, -5001, "malformed data")       /* drop it; the sender is broken or hostile */          \
+	X(AY_EVERSION, -5002, "unknown version")     /* tell the user to upgrade ayni; keep the data */      \
+	X(AY_ESIG, -5003, "signature refused")       /* never retry the same bytes */                        \
+	X(AY_EDIGEST, -5004, "digest mismatch")      /* throw the bytes away, fetch them elsewhere */        \
+	X(AY_ELIMIT, -5005, "limit exceeded")        /* refuse; the limit is named in the message */         \
+	X(AY_EROLLBACK, -5006, "older than allowed") /* refuse; a floor or replay rule bit */                \
+	X(AY_EROLE, -5007, "not signed by a key that may sign this") /* refuse */                            \
+	X(AY_EBASE, -5008, "base missing or changed")   /* take another way (other bundle, heal) */          \
+	X(AY_ENOTHING, -5009, "nothing to do")          /* success without work; exit code 3 */              \
+	X(AY_EUSAGE, -5010, "wrong usage")              /* print help; exit code 2 */                        \
+	X(AY_EPEER, -5011, "peer misbehaved")           /* penalise the peer; the work goes on */            \
+	X(AY_EUNSUPPORTED, -5012, "not supported")      /* codec, filter, key type this build lacks */       \
+	X(AY_EBUSY, -5013, "in use by another process") /* try again later */                                \
+	X(AY_ESTORE, -5014, "store damaged")            /* run ayni fsck */
 
 enum ay_error {
 #define AY_ERROR_ENUM(name, value, text) name = (value),
@@ -56,20 +56,23 @@ struct ay_err {
  *
  * Return: @code, so that "return ay_err_set(...)" reads well.
  */
-int ay_err_set(struct ay_err *err, int code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+int ay_err_set(struct ay_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/** ay_err_errno() - as ay_err_set() with code -@errnum; appends ": strerror" to the sentence. */
-int ay_err_errno(struct ay_err *err, int errnum, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+/**
+ * ay_err_errno() - as ay_err_set() with code -@errnum; appends ": strerror" to the sentence.
+ * @errnum: positive; 0 (a library failed and did not say why) counts as EIO.
+ */
+int ay_err_errno(struct ay_err *err, int errnum, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /**
  * ay_err_wrap() - put context ("apply bundle 7f3a…") before the sentence, joined by ": ".
  *
+ * An error that nobody has set yet gets @code and its text. When it gets too long the context is
+ * shortened, then the sentence's start: its end, which says what went wrong, stays.
+ *
  * Return: @err->code, or @code when @err is NULL.
  */
-int ay_err_wrap(struct ay_err *err, int code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+int ay_err_wrap(struct ay_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /** ay_strerror() - a code's short text; works for -errno and ours. Static or thread-local storage. */
 const char *ay_strerror(int code);

@@ -25,7 +25,7 @@ struct ay_merkle;
  * ay_merkle_new() - a tree of which nothing is known but digest and size.
  *
  * Memory: 4096 bytes per 512 KiB of @size are allocated when hash blocks arrive,
- * not before; the caller bounds @size.
+ * not before (5120 per block above level 0); so a stranger's @size costs nothing by itself.
  *
  * Return: the tree, to be freed with ay_merkle_free(); NULL when out of memory.
  */
@@ -61,7 +61,8 @@ const uint8_t *ay_merkle_get(const struct ay_merkle *m, unsigned level, uint64_t
  * ay_merkle_add() - offer hash block (@level, @index), 4096 bytes.
  *
  * Return: 0 when it is (now or already) known;
- *   AY_EDIGEST  it is not the right one: penalise its sender;
+ *   AY_EDIGEST  it is not the right one, or its padding is not zero: penalise its sender (the right one
+ *               may be known already; the answer is the same);
  *   -EAGAIN     the level above is not there yet: fetch that first;
  *   AY_EFORMAT  no such level or index; -ENOMEM.
  */
@@ -73,6 +74,7 @@ int ay_merkle_add(struct ay_merkle *m, unsigned level, uint64_t index, const uin
  *
  * Return: 0 right; AY_EDIGEST wrong; -EAGAIN the piece's hash block is not known;
  *   AY_EFORMAT the range is not aligned or not inside the file.
+ * Ranges may cross pieces. No bytes of a file that has some are right, and prove nothing.
  */
 int ay_merkle_check(const struct ay_merkle *m, uint64_t offset, const void *data, size_t len);
 
