@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store/state.h - the few facts that must survive: roots, floors, heads, bad serials, install-id, documents.
+ *
+ * Each is a small file replaced by write, fsync, rename, fsync of the directory,
+ * so that it is the old or the new one after any power cut.
+ */
+#ifndef AYNI_STORE_STATE_H
+#define AYNI_STORE_STATE_H
+
+#include "store/store.h"
+
+/** ay_state_root() - the newest root, verified along its whole chain; owned by @s, valid until the next add. */
+int ay_state_root(struct ay_store *s, const struct ay_root **root, struct ay_err *err);
+/** ay_state_root_envelope() - root version @version (0: newest) as bytes; free(*@data). */
+int ay_state_root_envelope(struct ay_store *s, uint32_t version, uint8_t **data, size_t *len, struct ay_err *err);
+/** ay_state_add_root() - trust a first root (only when there is none) or the successor; durable. */
+int ay_state_add_root(struct ay_store *s, const void *envelope, size_t len, struct ay_err *err);
+
+/* What a branch remembers. */
+struct ay_branch_state {
+	char branch[AY_BRANCH_NAME_MAX + 1];
+	bool follow;		 /* this node wants this branch */
+	uint32_t floor;		 /* no serial below is installed without rollback */
+	uint32_t bad_serial;	 /* not taken again; 0: none */
+	bool has_head;
+	uint8_t head[AY_HEAD_SIZE]; /* newest verified head */
+};
+
+int ay_state_branch(struct ay_store *s, const char *branch, struct ay_branch_state *out, struct ay_err *err);
+/** ay_state_set_branch() - durable. Refuses to lower floor (AY_EROLLBACK). */
+int ay_state_set_branch(struct ay_store *s, const struct ay_branch_state *b, struct ay_err *err);
+/** ay_state_branches() - every branch remembered; free(*@out). */
+int ay_state_branches(struct ay_store *s, struct ay_branch_state **out, size_t *n, struct ay_err *err);
+
+/** ay_state_install_id() - 16 random bytes, made once. Never goes on the air. */
+int ay_state_install_id(struct ay_store *s, uint8_t id[16], struct ay_err *err);
+
+enum ay_doc_kind { AY_DOC_RELEASE, AY_DOC_OFFER };
+
+/** ay_state_put_doc() - keep an envelope under its digest; durable; there already is success. */
+int ay_state_put_doc(struct ay_store *s, enum ay_doc_kind kind, const void *data, size_t len, struct ay_err *err);
+/** ay_state_get_doc() - free(*@data); -ENOENT when not here; AY_EDIGEST when damaged. */
+int ay_state_get_doc(struct ay_store *s, enum ay_doc_kind kind, const struct ay_digest *digest, uint8_t **data,
+		     size_t *len, struct ay_err *err);
+/** ay_state_each_doc() - call @each for every document of a kind. */
+int ay_state_each_doc(struct ay_store *s, enum ay_doc_kind kind,
+		      int (*each)(void *ctx, const struct ay_digest *d, const uint8_t *data, size_t len), void *ctx,
+		      struct ay_err *err);
+/** ay_state_drop_doc() - forget it; not there is success. */
+int ay_state_drop_doc(struct ay_store *s, enum ay_doc_kind kind, const struct ay_digest *digest, struct ay_err *err);
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store/store.h - where files live: one directory on one file system.
+ *
+ *     VERSION                          "ayni-store 1\n", and options (owner=me)
+ *     objects/ab/cdef….VARIANT         content named by digest, inode metadata by variant; objects/ is 0700
+ *     branches/<percent-encoded>/
+ *         <serial>/root/               a hardlink tree, complete because it is here at all
+ *         <serial>/.ref manifest release
+ *         current -> <serial>/root     changes by one rename
+ *     releases/ offers/ roots/         signed documents, named by digest (roots by version)
+ *     bundles/ bundles/partial/        collected bundles (store/bundles.h)
+ *     state/                           root version, floors, heads, bad serials, install-id (store/state.h)
+ *     tmp/staging-<bootid>-<random>/   what is not committed
+ *
+ * The durable commit (DESIGN section 6), in this order: stage files in tmp/ without
+ * fsync; syncfs; rename objects in; link the tree in staging; syncfs; rename the
+ * tree into its branch; fsync every directory in which a name was made or moved;
+ * write the new `current`, rename it over, fsync its directory. Any sync error
+ * throws the staging away.
+ */
+#ifndef AYNI_STORE_STORE_H
+#define AYNI_STORE_STORE_H
+
+#include "base/digest.h"
+#include "base/error.h"
+#include "manifest/trust.h"
+#include "store/fs.h"
+
+struct ay_store;
+
+enum ay_store_flags {
+	AY_STORE_CREATE = 1,	/* make the store when there is none */
+	AY_STORE_OWNER_ME = 2,	/* with CREATE: owners are not kept, all files belong to the caller (recorded) */
+	AY_STORE_READONLY = 4,	/* no lock, no cleaning */
+};
+
+/**
+ * ay_store_open() - open (or create) the store at @path.
+ *
+ * Throws away the staging directories of other boots and of dead processes.
+ * As a plain user without AY_STORE_OWNER_ME a store cannot keep owners: refused with a
+ * message that says so and names the option.
+ *
+ * Return: 0 and @out (close with ay_store_close()); AY_EVERSION a newer ayni's store; AY_EUSAGE no store
+ *   there and no CREATE; -EACCES, -EROFS, ... with path and reason.
+ */
+int ay_store_open(struct ay_fs *fs, const char *path, int flags, struct ay_store **out, struct ay_err *err);
+void ay_store_close(struct ay_store *s);
+
+const char *ay_store_path(const struct ay_store *s);
+bool ay_store_owner_me(const struct ay_store *s);
+
+/* ---- applying: diff/bundle's files become a tree (store/apply.c) ---- */
+
+struct ay_apply {
+	const char *branch;
+	const void *release; /* the release's envelope; verified again against the store's own root */
+	size_t release_len;
+	int bundle_fd;		  /* read from offset 0; a stranger's file: every output is checked */
+	const struct ay_offer *offer; /* bounds: sizes, memory */
+	/* Progress: output bytes. Nonzero stops with that code. May be NULL. */
+	int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
+	void *ctx;
+};
+
+/**
+ * ay_store_apply() - make the tree branches/BRANCH/SERIAL out of the bundle, durably. Does not switch.
+ *
+ * Return: 0; AY_ENOTHING the tree is there already; AY_EBASE the tree that the bundle starts from is not here or
+ *   an object of it was changed; AY_EROLLBACK the serial is below the floor; AY_ESIG, AY_EROLE; AY_EFORMAT,
+ *   AY_EDIGEST, AY_ELIMIT a bad bundle; -ENOSPC with how much is missing; other -errno. In every failure the
+ *   store is as it was before.
+ */
+int ay_store_apply(struct ay_store *s, const struct ay_apply *a, struct ay_err *err);
+
+/**
+ * ay_store_import() - make the tree branches/BRANCH/SERIAL by copying (reflink where possible) a directory.
+ * @dirfd: the tree. @manifest: what it must be; every file is checked while it is copied.
+ * @release, @release_len: its envelope (verified). The publisher keeps its last trees like this.
+ */
+int ay_store_import(struct ay_store *s, const char *branch, const void *release, size_t release_len, int dirfd,
+		    const void *manifest, size_t manifest_len, struct ay_err *err);
+
+/* ---- trees and switching (store/tree.c, store/switch.c) ---- */
+
+struct ay_tree_info {
+	uint32_t serial;
+	bool current;
+	struct ay_release release; /* as verified when it was committed */
+	struct ay_digest release_digest;
+};
+
+/** ay_store_branches() - names of the branches; free each and the array with ay_store_names_free(). */
+int ay_store_branches(struct ay_store *s, char ***names, size_t *n, struct ay_err *err);
+void ay_store_names_free(char **names, size_t n);
+/** ay_store_trees() - a branch's trees, ascending serial; free(*@out). */
+int ay_store_trees(struct ay_store *s, const char *branch, struct ay_tree_info **out, size_t *n,
+		   struct ay_err *err);
+/** ay_store_current() - the serial that `current` names. AY_ENOTHING: the branch has no tree yet. */
+int ay_store_current(struct ay_store *s, const char *branch, uint32_t *serial, struct ay_err *err);
+/** ay_store_open_tree() - an O_PATH|O_DIRECTORY fd of branches/BRANCH/SERIAL/root; caller closes. */
+int ay_store_open_tree(struct ay_store *s, const char *branch, uint32_t serial, int *fd, struct ay_err *err);
+/** ay_store_manifest() - open a tree's manifest for reading; caller closes. */
+int ay_store_manifest(struct ay_store *s, const char *branch, uint32_t serial, int *fd, struct ay_err *err);
+/** ay_store_release() - a tree's release envelope, owned by the caller (free). */
+int ay_store_release(struct ay_store *s, const char *branch, uint32_t serial, uint8_t **data, size_t *len,
+		     struct ay_err *err);
+
+/**
+ * ay_store_switch() - make @serial current by one durable rename, and raise the branch's floor to it.
+ * @rollback: allow a serial below the floor (the owner asked for it); the floor stays, and serials above
+ *   the one rolled back to are remembered as bad until a newer one comes.
+ */
+int ay_store_switch(struct ay_store *s, const char *branch, uint32_t serial, bool rollback, struct ay_err *err);
+/** ay_store_rollback() - switch to @serial, or (0) to the newest tree below the current one. @to: which it was. */
+int ay_store_rollback(struct ay_store *s, const char *branch, uint32_t serial, uint32_t *to, struct ay_err *err);
+
+/** ay_store_verify() - read a tree and compare it with its manifest; @bad: number of paths that differ. */
+int ay_store_verify(struct ay_store *s, const char *branch, uint32_t serial, uint64_t *bad, struct ay_err *err);
+
+struct ay_gc_result {
+	unsigned trees;
+	uint64_t objects, bytes;
+};
+/**
+ * ay_store_gc() - remove trees beyond the newest @keep (the current one and the one before it always stay),
+ * objects that no tree links, bundles that lead nowhere, old staging.
+ */
+int ay_store_gc(struct ay_store *s, unsigned keep, struct ay_gc_result *res, struct ay_err *err);
+
+#endif
