@@ -30,6 +30,9 @@ B := $(BUILD)$(if $(SANITIZE),/$(subst $(comma),-,$(SANITIZE)))
 .SECONDARY:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(JOBS)
+endif
 
 # ---- rooms, from the ground up; what each may use, itself first, and the system's libraries of each
 ROOMS := base manifest diff store proto node sim
@@ -116,8 +119,11 @@ libs = $(foreach r,$(USES_$(1)),$(LIB_$(r))) -lm
 all: $(PROGRAMS) $(LIBS) tests replays $(if $(shell command -v $(CLANG) 2>/dev/null),$(if $(SANITIZE),,fuzzers))
 lib: $(LIBS)
 tests: $(TESTS)
+	@:
 replays: $(REPLAYS)
+	@:
 fuzzers: $(FUZZERS)
+	@:
 FORCE:
 
 # Objects are made anew when compiler or flags change. With WERROR=1 also those that once compiled with a
@@ -189,7 +195,7 @@ $(foreach r,$(ROOMS),$(eval $(call test_rules,$(r))))
 -include $(patsubst %.c,$(B)/obj/%.d,$(ALL_SRC)) $(patsubst %.c,$(B)/fuzzobj/%.d,$(ALL_SRC))
 
 # ---- what people call
-SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+SUBMAKE = $(MAKE) --no-print-directory
 
 check:
 	+@MAKE='$(SUBMAKE)' BUILD='$(BUILD)' TEST='$(TEST)' JOBS='$(JOBS)' tests/run.sh
