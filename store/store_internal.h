@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store/store_internal.h - what the files of the room store/ share; nothing outside includes it.
+ *
+ * Locks, all flock() on open file descriptions, so that a dead process holds none:
+ *
+ *     lock                      shared while objects are added and linked; exclusive in the collector's slices
+ *     branches/B/.apply         exclusive: one apply or import per branch (AY_EBUSY); the collector respects it
+ *     branches/B/.switch        exclusive, waited for: `current` and the branch's state change together
+ *     branches/B/SERIAL/.ref    shared: the tree is in use; the collector wants it exclusive
+ *     tmp/staging-*             (the directory itself) exclusive: its maker lives
+ *
+ * Order when several are held: .apply, .switch, .ref, lock.
+ */
+#ifndef AYNI_STORE_STORE_INTERNAL_H
+#define AYNI_STORE_STORE_INTERNAL_H
+
+#include "store/file.h"
+#include "store/store.h"
+
+#define AY__STORE_VERSION_FILE "VERSION"
+
+/* All fds are O_RDONLY | O_DIRECTORY (they can be synced) and held for the store's life. */
+struct ay_store {
+	struct ay_fs *fs;
+	char *path; /* as given; for messages */
+	bool owner_me, readonly;
+	int dir; /* the store's own directory */
+	int objects, branches, tmp, state, bundles, partial, releases, offers, roots;
+	int lock; /* the file `lock`; -1 when readonly */
+	struct ay_root *root; /* state.c's cache of the newest verified root, freed by ay_store_close() */
+};
+
+/** ay__store_writable() - 0, or -EROFS with a sentence when the store was opened AY_STORE_READONLY. */
+int ay__store_writable(const struct ay_store *s, struct ay_err *err);
+
+/** ay__store_lock() - the store's own lock; @op LOCK_SH or LOCK_EX, waits. */
+int ay__store_lock(struct ay_store *s, int op, struct ay_err *err);
+void ay__store_unlock(struct ay_store *s);
+
+/**
+ * ay__store_reserve() - is there room for @bytes and @inodes (and a margin) on the store's file system?
+ *
+ * Return: 0; -ENOSPC with a sentence that says how much is missing, where, and what to do.
+ */
+int ay__store_reserve(struct ay_store *s, uint64_t bytes, uint64_t inodes, struct ay_err *err);
+
+#endif
