@@ -115,7 +115,7 @@ LIB_sim      = -lm
 libs = $(foreach r,$(USES_$(1)),$(LIB_$(r))) -lm
 
 # ---- what `make` builds
-.PHONY: all lib tests fuzzers replays check demo bench lint lint-fast fuzz sim deps install clean help FORCE
+.PHONY: all lib tests fuzzers replays check demo bench lint lint-fast format fuzz sim deps install clean help FORCE
 all: $(PROGRAMS) $(LIBS) tests replays $(if $(shell command -v $(CLANG) 2>/dev/null),$(if $(SANITIZE),,fuzzers))
 lib: $(LIBS)
 tests: $(TESTS)
@@ -212,8 +212,13 @@ bench:
 
 lint lint-fast:
 	@packaging/deps.sh build lint
-	+@$(SUBMAKE) AYNI_DEPS_OK=1 BUILD='$(BUILD)' $(B)/libproto.a
-	@CC='$(CC)' JOBS='$(JOBS)' BUILD='$(abspath $(B))' CPPFLAGS='-std=gnu11 $(subst ','\'',$(CPPFLAGS_ALL))' tests/lint/lint.sh $(if $(filter lint-fast,$@),--fast) .
+	+@$(SUBMAKE) AYNI_DEPS_OK=1 BUILD='$(BUILD)' lib
+	@CC='$(CC)' CLANG='$(CLANG)' PKG_CFLAGS='$(PKG_CFLAGS)' JOBS='$(JOBS)' BUILD='$(abspath $(B))' \
+		tests/lint/lint.sh $(if $(filter lint-fast,$@),--fast) .
+
+format:
+	@packaging/deps.sh lint
+	clang-format -i $(foreach d,$(ROOMS) tests/*,$(wildcard $(d)/*.[ch] $(d)/*/*.[ch]))
 
 fuzz:
 	@packaging/deps.sh build lint
@@ -241,6 +246,7 @@ help:
 	@echo 'make demo         a school server and six laptops, two real releases'
 	@echo 'make bench        times, sizes and memory against what is there today'
 	@echo 'make lint         format, layers, banned functions, headers alone, clang-tidy (lint-fast: without the last)'
+	@echo 'make format       put all C files into the form of .clang-format'
 	@echo 'make fuzz         each libFuzzer target for FUZZ_SECONDS=60; TEST=mask'
 	@echo 'make sim SEED=n   repeat one simulated run; without SEED 200 of them'
 	@echo 'make deps         install the Debian packages that are missing'

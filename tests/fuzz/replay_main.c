@@ -110,7 +110,8 @@ static int replay_file(struct replay *r, const char *path, size_t size)
 		replay_bytes(r, path, data, size);
 		r->files++;
 	} else {
-		fprintf(stderr, "replay: cannot read %s (at most %u bytes): %s\n", path, INPUT_MAX, strerror(errno));
+		fprintf(stderr, "replay: cannot read %s (at most %u bytes): %s\n", path, INPUT_MAX,
+			strerror(errno));
 	}
 	free(data);
 	return ok ? 0 : -1;
@@ -131,7 +132,8 @@ static int replay_path(struct replay *r, const char *path)
 	for (int i = 0; i < n; i++) {
 		char child[4096];
 		int len = snprintf(child, sizeof(child), "%s/%s", path, names[i]->d_name);
-		if (names[i]->d_name[0] != '.' && len > 0 && (size_t)len < sizeof(child) && replay_path(r, child))
+		if (names[i]->d_name[0] != '.' && len > 0 && (size_t)len < sizeof(child) &&
+		    replay_path(r, child))
 			rc = -1;
 		free(names[i]);
 	}
