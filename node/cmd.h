@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * node/cmd.h - one subcommand: a row of the table in node/main.c.
+ */
+#ifndef AYNI_NODE_CMD_H
+#define AYNI_NODE_CMD_H
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct ay_cmd {
+	const char *name;
+	const char *summary; /* one line of `ayni --help`; NULL: hidden */
+	const char *help;    /* all of `ayni NAME --help` */
+	/* argv[0] is the command's name; returns 0 or a negative code, with the sentence in @err. */
+	int (*run)(int argc, char **argv, struct ay_err *err);
+};
+
+/* Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do, 4 refused (signature, role, rollback). */
+int ay_exit_code(int code);
+
+/**
+ * ay_options() - getopt_long over long options only.
+ * @longs: ends with an all-zero row; an option's value is stored by its row: flag != NULL is a bool set to 1,
+ *   else @each is called with the row's `val` and the argument.
+ * @first: index of the first operand in @argv afterwards.
+ *
+ * Return: 0; AY_EUSAGE naming the bad option; what @each returned.
+ */
+int ay_options(int argc, char **argv, const struct option *longs,
+	       int (*each)(void *ctx, int val, const char *arg, struct ay_err *err), void *ctx, int *first,
+	       struct ay_err *err);
+
+/** ay_usage() - AY_EUSAGE with a sentence that points to --help. */
+int ay_usage(struct ay_err *err, const char *cmd, const char *what);
+
+/** ay_read_input() - a whole file ("-": standard input), at most @max bytes; free(*@data); NUL-terminated. */
+int ay_read_input(const char *path, size_t max, char **data, size_t *len, struct ay_err *err);
+
+/** ay_write_output() - write a whole new or replaced file with @mode; durable. */
+int ay_write_output(const char *path, const void *data, size_t len, unsigned mode, struct ay_err *err);
+
+/** ay_parse_u32() - a decimal number in [@min, @max], or AY_EUSAGE naming @what. */
+int ay_parse_u32(const char *text, uint32_t min, uint32_t max, const char *what, uint32_t *out, struct ay_err *err);
+
+extern const struct ay_cmd ay_cmd_keygen, ay_cmd_root, ay_cmd_init, ay_cmd_publish, ay_cmd_show, ay_cmd_list,
+	ay_cmd_log, ay_cmd_rollback, ay_cmd_gc, ay_cmd_verify;
+extern const struct ay_cmd ay_cmd_node, ay_cmd_status, ay_cmd_update, ay_cmd_apply_worker;
+
+#endif
