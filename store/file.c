@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Small habits of the room: a path is opened strictly beneath a held directory,
+ * a small file is replaced so that a power cut finds the old or the new one, a
+ * directory is emptied whatever stands in it.
+ */
+#include "store/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+/* Kernels before 5.6: one component after the other, none of them a symlink or "..". */
+static int open_walking(int dirfd, const char *path, int flags, mode_t mode)
+{
+	AY_CLOSE int held = -1;
+	int at = dirfd;
+
+	for (;;) {
+		char name[256];
+		size_t len = strcspn(path, "/");
+		if (len == 0 || (len == 2 && memcmp(path, "..", 2) == 0))
+			return len ? -EXDEV : path[0] ? -EINVAL : -ENOENT;
+		if (len >= sizeof(name))
+			return -ENAMETOOLONG;
+		memcpy(name, path, len);
+		name[len] = '\0';
+		path += len;
+		if (!path[0]) {
+			int fd = openat(at, name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+			return fd < 0 ? -errno : fd;
+		}
+		path++;
+		int next = openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (next < 0)
+			return -errno;
+		if (held >= 0)
+			close(held);
+		at = held = next;
+	}
+}
+
+int ay__open_beneath_mode(int dirfd, const char *path, int flags, mode_t mode)
+{
+	struct open_how how = {
+		.flags = (uint64_t)(flags | O_CLOEXEC | O_NOFOLLOW),
+		.mode = flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)) ? mode & 07777 : 0,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+
+	for (;;) {
+		long fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+		if (fd >= 0)
+			return (int)fd;
+		/* EAGAIN: a rename elsewhere raced with the check of "..", of which there is none here. */
+		if (errno == EINTR || errno == EAGAIN)
+			continue;
+		/* EPERM: a sandbox of an older day that does not know the call. */
+		if (errno == ENOSYS || errno == EPERM)
+			return open_walking(dirfd, path, flags, mode);
+		return -errno;
+	}
+}
+
+int ay__open_beneath(int dirfd, const char *path, int flags)
+{
+	return ay__open_beneath_mode(dirfd, path, flags, 0);
+}
+
+int ay__read_file(int dirfd, const char *path, size_t max, uint8_t **data, size_t *len, struct ay_err *err)
+{
+	struct stat st;
+	AY_CLOSE int fd = ay__open_beneath(dirfd, path, O_RDONLY | O_NONBLOCK);
+
+	if (fd < 0)
+		return ay_err_errno(err, -fd, "%s", path);
+	if (fstat(fd, &st) < 0)
+		return ay_err_errno(err, errno, "%s", path);
+	if (!S_ISREG(st.st_mode))
+		return ay_err_set(err, AY_EFORMAT, "%s: not a regular file", path);
+	if ((uint64_t)st.st_size > max)
+		return ay_err_set(err, AY_ELIMIT, "%s: %llu bytes, at most %zu are allowed", path,
+				  (unsigned long long)st.st_size, max);
+	size_t size = (size_t)st.st_size, got = 0;
+	AY_FREE uint8_t *p = malloc(size + 1);
+	if (!p)
+		return ay_err_errno(err, ENOMEM, "%s", path);
+	while (got < size) {
+		ssize_t n = pread(fd, p + got, size - got, (off_t)got);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return ay_err_errno(err, errno, "%s", path);
+		if (n == 0)
+			return ay_err_errno(err, EIO, "%s: it got shorter while it was read", path);
+		got += (size_t)n;
+	}
+	p[size] = 0;
+	*data = ay_steal_ptr(&p);
+	*len = size;
+	return 0;
+}
+
+int ay__write_all(struct ay_fs *fs, int fd, const void *data, size_t len, uint64_t offset)
+{
+	const uint8_t *p = data;
+
+	while (len > 0) {
+		ssize_t n = fs->ops->pwrite(fs, fd, p, len, (off_t)offset);
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? (int)n : -EIO;
+		p += n;
+		offset += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+void ay__random_name(char out[17])
+{
+	uint64_t v = 0;
+
+	AY_ASSERT(getrandom(&v, sizeof(v), 0) == (ssize_t)sizeof(v));
+	snprintf(out, 17, "%016llx", (unsigned long long)v);
+}
+
+int ay__lock(int fd, int op)
+{
+	while (flock(fd, op) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	return 0;
+}
+
+/* Write and sync @tmp, rename it to @name, sync the directory. */
+static int replace_by(struct ay_fs *fs, int dirfd, const char *tmp, const char *name, const void *data, size_t len)
+{
+	AY_CLOSE int fd = fs->ops->open(fs, dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL, 0600);
+
+	if (fd < 0)
+		return fd;
+	int r = ay__lock(fd, LOCK_EX | LOCK_NB); /* so that ay__sweep_tmp() sees that we live */
+	if (r == 0)
+		r = ay__write_all(fs, fd, data, len, 0);
+	if (r == 0)
+		r = fs->ops->chmod(fs, fd, 0644);
+	if (r == 0)
+		r = fs->ops->fsync(fs, fd);
+	if (r == 0)
+		r = fs->ops->rename(fs, dirfd, tmp, dirfd, name, false);
+	if (r < 0) {
+		fs->ops->unlink(fs, dirfd, tmp, 0);
+		return r;
+	}
+	return fs->ops->fsync(fs, dirfd);
+}
+
+int ay__store_replace_file(struct ay_fs *fs, int dirfd, const char *name, const void *data, size_t len,
+			   struct ay_err *err)
+{
+	char rnd[17], tmp[sizeof(AY__TMP_PREFIX) + 17];
+
+	ay__random_name(rnd);
+	snprintf(tmp, sizeof(tmp), AY__TMP_PREFIX "%s", rnd);
+	int r = replace_by(fs, dirfd, tmp, name, data, len);
+	return r < 0 ? ay_err_errno(err, -r, "cannot write %s", name) : 0;
+}
+
+static bool is_dot(const char *name)
+{
+	return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
+}
+
+/* A second, independent reader of the directory @dirfd. */
+static DIR *open_dir_again(int dirfd)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d && fd >= 0)
+		close(fd);
+	return d;
+}
+
+void ay__sweep_tmp(struct ay_fs *fs, int dirfd)
+{
+	AY_CLOSEDIR DIR *d = open_dir_again(dirfd);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		if (strncmp(e->d_name, AY__TMP_PREFIX, sizeof(AY__TMP_PREFIX) - 1) != 0)
+			continue;
+		AY_CLOSE int fd = ay__open_beneath(dirfd, e->d_name, O_RDONLY | O_NONBLOCK);
+		if (fd >= 0 && ay__lock(fd, LOCK_EX | LOCK_NB) == 0)
+			fs->ops->unlink(fs, dirfd, e->d_name, 0);
+	}
+}
+
+int ay__make_dir(struct ay_fs *fs, int dirfd, const char *name, mode_t mode, bool *made)
+{
+	int r = fs->ops->mkdir(fs, dirfd, name, mode);
+
+	if (made)
+		*made = r == 0;
+	if (r < 0 && r != -EEXIST)
+		return r;
+	int fd = ay__open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY);
+	if (fd < 0 || r == -EEXIST)
+		return fd;
+	r = fs->ops->chmod(fs, fd, mode);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+/*
+ * Empty a directory. Deeper than REMOVE_DEPTH a directory is first moved up to @top
+ * under a new name, so that neither fds nor the C stack grow with the tree's depth.
+ */
+#define REMOVE_DEPTH 64
+
+/* A plain user's directory may be closed to himself; it is his, so he may open it. */
+static void make_writable(struct ay_fs *fs, int dirfd, const char *name)
+{
+	AY_CLOSE int dir = ay__open_beneath(dirfd, name, O_PATH | O_DIRECTORY);
+	struct stat st;
+
+	if (dir >= 0 && fstat(dir, &st) == 0 && (st.st_mode & 0700) != 0700)
+		fs->ops->chmod(fs, dir, 0700);
+}
+
+static int remove_in(struct ay_fs *fs, int top, int dirfd, const char *name, unsigned depth, bool *moved)
+{
+	int r = fs->ops->unlink(fs, dirfd, name, 0);
+	if (r == 0 || r == -ENOENT)
+		return 0;
+	if (r != -EISDIR && r != -EPERM && r != -EACCES)
+		return r;
+	int dir = ay__open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY);
+	if (dir == -EACCES) {
+		make_writable(fs, dirfd, name);
+		dir = ay__open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY);
+	}
+	if (dir < 0)
+		return dir == -ENOTDIR ? r : dir;
+	make_writable(fs, dirfd, name);
+	DIR *d = fdopendir(dir);
+	if (!d) {
+		r = -errno;
+		close(dir);
+		return r;
+	}
+	struct dirent *e;
+	int first = 0;
+	while ((e = readdir(d))) {
+		if (is_dot(e->d_name))
+			continue;
+		if (depth == REMOVE_DEPTH && fs->ops->unlink(fs, dir, e->d_name, 0) != 0) {
+			char up[17];
+			ay__random_name(up);
+			make_writable(fs, dir, e->d_name);
+			r = fs->ops->rename(fs, dir, e->d_name, top, up, true);
+			*moved |= r == 0;
+		} else {
+			r = remove_in(fs, top, dir, e->d_name, depth + 1, moved);
+		}
+		if (r < 0 && !first)
+			first = r;
+	}
+	closedir(d);
+	r = fs->ops->unlink(fs, dirfd, name, AT_REMOVEDIR);
+	return first ? first : r == -ENOENT ? 0 : r;
+}
+
+int ay__remove_tree(struct ay_fs *fs, int dirfd, const char *name)
+{
+	AY_CLOSE int top = ay__open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY);
+	bool moved = true;
+	int r = 0;
+
+	while (moved) {
+		moved = false;
+		r = remove_in(fs, top >= 0 ? top : dirfd, dirfd, name, 0, &moved);
+	}
+	return r;
+}

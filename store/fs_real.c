@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The seam's real side: each entry is one system call and gives back -errno.
+ *
+ * The few that are more than one line make up for what the kernel lacks: no call
+ * takes an O_PATH fd for chmod, and none a directory fd for xattrs before Linux 6.13,
+ * so these two go through /proc/self/fd, which leads to the very inode that the
+ * fd holds; renames without replacing are done by link and unlink where the file
+ * system does not know RENAME_NOREPLACE.
+ */
+#include "store/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "store/file.h"
+
+static int result(int r)
+{
+	return r < 0 ? -errno : r;
+}
+
+static int real_open(struct ay_fs *fs, int dirfd, const char *path, int flags, mode_t mode)
+{
+	(void)fs;
+	return ay__open_beneath_mode(dirfd, path, flags, mode);
+}
+
+static int real_mkdir(struct ay_fs *fs, int dirfd, const char *name, mode_t mode)
+{
+	(void)fs;
+	return result(mkdirat(dirfd, name, mode));
+}
+
+static int real_link(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd, const char *to)
+{
+	(void)fs;
+	return result(linkat(from_dirfd, from, to_dirfd, to, 0));
+}
+
+static int real_symlink(struct ay_fs *fs, const char *target, int dirfd, const char *name)
+{
+	(void)fs;
+	return result(symlinkat(target, dirfd, name));
+}
+
+static int real_mknod(struct ay_fs *fs, int dirfd, const char *name, mode_t mode, dev_t dev)
+{
+	(void)fs;
+	return result(mknodat(dirfd, name, mode, dev));
+}
+
+/* Without RENAME_NOREPLACE: link refuses to replace; a directory only ever replaces an empty one. */
+static int rename_noreplace_slowly(int from_dirfd, const char *from, int to_dirfd, const char *to)
+{
+	struct stat st;
+
+	if (fstatat(from_dirfd, from, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (!S_ISDIR(st.st_mode)) {
+		if (linkat(from_dirfd, from, to_dirfd, to, 0) < 0)
+			return -errno;
+		return result(unlinkat(from_dirfd, from, 0));
+	}
+	if (fstatat(to_dirfd, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return -EEXIST;
+	return result(renameat(from_dirfd, from, to_dirfd, to));
+}
+
+static int real_rename(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd, const char *to,
+		       bool noreplace)
+{
+	(void)fs;
+	if (!noreplace)
+		return result(renameat(from_dirfd, from, to_dirfd, to));
+	if (renameat2(from_dirfd, from, to_dirfd, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno == EINVAL || errno == ENOSYS)
+		return rename_noreplace_slowly(from_dirfd, from, to_dirfd, to);
+	return -errno;
+}
+
+static int real_unlink(struct ay_fs *fs, int dirfd, const char *name, int flags)
+{
+	(void)fs;
+	return result(unlinkat(dirfd, name, flags));
+}
+
+static ssize_t real_pwrite(struct ay_fs *fs, int fd, const void *buf, size_t len, off_t offset)
+{
+	(void)fs;
+	ssize_t n = pwrite(fd, buf, len, offset);
+	return n < 0 ? -errno : n;
+}
+
+static int real_truncate(struct ay_fs *fs, int fd, off_t size)
+{
+	(void)fs;
+	return result(ftruncate(fd, size));
+}
+
+static int real_allocate(struct ay_fs *fs, int fd, off_t size)
+{
+	(void)fs;
+	return result(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, size));
+}
+
+static int real_reflink(struct ay_fs *fs, int to_fd, int from_fd)
+{
+	(void)fs;
+	return result(ioctl(to_fd, FICLONE, from_fd));
+}
+
+#define PROC_FD_LEN (sizeof("/proc/self/fd/-2147483648/") + 256)
+
+static int real_chmod(struct ay_fs *fs, int fd, mode_t mode)
+{
+	(void)fs;
+	if (fchmod(fd, mode) == 0)
+		return 0;
+	if (errno != EBADF)
+		return -errno;
+	char path[PROC_FD_LEN];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return result(chmod(path, mode));
+}
+
+static int real_chown(struct ay_fs *fs, int dirfd, const char *name, uid_t uid, gid_t gid)
+{
+	(void)fs;
+	return result(fchownat(dirfd, name, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
+}
+
+static int real_utimens(struct ay_fs *fs, int dirfd, const char *name, const struct timespec *mtime)
+{
+	(void)fs;
+	const struct timespec ts[2] = {*mtime, *mtime};
+	if (!name[0])
+		return result(futimens(dirfd, ts));
+	return result(utimensat(dirfd, name, ts, AT_SYMLINK_NOFOLLOW));
+}
+
+static int real_setxattr(struct ay_fs *fs, int dirfd, const char *name, const char *attr, const void *value,
+			 size_t len)
+{
+	(void)fs;
+	if (!name[0])
+		return result(fsetxattr(dirfd, attr, value, len, 0));
+	char path[PROC_FD_LEN];
+	int n = snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, name);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return -ENAMETOOLONG;
+	return result(lsetxattr(path, attr, value, len, 0));
+}
+
+static int real_fsync(struct ay_fs *fs, int fd)
+{
+	(void)fs;
+	return result(fsync(fd));
+}
+
+static int real_fdatasync(struct ay_fs *fs, int fd)
+{
+	(void)fs;
+	return result(fdatasync(fd));
+}
+
+static int real_syncfs(struct ay_fs *fs, int fd)
+{
+	(void)fs;
+	return result(syncfs(fd));
+}
+
+static const struct ay_fs_ops real_ops = {
+	.open = real_open,
+	.mkdir = real_mkdir,
+	.link = real_link,
+	.symlink = real_symlink,
+	.mknod = real_mknod,
+	.rename = real_rename,
+	.unlink = real_unlink,
+	.pwrite = real_pwrite,
+	.truncate = real_truncate,
+	.allocate = real_allocate,
+	.reflink = real_reflink,
+	.chmod = real_chmod,
+	.chown = real_chown,
+	.utimens = real_utimens,
+	.setxattr = real_setxattr,
+	.fsync = real_fsync,
+	.fdatasync = real_fdatasync,
+	.syncfs = real_syncfs,
+};
+
+struct ay_fs *ay_fs_real(void)
+{
+	/* Never written to; the type is what every implementation hands out. */
+	static struct ay_fs real = {.ops = &real_ops, .ctx = NULL};
+	return &real;
+}
