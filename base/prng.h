@@ -22,7 +22,8 @@ uint64_t ay_prng_below(struct ay_prng *r, uint64_t n);
 /** ay_prng_unit() - uniform in [0, 1). */
 double ay_prng_unit(struct ay_prng *r);
 /**
- * ay_prng_truncated_exp() - in [0, @max), rising exponentially, so that of many drawers few draw small values.
+ * ay_prng_truncated_exp() - in [0, @max), density rising exponentially: of many drawers few draw small
+ * values.
  * @lambda: steepness; 0 is uniform. About ln(number of drawers) + 1 makes the smallest of them one or few.
  */
 double ay_prng_truncated_exp(struct ay_prng *r, double max, double lambda);
