@@ -4,6 +4,7 @@
  */
 #include "node/cmd.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -41,20 +42,30 @@ int ay_options(int argc, char **argv, const struct option *longs,
 	       int (*each)(void *ctx, int val, const char *arg, struct ay_err *err), void *ctx, int *first,
 	       struct ay_err *err)
 {
+	char shorts[2 + 2 * AY_OPTIONS_MAX] = ":";
+	size_t n = 1;
+	for (const struct option *o = longs; o->name && n + 2 < sizeof(shorts); o++) {
+		if (o->flag || !isalnum(o->val))
+			continue;
+		shorts[n++] = (char)o->val;
+		if (o->has_arg == required_argument)
+			shorts[n++] = ':';
+	}
 	optind = 0; /* glibc: start over, so that one process can parse twice */
 	opterr = 0;
 	for (;;) {
-		int c = getopt_long(argc, argv, ":", longs, NULL);
+		int c = getopt_long(argc, argv, shorts, longs, NULL);
 		if (c == -1)
 			break;
 		if (c == 0)
 			continue;
 		const char *word = optind > 0 ? argv[optind - 1] : "?";
 		if (c == '?')
-			return ay_err_set(err, AY_EUSAGE, "unknown option %s (see `ayni %s --help`)", word, argv[0]);
-		if (c == ':')
-			return ay_err_set(err, AY_EUSAGE, "option %s needs a value (see `ayni %s --help`)", word,
+			return ay_err_set(err, AY_EUSAGE, "unknown option %s (see `ayni %s --help`)", word,
 					  argv[0]);
+		if (c == ':')
+			return ay_err_set(err, AY_EUSAGE, "option %s needs a value (see `ayni %s --help`)",
+					  word, argv[0]);
 		int r = each ? each(ctx, c, optarg, err) : 0;
 		if (r < 0)
 			return r;
@@ -63,14 +74,15 @@ int ay_options(int argc, char **argv, const struct option *longs,
 	return 0;
 }
 
-int ay_parse_u32(const char *text, uint32_t min, uint32_t max, const char *what, uint32_t *out, struct ay_err *err)
+int ay_parse_u32(const char *text, uint32_t min, uint32_t max, const char *what, uint32_t *out,
+		 struct ay_err *err)
 {
 	char *end = NULL;
 	errno = 0;
 	unsigned long long v = strtoull(text, &end, 10);
 	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || v < min || v > max)
-		return ay_err_set(err, AY_EUSAGE, "%s must be a number from %u to %u, not \"%s\"", what, min, max,
-				  text);
+		return ay_err_set(err, AY_EUSAGE, "%s must be a number from %u to %u, not \"%s\"", what, min,
+				  max, text);
 	*out = (uint32_t)v;
 	return 0;
 }
@@ -105,7 +117,8 @@ int ay_read_input(const char *path, size_t max, char **data, size_t *len, struct
 	if (buf.failed || n > max || !ay_buf_cstr(&buf)) {
 		int code = n >= max ? AY_ELIMIT : -ENOMEM;
 		ay_buf_release(&buf);
-		return ay_err_set(err, code, "%s is larger than %zu bytes: not a file of this kind", path, max);
+		return ay_err_set(err, code, "%s is larger than %zu bytes: not a file of this kind", path,
+				  max);
 	}
 	*data = (char *)buf.data;
 	*len = n;

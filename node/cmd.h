@@ -22,10 +22,12 @@ struct ay_cmd {
 /* Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do, 4 refused (signature, role, rollback). */
 int ay_exit_code(int code);
 
+#define AY_OPTIONS_MAX 32 /* rows of one command's table */
+
 /**
- * ay_options() - getopt_long over long options only.
- * @longs: ends with an all-zero row; an option's value is stored by its row: flag != NULL is a bool set to 1,
- *   else @each is called with the row's `val` and the argument.
+ * ay_options() - read a command's options from one table.
+ * @longs: ends with an all-zero row. A row with a flag sets that int to its val; else @each is called with val and
+ *   the argument. A val that is a letter or digit is the short option too. At most AY_OPTIONS_MAX rows.
  * @first: index of the first operand in @argv afterwards.
  *
  * Return: 0; AY_EUSAGE naming the bad option; what @each returned.
@@ -44,7 +46,8 @@ int ay_read_input(const char *path, size_t max, char **data, size_t *len, struct
 int ay_write_output(const char *path, const void *data, size_t len, unsigned mode, struct ay_err *err);
 
 /** ay_parse_u32() - a decimal number in [@min, @max], or AY_EUSAGE naming @what. */
-int ay_parse_u32(const char *text, uint32_t min, uint32_t max, const char *what, uint32_t *out, struct ay_err *err);
+int ay_parse_u32(const char *text, uint32_t min, uint32_t max, const char *what, uint32_t *out,
+		 struct ay_err *err);
 
 extern const struct ay_cmd ay_cmd_keygen, ay_cmd_root, ay_cmd_init, ay_cmd_publish, ay_cmd_show, ay_cmd_list,
 	ay_cmd_log, ay_cmd_rollback, ay_cmd_gc, ay_cmd_verify;

@@ -16,11 +16,11 @@ static const struct {
 	const char *group;
 	const struct ay_cmd *cmd;
 } commands[] = {
-	{"publisher", &ay_cmd_keygen},	   {"publisher", &ay_cmd_root},	  {"publisher", &ay_cmd_publish},
-	{"laptop", &ay_cmd_init},	   {"laptop", &ay_cmd_update},	  {"laptop", &ay_cmd_status},
-	{"laptop", &ay_cmd_list},	   {"laptop", &ay_cmd_log},	  {"laptop", &ay_cmd_rollback},
-	{"laptop", &ay_cmd_gc},		   {"laptop", &ay_cmd_verify},	  {"laptop and school", &ay_cmd_node},
-	{"everybody", &ay_cmd_show},	   {NULL, &ay_cmd_apply_worker},
+	{"publisher", &ay_cmd_keygen}, {"publisher", &ay_cmd_root},  {"publisher", &ay_cmd_publish},
+	{"laptop", &ay_cmd_init},      {"laptop", &ay_cmd_update},   {"laptop", &ay_cmd_status},
+	{"laptop", &ay_cmd_list},      {"laptop", &ay_cmd_log},      {"laptop", &ay_cmd_rollback},
+	{"laptop", &ay_cmd_gc},        {"laptop", &ay_cmd_verify},   {"laptop and school", &ay_cmd_node},
+	{"everybody", &ay_cmd_show},   {NULL, &ay_cmd_apply_worker},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -40,7 +40,8 @@ static void print_help(FILE *to)
 			fprintf(to, "\n%s:\n", group = commands[i].group);
 		fprintf(to, "  %-10s %s\n", commands[i].cmd->name, commands[i].cmd->summary);
 	}
-	fputs("\nExit codes: 0 done, 1 failed, 2 usage, 3 nothing to do, 4 refused (signature, rollback).\n", to);
+	fputs("\nExit codes: 0 done, 1 failed, 2 usage, 3 nothing to do, 4 refused (signature, rollback).\n",
+	      to);
 }
 
 static bool wants_help(int argc, char **argv)

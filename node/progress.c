@@ -37,7 +37,8 @@ char *ay_human_bytes(uint64_t bytes, char out[32])
 
 void ay_progress_init(struct ay_progress *p, const char *what)
 {
-	*p = (struct ay_progress){.what = what, .on = isatty(STDERR_FILENO) == 1, .started_ns = ay_monotonic_ns()};
+	*p = (struct ay_progress){
+		.what = what, .on = isatty(STDERR_FILENO) == 1, .started_ns = ay_monotonic_ns()};
 }
 
 void ay_progress_show(struct ay_progress *p, uint64_t done, uint64_t total)
