@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Staging: everything that is not committed lives in one locked directory, and
+ * one function takes such a directory apart, whether its owner failed, was killed,
+ * lost power, or is the collector that moved an old tree in here. So there is no
+ * second way to clean up that could differ from the first.
+ */
+#include "store/staging.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "store/object.h"
+
+#define PREFIX "staging-"
+
+/* The first 32 hex digits of the kernel's boot id, without dashes. It tells a person which boot left what. */
+static void boot_id(char out[33])
+{
+	char text[64] = "";
+	size_t n = 0;
+	AY_FCLOSE FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (f && !fgets(text, sizeof(text), f))
+		text[0] = '\0';
+	for (const char *p = text; *p && *p != '\n' && n < 32; p++) {
+		if (*p != '-')
+			out[n++] = *p;
+	}
+	if (n == 0)
+		out[n++] = '0';
+	out[n] = '\0';
+}
+
+int ay__staging_begin(struct ay_store *s, struct ay__staging *st, struct ay_err *err)
+{
+	char boot[33], rnd[17];
+
+	boot_id(boot);
+	for (int tries = 0; tries < 16; tries++) {
+		struct stat sb;
+		ay__random_name(rnd);
+		snprintf(st->name, sizeof(st->name), PREFIX "%s-%s", boot, rnd);
+		int fd = ay__make_dir(s->fs, s->tmp, st->name, 0700, NULL);
+		if (fd < 0)
+			return ay_err_errno(err, -fd, "cannot make %s/tmp/%s", s->path, st->name);
+		/* A sweeper may have come between mkdir and lock: then the directory is gone or going. */
+		if (ay__lock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &sb) == 0 && sb.st_nlink > 0) {
+			st->s = s;
+			st->dir = fd;
+			return 0;
+		}
+		close(fd);
+	}
+	return ay_err_set(err, AY_EBUSY, "cannot keep a staging directory in %s/tmp: somebody removes it", s->path);
+}
+
+static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_gc_result *res)
+{
+	AY_CLOSE int tree = ay__open_beneath(dir, "tree", O_RDONLY | O_DIRECTORY);
+
+	if (tree >= 0) {
+		AY_CLOSE int manifest = ay__open_beneath(tree, "manifest", O_RDONLY);
+		if (ay__remove_tree(s->fs, tree, "root") < 0)
+			return;
+		/* A manifest that was not written to its end is broken; no object was renamed in then. */
+		if (manifest >= 0 && ay__remove_tree(s->fs, dir, "new") == 0)
+			ay__objects_drop(s, manifest, res, NULL);
+		if (ay__remove_tree(s->fs, tree, "release") < 0 || ay__remove_tree(s->fs, tree, ".ref") < 0)
+			return;
+	}
+	ay__remove_tree(s->fs, s->tmp, name);
+}
+
+void ay__staging_end(struct ay__staging *st, struct ay_gc_result *res)
+{
+	if (st->dir < 0)
+		return;
+	take_apart(st->s, st->dir, st->name, res);
+	close(st->dir);
+	st->dir = -1;
+}
+
+void ay__staging_sweep(struct ay_store *s, struct ay_gc_result *res)
+{
+	int fd = ay__open_beneath(s->tmp, ".", O_RDONLY | O_DIRECTORY);
+	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!d && fd >= 0)
+		close(fd);
+	while (d && (e = readdir(d))) {
+		if (strncmp(e->d_name, PREFIX, sizeof(PREFIX) - 1) != 0)
+			continue;
+		AY_CLOSE int dir = ay__open_beneath(s->tmp, e->d_name, O_RDONLY | O_DIRECTORY);
+		if (dir >= 0 && ay__lock(dir, LOCK_EX | LOCK_NB) == 0)
+			take_apart(s, dir, e->d_name, res);
+	}
+}
