@@ -119,6 +119,13 @@ int ay_store_rollback(struct ay_store *s, const char *branch, uint32_t serial, u
 /** ay_store_verify() - read a tree and compare it with its manifest; @bad: number of paths that differ. */
 int ay_store_verify(struct ay_store *s, const char *branch, uint32_t serial, uint64_t *bad, struct ay_err *err);
 
+/**
+ * ay_store_remove_tree() - remove branches/BRANCH/SERIAL: moved aside first, then deleted. Its objects stay until gc.
+ *
+ * Return: 0; AY_ENOTHING it is not there; AY_EBUSY it is the current tree, or somebody uses it.
+ */
+int ay_store_remove_tree(struct ay_store *s, const char *branch, uint32_t serial, struct ay_err *err);
+
 struct ay_gc_result {
 	unsigned trees;
 	uint64_t objects, bytes;
