@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `ayni init`: a store that trusts one root and follows some branches.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "node/cmd.h"
+#include "node/paths.h"
+#include "store/state.h"
+
+#define INIT_BRANCHES_MAX 32 /* what a node follows at most: AY_CORE_BRANCHES_MAX */
+
+struct args {
+	const char *store, *root;
+	const char *branches[INIT_BRANCHES_MAX];
+	unsigned n_branches;
+};
+
+static int each(void *ctx, int val, const char *arg, struct ay_err *err)
+{
+	struct args *a = ctx;
+	switch (val) {
+	case 's':
+		a->store = arg;
+		return 0;
+	case 'r':
+		a->root = arg;
+		return 0;
+	default:
+		if (ay_branch_check(arg, strlen(arg)) < 0)
+			return ay_err_set(
+				err, AY_EUSAGE,
+				"\"%s\" is no branch name: 1 to 64 of a-z 0-9 . _ - and /, as in xo/stable",
+				arg);
+		if (a->n_branches == INIT_BRANCHES_MAX)
+			return ay_err_set(err, AY_ELIMIT, "a node follows at most %d branches",
+					  INIT_BRANCHES_MAX);
+		a->branches[a->n_branches++] = arg;
+		return 0;
+	}
+}
+
+static int follow(struct ay_store *s, const struct args *a, struct ay_err *err)
+{
+	for (unsigned i = 0; i < a->n_branches; i++) {
+		struct ay_branch_state b;
+		int r = ay_state_branch(s, a->branches[i], &b, err);
+		if (r < 0)
+			return r;
+		b.follow = true;
+		r = ay_state_set_branch(s, &b, err);
+		if (r < 0)
+			return r;
+		printf("follows branch: %s\n", a->branches[i]);
+	}
+	return 0;
+}
+
+/* The same root again is no error, so that init can be run twice; another fleet's is. */
+static int trust(struct ay_store *s, const char *path, struct ay_err *err)
+{
+	AY_FREE char *data = NULL;
+	size_t len = 0;
+	int r = ay_read_input(path, AY_ENVELOPE_MAX, &data, &len, err);
+	if (r < 0)
+		return r;
+	r = ay_state_add_root(s, data, len, err);
+	if (r == AY_ENOTHING)
+		r = 0;
+	return r < 0 ? ay_err_wrap(err, r, "%s", path) : 0;
+}
+
+static int run(int argc, char **argv, struct ay_err *err)
+{
+	struct args a = {.store = AY_STORE_PATH};
+	int mine = 0, first = 0;
+	const struct option longs[] = {{"store", required_argument, NULL, 's'},
+				       {"root", required_argument, NULL, 'r'},
+				       {"branch", required_argument, NULL, 'b'},
+				       {"owner-me", no_argument, &mine, 1},
+				       {0}};
+	int r = ay_options(argc, argv, longs, each, &a, &first, err);
+	if (r < 0)
+		return r;
+	if (first != argc || (!a.root && a.n_branches == 0))
+		return ay_usage(err, "init", "init needs --root or --branch, and takes no arguments");
+	struct ay_store *s = NULL;
+	r = ay_store_open(ay_fs_real(), a.store, AY_STORE_CREATE | (mine ? AY_STORE_OWNER_ME : 0), &s, err);
+	if (r == 0 && a.root)
+		r = trust(s, a.root, err);
+	const struct ay_root *root = NULL;
+	if (r == 0) {
+		r = ay_state_root(s, &root, err);
+		if (r < 0)
+			r = ay_err_wrap(err, r, "%s trusts no root yet: give --root FILE", a.store);
+	}
+	if (r == 0)
+		printf("store: %s\nfleet: %s, root version %u\n", a.store, root->fleet, root->version);
+	if (r == 0)
+		r = follow(s, &a, err);
+	ay_store_close(s);
+	return r;
+}
+
+const struct ay_cmd ay_cmd_init = {
+	"init",
+	"make a store that trusts a root and follows branches",
+	"Usage: ayni init --root FILE --branch NAME... [--store DIR] [--owner-me]\n"
+	"\n"
+	"Makes the store when there is none, trusts the fleet's root, and follows the branches. May be run again to\n"
+	"follow more; stop the node first.\n"
+	"\n"
+	"  -r, --root FILE     the fleet's root, from its publisher by a way that you trust\n"
+	"  -b, --branch NAME   follow this branch (xo/stable); repeatable\n"
+	"  -s, --store DIR     the store (" AY_STORE_PATH ")\n"
+	"      --owner-me      a plain user's store: all files belong to you, owners are not kept\n",
+	run,
+};

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * node/publish.h - a directory becomes the next release of a branch, in a repository.
+ */
+#ifndef AYNI_NODE_PUBLISH_H
+#define AYNI_NODE_PUBLISH_H
+
+#include "manifest/head.h"
+#include "manifest/release.h"
+#include "manifest/root.h"
+
+/* Which bundles a release gets besides the one from the release before it. */
+enum ay_publish_full {
+	AY_FULL_AUTO, /* from nothing: the first release and serials divisible by 8 */
+	AY_FULL_YES,
+	AY_FULL_NO,
+};
+
+struct ay_publish {
+	const char *repo, *branch, *tree;
+	const char *root; /* a root's file to put into the repository first; may be NULL */
+	const struct ay_secret_key *key;
+	const char *name, *notes; /* may be NULL */
+	uint32_t min_serial;
+	uint8_t rollout; /* percent */
+	enum ay_publish_full full;
+	bool owner_root; /* write every owner as 0:0 */
+	bool again;      /* publish although nothing changed */
+	unsigned threads;
+	uint64_t memory; /* for diffing; 0: half of the machine */
+	uint64_t now_s;  /* the release's date */
+};
+
+struct ay_published {
+	struct ay_release release;
+	struct ay_head head;
+	unsigned n_bundles;
+	struct {
+		uint32_t from; /* serial; 0: from nothing */
+		uint64_t size;
+	} bundles[2];
+};
+
+/**
+ * ay_publish() - scan, make bundles, sign, and write the head last.
+ *
+ * Until the head is written nobody can see that anything happened; a run that was cut off
+ * leaves unreferenced files, which the next run replaces.
+ *
+ * Return: 0; AY_ENOTHING the tree is what the branch's newest release is; AY_EROLE the key may not sign this
+ *   (laptops would refuse it); AY_EBUSY another publisher is at work; errors of scanning and writing.
+ */
+int ay_publish(const struct ay_publish *p, struct ay_published *out, struct ay_err *err);
+
+#endif
