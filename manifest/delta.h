@@ -24,8 +24,9 @@
  *
  * Return: 0; the readers' errors; AY_EDIGEST when a reader's digest is not the one given; what @write returned.
  */
-int ay_delta_make(struct ay_manifest_reader *old, const struct ay_digest *from, struct ay_manifest_reader *new_,
-		  const struct ay_digest *to, ay_write_fn write, void *ctx, struct ay_err *err);
+int ay_delta_make(struct ay_manifest_reader *old, const struct ay_digest *from,
+		  struct ay_manifest_reader *new_, const struct ay_digest *to, ay_write_fn write, void *ctx,
+		  struct ay_err *err);
 
 /* What a merge says of each path, in order; see ay_delta_apply(). */
 enum ay_change { AY_CHANGE_KEPT, AY_CHANGE_ADDED, AY_CHANGE_REPLACED, AY_CHANGE_REMOVED };
@@ -46,9 +47,9 @@ typedef int (*ay_change_fn)(void *ctx, enum ay_change change, const struct ay_en
  * Return: 0; AY_EFORMAT, AY_EVERSION, AY_ELIMIT (hostile delta); AY_EBASE (@old or the delta is not at @from);
  *   AY_EDIGEST (the result is not @to); what @each or @write returned.
  */
-int ay_delta_apply(struct ay_manifest_reader *old, ay_read_fn read, void *read_ctx, const struct ay_digest *from,
-		   const struct ay_digest *to, ay_change_fn each, void *each_ctx, ay_write_fn write,
-		   void *write_ctx, struct ay_err *err);
+int ay_delta_apply(struct ay_manifest_reader *old, ay_read_fn read, void *read_ctx,
+		   const struct ay_digest *from, const struct ay_digest *to, ay_change_fn each,
+		   void *each_ctx, ay_write_fn write, void *write_ctx, struct ay_err *err);
 
 /**
  * ay_manifest_compare() - @each for every path of the two manifests (either may be NULL), in order.

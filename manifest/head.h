@@ -11,7 +11,8 @@
  *  32  release digest             32: of the release's envelope
  *  64  release size               u32: bytes of that envelope
  *  68  signed_at                  u64: seconds since 1970; a hint, never an order
- *  76  key id                     8;   then zero to 92 reserved: 8 zero bytes
+ *  76  key id                     8:   of the key that signed
+ *  84  reserved                   8:   zero
  *  92  signature                  64: Ed25519 over bytes 0..91
  *
  * Order is (root epoch, serial). The same serial with a newer signed_at replaces

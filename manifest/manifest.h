@@ -13,11 +13,14 @@
  * One space between fields, no trailing space, mode four octal digits, numbers in
  * decimal without leading zeros, nanoseconds always nine digits; paths, targets
  * and xattr names percent-encoded (base/path.h); entries in ay_path_cmp() order
- * (depth first). Refused: any second form, "." and "..", duplicate paths, an
- * entry whose parent is not a directory listed before, uid/gid above 2^32-2.
+ * (depth first). A time before 1970 has negative seconds and positive nanoseconds
+ * (-1.500000000 is half a second before). A link's mode is always 0777, as Linux
+ * has it. An xattr's name may hold '=', its value never does: the last one divides.
+ * Refused: any second form, "." and "..", duplicate paths, an entry whose parent is
+ * not a directory listed before, uid/gid above 2^32-2, sizes above 2^63-1.
  * Hard links are not part of a tree: equal files are one inode in the store anyway.
  *
- * Limits: a line AY_MANIFEST_LINE_MAX, an entry's xattrs AY_XATTRS_MAX in all.
+ * Limits: a line AY_MANIFEST_LINE_MAX, an entry's xattr values AY_XATTRS_MAX in all.
  * Version history: 1 (first).
  *
  * Everything streams: the reader keeps one line and the stack of open
@@ -31,7 +34,7 @@
 #include "base/error.h"
 
 #define AY_MANIFEST_LINE_MAX (320 * 1024) /* path + target + xattrs, each at its own maximum, encoded */
-#define AY_XATTRS_MAX	     (64 * 1024)  /* Linux keeps 64 KiB of one value; so many in all per entry */
+#define AY_XATTRS_MAX        (64 * 1024)  /* Linux keeps 64 KiB of one value; so many in all per entry */
 #define AY_XATTR_COUNT_MAX   64
 
 enum ay_entry_type {
@@ -56,7 +59,7 @@ struct ay_entry {
 	uint32_t uid, gid;
 	int64_t mtime_s;
 	uint32_t mtime_ns;
-	uint64_t size;		 /* files: bytes */
+	uint64_t size;           /* files: bytes */
 	struct ay_digest digest; /* files */
 	uint32_t dev_major, dev_minor;
 	const char *path; /* decoded, NUL-terminated, begins with '/' */
@@ -97,7 +100,12 @@ uint64_t ay_manifest_reader_line(const struct ay_manifest_reader *r);
 
 struct ay_manifest_writer;
 
-/** ay_manifest_writer_new() - writes line 1 at once through @write. NULL: out of memory. */
+/**
+ * ay_manifest_writer_new() - begins with line 1; @write gets about 64 KiB at a time, the rest at the finish.
+ * @write: may be NULL when only digest and size are wanted.
+ *
+ * Return: NULL when out of memory.
+ */
 struct ay_manifest_writer *ay_manifest_writer_new(ay_write_fn write, void *ctx);
 void ay_manifest_writer_free(struct ay_manifest_writer *w);
 /**

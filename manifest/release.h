@@ -14,6 +14,10 @@
  *     min-serial: 0\n                           maker: publisher|school\n
  *     notes: TEXT\n          (percent-encoded)
  *
+ * name and notes are UTF-8 without control characters (notes may have newlines and
+ * tabs); when empty the line ends with the colon. Encoder names: [a-z0-9._+-],
+ * beginning with a letter or digit.
+ *
  * A release alone decides what a tree must be. An offer has no authority over
  * content: it says that a bundle exists. Both are the text of an envelope
  * (manifest/sign.h); an envelope's digest (of all its bytes) names the document.
@@ -26,9 +30,9 @@
 
 #define AY_RELEASE_NAME_MAX  128
 #define AY_RELEASE_NOTES_MAX 4096
-#define AY_SERIAL_MAX	     UINT32_MAX /* a release a second for 136 years */
+#define AY_SERIAL_MAX        UINT32_MAX /* a release a second for 136 years */
 #define AY_MANIFEST_SIZE_MAX (1ull << 30)
-#define AY_ENCODERS_MAX	     16
+#define AY_ENCODERS_MAX      16
 #define AY_ENCODER_NAME_MAX  32
 
 struct ay_release {

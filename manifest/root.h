@@ -11,6 +11,12 @@
  *     branch: NAME [release=KEYID,KEYID] [nosuid] [nodev] [nocaps] [uids=LOW-HIGH]\n   sorted; optional
  *     revoked: KEYID...\n                            optional: school keys no longer believed
  *
+ * Key ids as minisign prints them. A root that could not be met is malformed: a
+ * threshold above its number of keys, one key under two ids, release= outside the
+ * role or below its threshold, a revoked key in another role than school. A head
+ * has one signature, so role head has threshold 1. "role: school 1" without keys:
+ * no schools.
+ *
  * Version N+1 counts only with the thresholds of N and of N+1, one step at a time
  * (as in TUF, "5.3 Update the root role"). The version is the root epoch.
  */

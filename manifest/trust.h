@@ -3,7 +3,7 @@
  * manifest/trust.h - the one place where something signed is believed or refused.
  *
  * Every check of type, role, threshold, root epoch, branch and serial stands here
- * and nowhere else; who wants a release, offer, head or root believed calls one of
+ * and nowhere else; on failure nothing of the text is handed out. Who wants a release, offer, head or root believed calls one of
  * these. Source of the rules: The Update Framework specification, section 5.
  */
 #ifndef AYNI_MANIFEST_TRUST_H
@@ -34,28 +34,37 @@ int ay_trust_next_root(const struct ay_root *now, const void *data, size_t len, 
  * @branch: NULL: whatever branch it names (the branch's own rule is applied).
  *
  * Return: 0; AY_EFORMAT (also: another type of text); AY_EROLE; AY_ESIG; AY_EROLLBACK root epoch above the
- *   root's version (fetch newer roots first).
+ *   root's version (fetch newer roots first; the signature was not looked at, so ask at a bounded rate).
  */
 int ay_trust_release(const struct ay_root *root, const char *branch, const void *data, size_t len,
 		     struct ay_release *out, struct ay_err *err);
 
-/** ay_trust_offer() - signed by role release or school (a revoked key never counts). */
+/**
+ * ay_trust_offer() - signed by the role that it names as its maker: publisher is role release, school is
+ * role school (a revoked key never counts).
+ *
+ * Return: 0; AY_EFORMAT; AY_EROLE; AY_ESIG.
+ */
 int ay_trust_offer(const struct ay_root *root, const char *branch, const void *data, size_t len,
 		   struct ay_offer *out, struct ay_err *err);
 
 /**
  * ay_trust_head() - a head signed by role head.
  *
- * Return: 0; AY_EFORMAT; AY_EROLE; AY_ESIG; AY_EROLLBACK root epoch above the root's version.
+ * Return: 0; AY_EFORMAT; AY_EROLE; AY_ESIG; AY_EROLLBACK root epoch above the root's version: told before the
+ *   signature was looked at (a newer root may name its key), so it is a hint to ask for roots, at a bounded rate.
  */
 int ay_trust_head(const struct ay_root *root, const uint8_t *data, size_t len, struct ay_head *out,
 		  struct ay_err *err);
 
 /**
  * ay_trust_head_names() - does verified @head name this verified release? Branch, serial, epoch, min-serial,
- * digest of the envelope's bytes and its size. 0, AY_EDIGEST, AY_EFORMAT.
+ * digest of the envelope's bytes and its size, all equal.
+ *
+ * Return: 0; AY_EDIGEST these are not the bytes that the head names: fetch them elsewhere;
+ *   AY_EFORMAT they are, but head and release contradict each other: the publisher's mistake.
  */
-int ay_trust_head_names(const struct ay_root *root, const struct ay_head *head, const void *envelope, size_t len,
-			const struct ay_release *release, struct ay_err *err);
+int ay_trust_head_names(const struct ay_root *root, const struct ay_head *head, const void *envelope,
+			size_t len, const struct ay_release *release, struct ay_err *err);
 
 #endif
