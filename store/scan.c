@@ -18,16 +18,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
 #include "base/cleanup.h"
 #include "base/path.h"
+#include "store/file.h"
 #include "store/hash_pool.h"
 #include "store/xattr.h"
 
@@ -343,16 +342,13 @@ static int enter(struct scan *s, int fd, const struct stat *st)
 /* Find a directory again whose fd was given back; s->path is its path. */
 static int reopen(struct scan *s, struct dir *d)
 {
-	struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
 	struct stat st;
 
-	long fd = syscall(SYS_openat2, s->root_fd, s->path + 1, &how, sizeof(how));
+	int fd = ay__open_beneath(s->root_fd, s->path + 1, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
-		return errno == ENOENT || errno == ELOOP || errno == ENOTDIR
-			       ? fail_changed(s, s->path)
-			       : fail(s, -errno, s->path, "cannot open it again");
-	d->fd = (int)fd;
+		return fd == -ENOENT || fd == -ELOOP || fd == -ENOTDIR ? fail_changed(s, s->path)
+								       : fail(s, fd, s->path, "cannot open it again");
+	d->fd = fd;
 	if (fstat(d->fd, &st) < 0)
 		return fail(s, -errno, s->path, "cannot stat it");
 	return ay__stat_same(&d->st, &st) ? 0 : fail_changed(s, s->path);

@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What must survive, as small files (docs/formats.md, "Store layout").
+ *
+ * Roots are kept one file per version and believed anew at every start, from the
+ * first along the chain, so that nothing depends on a note saying "this was
+ * checked". A branch's facts are one file of fixed lines, read strictly: a floor
+ * that cannot be read is an error, never a zero. Documents are named by their
+ * digest and checked when read.
+ *
+ * Writers hold flock() on the directory state/ while they read, decide and
+ * replace; readers need no lock, because a file is replaced in one rename.
+ */
+#include "store/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "store/store_internal.h"
+
+#define BRANCH_DIR	 "branches" /* in state/ */
+#define BRANCH_MAGIC	 "ayni-branch-state 1\n"
+#define BRANCH_FILE_MAX	 1024 /* the head in hex is 312 of it */
+#define INSTALL_ID	 "install-id"
+#define INSTALL_ID_BYTES 16
+#define DOCS_MAX	 65536 /* documents of one kind; each is at most AY_ENVELOPE_MAX on disk */
+#define BRANCHES_MAX	 4096
+
+static void unlock(int *fd)
+{
+	if (*fd >= 0)
+		ay__lock(*fd, LOCK_UN);
+}
+
+/* Writable, and no other process changes state/ until *@locked is given to unlock(). */
+static int begin_change(struct ay_store *s, int *locked, struct ay_err *err)
+{
+	int rc = ay__store_writable(s, err);
+	if (rc < 0)
+		return rc;
+	rc = ay__lock(s->state, LOCK_EX);
+	if (rc < 0)
+		return ay_err_errno(err, -rc, "lock %s/state", s->path);
+	*locked = s->state;
+	return 0;
+}
+
+/* ay__read_file(), but that a file is not there leaves no sentence behind in @err: it is no failure here. */
+static int read_if_there(int dirfd, const char *path, size_t max, uint8_t **data, size_t *len, struct ay_err *err)
+{
+	struct ay_err why = {0};
+	int rc = ay__read_file(dirfd, path, max, data, len, &why);
+	if (rc < 0 && rc != -ENOENT && err)
+		*err = why;
+	return rc;
+}
+
+/* ---- hexadecimal ---- */
+
+static void hex_put(struct ay_buf *out, const uint8_t *data, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+	for (size_t i = 0; i < len; i++) {
+		ay_put_u8(out, (uint8_t)digits[data[i] >> 4]);
+		ay_put_u8(out, (uint8_t)digits[data[i] & 15]);
+	}
+}
+
+static int nibble(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool hex_get(const char *text, size_t text_len, uint8_t *out, size_t len)
+{
+	if (text_len != 2 * len)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		int high = nibble(text[2 * i]), low = nibble(text[2 * i + 1]);
+		if (high < 0 || low < 0)
+			return false;
+		out[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
+/* A number from 0 to 2^32-1 in its one form: decimal, no leading zero. */
+static bool u32_get(const char *text, size_t len, uint32_t *out)
+{
+	uint64_t v = 0;
+
+	if (len < 1 || len > 10 || (len > 1 && text[0] == '0'))
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+		v = v * 10 + (uint64_t)(text[i] - '0');
+	}
+	*out = (uint32_t)v;
+	return v <= UINT32_MAX;
+}
+
+/* ---- roots ---- */
+
+/* The lowest version in roots/, 0 when there is none. */
+static int first_version(const struct ay_store *s, uint32_t *version, struct ay_err *err)
+{
+	int fd = openat(s->roots, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AY_CLOSEDIR DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	*version = 0;
+	if (!dir) {
+		int code = errno;
+		if (fd >= 0)
+			close(fd);
+		return ay_err_errno(err, code, "%s/roots", s->path);
+	}
+	for (;;) {
+		uint32_t v;
+		errno = 0;
+		struct dirent *e = readdir(dir);
+		if (!e && errno)
+			return ay_err_errno(err, errno, "%s/roots", s->path);
+		if (!e)
+			return 0;
+		if (u32_get(e->d_name, strlen(e->d_name), &v) && v > 0 && (*version == 0 || v < *version))
+			*version = v;
+	}
+}
+
+static int read_root(const struct ay_store *s, uint32_t version, uint8_t **data, size_t *len, struct ay_err *err)
+{
+	char name[16];
+	snprintf(name, sizeof(name), "%" PRIu32, version);
+	return read_if_there(s->roots, name, AY_ENVELOPE_MAX, data, len, err);
+}
+
+/* Bring s->root up to the newest root on disk, each verified by the one before it. */
+static int load_roots(struct ay_store *s, struct ay_err *err)
+{
+	if (!s->root) {
+		AY_FREE uint8_t *data = NULL;
+		uint32_t version;
+		size_t len;
+		int rc = first_version(s, &version, err);
+		if (rc < 0 || version == 0)
+			return rc;
+		rc = read_root(s, version, &data, &len, err);
+		if (rc == -ENOENT)
+			return ay_err_set(err, AY_EBUSY, "%s/roots changes while it is read; try again", s->path);
+		if (rc == 0)
+			rc = ay_trust_first_root(data, len, &s->root, err);
+		if (rc < 0)
+			return ay_err_wrap(err, rc, "%s/roots/%" PRIu32, s->path, version);
+		if (s->root->version != version) {
+			ay_root_free(s->root);
+			s->root = NULL;
+			return ay_err_set(err, AY_ESTORE, "%s/roots/%" PRIu32 " holds another version", s->path, version);
+		}
+	}
+	while (s->root->version < UINT32_MAX) {
+		AY_FREE uint8_t *data = NULL;
+		struct ay_root *next;
+		size_t len;
+		uint32_t version = s->root->version + 1;
+		int rc = read_root(s, version, &data, &len, err);
+		if (rc == -ENOENT)
+			return 0;
+		if (rc == 0)
+			rc = ay_trust_next_root(s->root, data, len, &next, err);
+		if (rc < 0)
+			return ay_err_wrap(err, rc, "%s/roots/%" PRIu32, s->path, version);
+		ay_root_free(s->root);
+		s->root = next;
+	}
+	return 0;
+}
+
+int ay_state_root(struct ay_store *s, const struct ay_root **root, struct ay_err *err)
+{
+	if (!s->root) {
+		int rc = load_roots(s, err);
+		if (rc < 0)
+			return rc;
+	}
+	if (!s->root)
+		return ay_err_set(err, -ENOENT, "%s trusts no root yet; give it the fleet's root first", s->path);
+	*root = s->root;
+	return 0;
+}
+
+int ay_state_root_envelope(struct ay_store *s, uint32_t version, uint8_t **data, size_t *len, struct ay_err *err)
+{
+	const struct ay_root *root = NULL;
+	int rc = ay_state_root(s, &root, err);
+	if (rc < 0)
+		return rc;
+	if (version == 0)
+		version = root->version;
+	rc = read_root(s, version, data, len, err);
+	return rc == -ENOENT ? ay_err_set(err, rc, "%s has no root version %" PRIu32, s->path, version) : rc;
+}
+
+int ay_state_add_root(struct ay_store *s, const void *envelope, size_t len, struct ay_err *err)
+{
+	struct ay_root *root = NULL;
+	char name[16];
+
+	AY_CLEANUP(unlock) int locked = -1;
+	int rc = begin_change(s, &locked, err);
+	if (rc == 0)
+		rc = load_roots(s, err); /* another process may have added some */
+	if (rc < 0)
+		return rc;
+	rc = s->root ? ay_trust_next_root(s->root, envelope, len, &root, err)
+		     : ay_trust_first_root(envelope, len, &root, err);
+	if (rc < 0)
+		return rc;
+	snprintf(name, sizeof(name), "%" PRIu32, root->version);
+	rc = ay__store_replace_file(s->fs, s->roots, name, envelope, len, err);
+	if (rc < 0) {
+		ay_root_free(root);
+		return ay_err_wrap(err, rc, "%s/roots", s->path);
+	}
+	ay_root_free(s->root);
+	s->root = root;
+	return 0;
+}
+
+/* ---- branches ---- */
+
+static int branch_file(const struct ay_store *s, const char *branch, char name[NAME_MAX + 1], struct ay_err *err)
+{
+	struct ay_buf b = {0};
+
+	if (ay_branch_check(branch, strlen(branch)) < 0)
+		return ay_err_set(err, AY_EUSAGE, "%s: \"%s\" is not a branch name", s->path, branch);
+	ay_buf_init(&b, NAME_MAX + 1);
+	int rc = ay_percent_name(&b, branch);
+	if (rc == 0)
+		snprintf(name, NAME_MAX + 1, "%s", ay_buf_cstr(&b));
+	ay_buf_release(&b);
+	return rc < 0 ? ay_err_set(err, rc, "%s: branch %s: name too long", s->path, branch) : 0;
+}
+
+static void branch_write(const struct ay_branch_state *b, struct ay_buf *out)
+{
+	ay_put_fmt(out, BRANCH_MAGIC "branch: %s\nfollow: %d\nfloor: %" PRIu32 "\nbad-serial: %" PRIu32 "\nhead: ",
+		   b->branch, b->follow ? 1 : 0, b->floor, b->bad_serial);
+	if (b->has_head)
+		hex_put(out, b->head, sizeof(b->head));
+	else
+		ay_put_str(out, "-");
+	ay_put_str(out, "\n");
+}
+
+/* The value of the line "KEY: VALUE\n" at *@p, which moves behind it. */
+static bool take_line(const char **p, const char *end, const char *key, const char **value, size_t *len)
+{
+	size_t key_len = strlen(key);
+	const char *newline = memchr(*p, '\n', (size_t)(end - *p));
+
+	if (!newline || (size_t)(newline - *p) < key_len + 2 || memcmp(*p, key, key_len) != 0 ||
+	    memcmp(*p + key_len, ": ", 2) != 0)
+		return false;
+	*value = *p + key_len + 2;
+	*len = (size_t)(newline - *value);
+	*p = newline + 1;
+	return true;
+}
+
+static bool branch_parse(const char *text, size_t text_len, struct ay_branch_state *b)
+{
+	const char *p = text, *end = text + text_len, *v;
+	size_t len, magic = strlen(BRANCH_MAGIC);
+	uint32_t follow;
+
+	*b = (struct ay_branch_state){0};
+	if (text_len < magic || memcmp(p, BRANCH_MAGIC, magic) != 0)
+		return false;
+	p += magic;
+	if (!take_line(&p, end, "branch", &v, &len) || ay_branch_check(v, len) < 0)
+		return false;
+	memcpy(b->branch, v, len);
+	if (!take_line(&p, end, "follow", &v, &len) || !u32_get(v, len, &follow) || follow > 1)
+		return false;
+	b->follow = follow == 1;
+	if (!take_line(&p, end, "floor", &v, &len) || !u32_get(v, len, &b->floor) ||
+	    !take_line(&p, end, "bad-serial", &v, &len) || !u32_get(v, len, &b->bad_serial) ||
+	    !take_line(&p, end, "head", &v, &len))
+		return false;
+	b->has_head = !(len == 1 && v[0] == '-');
+	if (b->has_head && !hex_get(v, len, b->head, sizeof(b->head)))
+		return false;
+	return p == end;
+}
+
+/* 0; -ENOENT nothing is remembered; AY_ESTORE. */
+static int branch_read(const struct ay_store *s, const char *name, const char *branch, struct ay_branch_state *out,
+		       struct ay_err *err)
+{
+	AY_FREE uint8_t *data = NULL;
+	char path[sizeof(BRANCH_DIR) + NAME_MAX + 1];
+	size_t len;
+
+	snprintf(path, sizeof(path), BRANCH_DIR "/%s", name);
+	int rc = read_if_there(s->state, path, BRANCH_FILE_MAX, &data, &len, err);
+	if (rc == -ENOENT)
+		return rc;
+	if (rc == 0 && (!branch_parse((const char *)data, len, out) || strcmp(out->branch, branch) != 0))
+		rc = AY_ESTORE;
+	if (rc == AY_ESTORE || rc == AY_ELIMIT)
+		return ay_err_set(err, AY_ESTORE,
+				  "%s/state/%s is damaged: what the branch must not go below is unknown; "
+				  "restore it, or delete it and begin the branch anew",
+				  s->path, path);
+	return rc < 0 ? ay_err_wrap(err, rc, "%s/state", s->path) : 0;
+}
+
+int ay_state_branch(struct ay_store *s, const char *branch, struct ay_branch_state *out, struct ay_err *err)
+{
+	char name[NAME_MAX + 1];
+	int rc = branch_file(s, branch, name, err);
+	if (rc == 0)
+		rc = branch_read(s, name, branch, out, err);
+	if (rc == -ENOENT) {
+		*out = (struct ay_branch_state){0};
+		memcpy(out->branch, branch, strlen(branch));
+		rc = 0;
+	}
+	return rc;
+}
+
+/* Keep the newer of two heads: who writes floor or follow may not know the newest. */
+static void keep_newer_head(struct ay_branch_state *b, const struct ay_branch_state *kept)
+{
+	struct ay_head mine, other;
+
+	if (!kept->has_head)
+		return;
+	if (b->has_head && (ay_head_parse(b->head, sizeof(b->head), &mine, NULL) < 0 ||
+			    ay_head_parse(kept->head, sizeof(kept->head), &other, NULL) < 0 ||
+			    ay_head_cmp(&mine, &other) >= 0))
+		return;
+	b->has_head = true;
+	memcpy(b->head, kept->head, sizeof(b->head));
+}
+
+int ay_state_set_branch(struct ay_store *s, const struct ay_branch_state *b, struct ay_err *err)
+{
+	struct ay_branch_state kept, now = *b;
+	char name[NAME_MAX + 1];
+	bool made;
+
+	AY_CLEANUP(unlock) int locked = -1;
+	int rc = branch_file(s, b->branch, name, err);
+	if (rc == 0)
+		rc = begin_change(s, &locked, err);
+	if (rc < 0)
+		return rc;
+	AY_CLOSE int dir = ay__make_dir(s->fs, s->state, BRANCH_DIR, 0755, &made);
+	if (dir < 0)
+		return ay_err_errno(err, -dir, "%s/state/" BRANCH_DIR, s->path);
+	if (made)
+		rc = s->fs->ops->fsync(s->fs, s->state);
+	if (rc < 0)
+		return ay_err_errno(err, -rc, "sync %s/state", s->path);
+	rc = branch_read(s, name, b->branch, &kept, err);
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
+	if (rc == 0) {
+		if (now.floor < kept.floor)
+			return ay_err_set(err, AY_EROLLBACK, "branch %s: its floor is %" PRIu32 " and cannot go down to %" PRIu32,
+					  b->branch, kept.floor, now.floor);
+		keep_newer_head(&now, &kept);
+	}
+	struct ay_buf text = {0};
+	branch_write(&now, &text);
+	rc = ay_buf_status(&text);
+	if (rc == 0)
+		rc = ay__store_replace_file(s->fs, dir, name, text.data, text.len, err);
+	ay_buf_release(&text);
+	return rc < 0 ? ay_err_wrap(err, rc, "%s/state/" BRANCH_DIR, s->path) : 0;
+}
+
+static int cmp_branches(const void *a, const void *b)
+{
+	return strcmp(((const struct ay_branch_state *)a)->branch, ((const struct ay_branch_state *)b)->branch);
+}
+
+int ay_state_branches(struct ay_store *s, struct ay_branch_state **out, size_t *n, struct ay_err *err)
+{
+	AY_FREE struct ay_branch_state *all = NULL;
+	size_t count = 0, cap = 0;
+
+	*out = NULL;
+	*n = 0;
+	int fd = ay__open_beneath(s->state, BRANCH_DIR, O_RDONLY | O_DIRECTORY);
+	if (fd == -ENOENT)
+		return 0;
+	if (fd < 0)
+		return ay_err_errno(err, -fd, "%s/state/" BRANCH_DIR, s->path);
+	AY_CLOSEDIR DIR *dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return ay_err_set(err, -ENOMEM, "%s/state: out of memory", s->path);
+	}
+	for (struct dirent *e; (e = readdir(dir));) {
+		struct ay_buf branch = {0};
+		int rc = ay_percent_unname(&branch, e->d_name);
+		if (rc == 0 && ay_branch_check((char *)branch.data, branch.len) == 0) {
+			if (count == cap) {
+				cap = cap ? 2 * cap : 16;
+				void *grown = cap > BRANCHES_MAX ? NULL : reallocarray(all, cap, sizeof(*all));
+				rc = grown ? 0 : -ENOMEM;
+				all = grown ? grown : all;
+			}
+			if (rc == 0)
+				rc = branch_read(s, e->d_name, (char *)branch.data, &all[count], err);
+			else
+				ay_err_set(err, rc, "%s/state: more than %d branches", s->path, BRANCHES_MAX);
+			count += rc == 0;
+			if (rc < 0 && rc != -ENOENT) {
+				ay_buf_release(&branch);
+				return rc;
+			}
+		}
+		ay_buf_release(&branch);
+	}
+	if (count > 0)
+		qsort(all, count, sizeof(*all), cmp_branches);
+	*out = ay_steal_ptr(&all);
+	*n = count;
+	return 0;
+}
+
+/* ---- install-id ---- */
+
+static int install_id_read(const struct ay_store *s, uint8_t id[INSTALL_ID_BYTES], struct ay_err *err)
+{
+	AY_FREE uint8_t *data = NULL;
+	size_t len;
+	int rc = read_if_there(s->state, INSTALL_ID, 64, &data, &len, err);
+	if (rc == -ENOENT)
+		return rc;
+	if (rc == 0 && (len != 2 * INSTALL_ID_BYTES + 1 || data[len - 1] != '\n' ||
+			!hex_get((char *)data, len - 1, id, INSTALL_ID_BYTES)))
+		rc = ay_err_set(err, AY_ESTORE, "it is damaged; delete it, and a new one will be made");
+	return rc < 0 ? ay_err_wrap(err, rc, "%s/state/" INSTALL_ID, s->path) : 0;
+}
+
+int ay_state_install_id(struct ay_store *s, uint8_t id[16], struct ay_err *err)
+{
+	int rc = install_id_read(s, id, err);
+	if (rc != -ENOENT)
+		return rc;
+	AY_CLEANUP(unlock) int locked = -1;
+	rc = begin_change(s, &locked, err);
+	if (rc == 0)
+		rc = install_id_read(s, id, err); /* another process may have made it meanwhile */
+	if (rc != -ENOENT)
+		return rc;
+	for (size_t got = 0; got < INSTALL_ID_BYTES;) {
+		ssize_t k = getrandom(id + got, INSTALL_ID_BYTES - got, 0);
+		if (k < 0 && errno != EINTR)
+			return ay_err_errno(err, errno, "random bytes for %s/state/" INSTALL_ID, s->path);
+		got += k > 0 ? (size_t)k : 0;
+	}
+	struct ay_buf text = {0};
+	hex_put(&text, id, INSTALL_ID_BYTES);
+	ay_put_str(&text, "\n");
+	rc = ay_buf_status(&text);
+	if (rc == 0)
+		rc = ay__store_replace_file(s->fs, s->state, INSTALL_ID, text.data, text.len, err);
+	ay_buf_release(&text);
+	return rc < 0 ? ay_err_wrap(err, rc, "%s/state", s->path) : 0;
+}
+
+/* ---- documents ---- */
+
+static int doc_dir(const struct ay_store *s, enum ay_doc_kind kind, const char **name)
+{
+	*name = kind == AY_DOC_RELEASE ? "releases" : "offers";
+	return kind == AY_DOC_RELEASE ? s->releases : s->offers;
+}
+
+int ay_state_get_doc(struct ay_store *s, enum ay_doc_kind kind, const struct ay_digest *digest, uint8_t **data,
+		     size_t *len, struct ay_err *err)
+{
+	const char *dir_name;
+	char hex[AY_DIGEST_HEX + 1];
+	struct ay_digest got;
+	AY_FREE uint8_t *bytes = NULL;
+
+	int dir = doc_dir(s, kind, &dir_name);
+	int rc = ay__read_file(dir, ay_digest_hex(digest, hex), AY_ENVELOPE_MAX, &bytes, len, err);
+	if (rc < 0)
+		return ay_err_wrap(err, rc, "%s/%s", s->path, dir_name);
+	ay_digest_mem(bytes, *len, &got);
+	if (!ay_digest_eq(&got, digest))
+		return ay_err_set(err, AY_EDIGEST, "%s/%s/%s is damaged", s->path, dir_name, hex);
+	*data = ay_steal_ptr(&bytes);
+	return 0;
+}
+
+int ay_state_put_doc(struct ay_store *s, enum ay_doc_kind kind, const void *data, size_t len, struct ay_err *err)
+{
+	const char *dir_name;
+	char hex[AY_DIGEST_HEX + 1];
+	struct ay_digest digest;
+	AY_FREE uint8_t *kept = NULL;
+	size_t kept_len;
+
+	int rc = ay__store_writable(s, err);
+	if (rc < 0)
+		return rc;
+	int dir = doc_dir(s, kind, &dir_name);
+	if (len > AY_ENVELOPE_MAX)
+		return ay_err_set(err, AY_ELIMIT, "%s/%s: a document of %zu bytes (at most %d)", s->path, dir_name, len,
+				  AY_ENVELOPE_MAX);
+	ay_digest_mem(data, len, &digest);
+	if (ay_state_get_doc(s, kind, &digest, &kept, &kept_len, NULL) == 0)
+		return 0;
+	rc = ay__store_replace_file(s->fs, dir, ay_digest_hex(&digest, hex), data, len, err);
+	return rc < 0 ? ay_err_wrap(err, rc, "%s/%s", s->path, dir_name) : 0;
+}
+
+/* Digests are collected first, so that @each may drop documents. */
+int ay_state_each_doc(struct ay_store *s, enum ay_doc_kind kind,
+		      int (*each)(void *ctx, const struct ay_digest *d, const uint8_t *data, size_t len), void *ctx,
+		      struct ay_err *err)
+{
+	const char *dir_name;
+	struct ay_buf digests;
+
+	int dir = doc_dir(s, kind, &dir_name);
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AY_CLOSEDIR DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	if (!stream) {
+		int code = errno;
+		if (fd >= 0)
+			close(fd);
+		return ay_err_errno(err, code, "%s/%s", s->path, dir_name);
+	}
+	ay_buf_init(&digests, DOCS_MAX * AY_DIGEST_LEN);
+	for (struct dirent *e; (e = readdir(stream));) {
+		struct ay_digest d;
+		if (ay_digest_parse(&d, e->d_name, strlen(e->d_name)) == 0)
+			ay_put_bytes(&digests, d.b, sizeof(d.b));
+	}
+	int rc = ay_buf_status(&digests);
+	if (rc < 0)
+		ay_err_set(err, rc, "%s/%s: more than %d documents", s->path, dir_name, DOCS_MAX);
+	for (size_t i = 0; rc == 0 && i < digests.len; i += AY_DIGEST_LEN) {
+		AY_FREE uint8_t *data = NULL;
+		struct ay_err why = {0};
+		struct ay_digest d;
+		size_t len;
+		memcpy(d.b, digests.data + i, sizeof(d.b));
+		rc = ay_state_get_doc(s, kind, &d, &data, &len, &why);
+		if (rc == 0)
+			rc = each(ctx, &d, data, len);
+		else if (rc == -ENOENT || rc == AY_EDIGEST || rc == AY_ELIMIT)
+			rc = 0; /* gone meanwhile, or damaged and as good as gone */
+		else if (err)
+			*err = why;
+	}
+	ay_buf_release(&digests);
+	return rc;
+}
+
+int ay_state_drop_doc(struct ay_store *s, enum ay_doc_kind kind, const struct ay_digest *digest, struct ay_err *err)
+{
+	const char *dir_name;
+	char hex[AY_DIGEST_HEX + 1];
+
+	int rc = ay__store_writable(s, err);
+	if (rc < 0)
+		return rc;
+	int dir = doc_dir(s, kind, &dir_name);
+	rc = s->fs->ops->unlink(s->fs, dir, ay_digest_hex(digest, hex), 0);
+	if (rc < 0 && rc != -ENOENT)
+		return ay_err_errno(err, -rc, "%s/%s/%s", s->path, dir_name, hex);
+	return 0;
+}
