@@ -51,7 +51,7 @@ bool ay__object_intact(const struct ay_store *s, const struct stat *st, const st
 
 /**
  * ay__meta_set() - give the inode @fd the metadata of @e (localised), mtime last.
- * @fd: a regular file or directory, or O_PATH of a fifo or device (then without xattrs).
+ * @fd: a regular file or directory.
  *
  * Order: user.* xattrs while the owner may still write; owner (clears setuid and capabilities); mode; the
  * other xattrs; mtime.

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Objects: an inode that trees share by hard links, named by what is in it and by
+ * what an inode has only one of (mode, owner, mtime, xattrs).
+ *
+ * The name is a promise about content that was checked when the object was made;
+ * afterwards only stat(2) is compared, because reading everything at each update
+ * would cost more than the update. Whoever writes into a file in place moves its
+ * mtime, and such an object is never linked again but replaced by the good one.
+ */
+#include "store/object.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+
+#define COPY_CHUNK  (256 * 1024)
+#define SLICE_FILES 256 /* entries looked at under the exclusive lock at once: a few milliseconds */
+
+void ay__entry_localise(const struct ay_store *s, const struct ay_entry *e, struct ay__local_entry *out)
+{
+	out->e = *e;
+	if (!s->owner_me)
+		return;
+	out->e.uid = out->e.gid = 0;
+	if (e->type == AY_ENTRY_FILE)
+		out->e.mode &= 01777; /* setuid would now mean: as the caller */
+	out->e.xattrs = out->xattrs;
+	out->e.n_xattrs = 0;
+	for (size_t i = 0; i < e->n_xattrs && out->e.n_xattrs < AY_XATTR_COUNT_MAX; i++) {
+		if (strncmp(e->xattrs[i].name, "user.", 5) == 0)
+			out->xattrs[out->e.n_xattrs++] = e->xattrs[i];
+	}
+}
+
+int ay__object_variant(const struct ay_entry *e, uint8_t v[AY__VARIANT_LEN])
+{
+	struct ay_buf b;
+	uint8_t hash[32];
+
+	ay_buf_init(&b, 4 * (size_t)AY_XATTRS_MAX);
+	ay_put_str(&b, "ayni-variant 1\n");
+	ay_put_u16(&b, e->mode);
+	ay_put_u32(&b, e->uid);
+	ay_put_u32(&b, e->gid);
+	ay_put_u64(&b, (uint64_t)e->mtime_s);
+	ay_put_u32(&b, e->mtime_ns);
+	ay_put_u32(&b, (uint32_t)e->n_xattrs);
+	for (size_t i = 0; i < e->n_xattrs; i++) {
+		ay_put_u32(&b, (uint32_t)strlen(e->xattrs[i].name));
+		ay_put_str(&b, e->xattrs[i].name);
+		ay_put_u32(&b, (uint32_t)e->xattrs[i].value_len);
+		ay_put_bytes(&b, e->xattrs[i].value, e->xattrs[i].value_len);
+	}
+	int r = ay_buf_status(&b);
+	if (r == 0) {
+		ay_sha256(b.data, b.len, hash);
+		memcpy(v, hash, AY__VARIANT_LEN);
+	}
+	ay_buf_release(&b);
+	return r;
+}
+
+void ay__object_name(const struct ay_digest *d, const uint8_t v[AY__VARIANT_LEN], struct ay__object_name *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	char hex[AY_DIGEST_HEX + 1];
+	char *p = out->s + 66;
+
+	ay_digest_hex(d, hex);
+	memcpy(out->s, hex, 2);
+	out->s[2] = '/';
+	memcpy(out->s + 3, hex + 2, 62);
+	out->s[65] = '.';
+	for (int i = 0; i < AY__VARIANT_LEN; i++) {
+		*p++ = digits[v[i] >> 4];
+		*p++ = digits[v[i] & 15];
+	}
+	*p = '\0';
+}
+
+int ay__object_name_of(const struct ay_store *s, const struct ay_entry *e, struct ay__object_name *out)
+{
+	struct ay__local_entry local;
+	uint8_t v[AY__VARIANT_LEN];
+
+	ay__entry_localise(s, e, &local);
+	int r = ay__object_variant(&local.e, v);
+	if (r == 0)
+		ay__object_name(&e->digest, v, out);
+	return r;
+}
+
+bool ay__object_intact(const struct ay_store *s, const struct stat *st, const struct ay_entry *e)
+{
+	return S_ISREG(st->st_mode) && (uint64_t)st->st_size == e->size && (st->st_mode & 07777) == e->mode &&
+	       st->st_mtim.tv_sec == e->mtime_s && (uint32_t)st->st_mtim.tv_nsec == e->mtime_ns &&
+	       (s->owner_me || (st->st_uid == e->uid && st->st_gid == e->gid));
+}
+
+static int set_xattrs(struct ay_store *s, int fd, const struct ay_entry *e, bool user, struct ay_err *err)
+{
+	for (size_t i = 0; i < e->n_xattrs; i++) {
+		const struct ay_xattr *x = &e->xattrs[i];
+		if ((strncmp(x->name, "user.", 5) == 0) != user)
+			continue;
+		int r = s->fs->ops->setxattr(s->fs, fd, "", x->name, x->value, x->value_len);
+		if (r < 0)
+			return ay_err_errno(err, -r, "%s: cannot set attribute %s", e->path, x->name);
+	}
+	return 0;
+}
+
+int ay__meta_set(struct ay_store *s, int fd, const struct ay_entry *e, struct ay_err *err)
+{
+	const struct ay_fs_ops *ops = s->fs->ops;
+	int r = set_xattrs(s, fd, e, true, err);
+
+	if (r < 0)
+		return r;
+	if (!s->owner_me && (r = ops->chown(s->fs, fd, "", e->uid, e->gid)) < 0)
+		return ay_err_errno(err, -r, "%s: cannot give it to %u:%u", e->path, e->uid, e->gid);
+	if ((r = ops->chmod(s->fs, fd, e->mode)) < 0)
+		return ay_err_errno(err, -r, "%s: cannot set mode %04o", e->path, e->mode);
+	if ((r = set_xattrs(s, fd, e, false, err)) < 0)
+		return r;
+	const struct timespec mtime = {.tv_sec = e->mtime_s, .tv_nsec = e->mtime_ns};
+	if ((r = ops->utimens(s->fs, fd, "", &mtime)) < 0)
+		return ay_err_errno(err, -r, "%s: cannot set its time", e->path);
+	return 0;
+}
+
+/* ---- copying ---- */
+
+static int copy_bytes(struct ay_store *s, int from_fd, int to_fd, uint64_t size, struct ay_hasher *h,
+		      struct ay_err *err)
+{
+	AY_FREE uint8_t *buf = malloc(COPY_CHUNK);
+
+	if (!buf)
+		return ay_err_errno(err, ENOMEM, "copy");
+	for (uint64_t at = 0;;) {
+		ssize_t n = pread(from_fd, buf, COPY_CHUNK, (off_t)at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return ay_err_errno(err, errno, "read at %llu", (unsigned long long)at);
+		if (n == 0)
+			return at == size ? 0
+					  : ay_err_set(err, AY_EDIGEST, "it has %llu bytes instead of %llu",
+						       (unsigned long long)at, (unsigned long long)size);
+		if ((uint64_t)n > size - at)
+			return ay_err_set(err, AY_EDIGEST, "it has more than %llu bytes", (unsigned long long)size);
+		if (h)
+			ay_hasher_update(h, buf, (size_t)n);
+		int r = ay__write_all(s->fs, to_fd, buf, (size_t)n, at);
+		if (r < 0)
+			return ay_err_errno(err, -r, "write at %llu", (unsigned long long)at);
+		at += (uint64_t)n;
+	}
+}
+
+static bool cannot_reflink(int r)
+{
+	return r == -EOPNOTSUPP || r == -EXDEV || r == -EINVAL || r == -ENOTTY || r == -ENOSYS || r == -EPERM ||
+	       r == -ETXTBSY || r == -EACCES || r == -EBADF;
+}
+
+int ay__copy_file(struct ay_store *s, int from_fd, int to_fd, uint64_t size, const struct ay_digest *digest,
+		  struct ay_err *err)
+{
+	struct ay_digest found;
+	struct stat st;
+	int r = s->fs->ops->reflink(s->fs, to_fd, from_fd);
+
+	if (r == 0) {
+		if (fstat(to_fd, &st) < 0)
+			return ay_err_errno(err, errno, "stat");
+		if ((uint64_t)st.st_size != size)
+			return ay_err_set(err, AY_EDIGEST, "it has %llu bytes instead of %llu",
+					  (unsigned long long)st.st_size, (unsigned long long)size);
+		if (!digest)
+			return 0;
+		if ((r = ay_digest_fd(to_fd, &found, NULL)) < 0)
+			return ay_err_errno(err, -r, "read");
+	} else if (!cannot_reflink(r)) {
+		return ay_err_errno(err, -r, "reflink");
+	} else {
+		struct ay_hasher *h = digest ? ay_hasher_new() : NULL;
+		if (digest && !h)
+			return ay_err_errno(err, ENOMEM, "copy");
+		r = copy_bytes(s, from_fd, to_fd, size, h, err);
+		if (r == 0 && h)
+			ay_hasher_final(h, &found);
+		ay_hasher_free(h);
+		if (r < 0 || !digest)
+			return r;
+	}
+	return ay_digest_eq(digest, &found) ? 0 : ay_err_set(err, AY_EDIGEST, "its content is not what its digest says");
+}
+
+/* ---- putting, linking ---- */
+
+static unsigned bucket_of(const struct ay__object_name *name)
+{
+	unsigned v = 0;
+	for (int i = 0; i < 2; i++)
+		v = v * 16 + (unsigned)(name->s[i] <= '9' ? name->s[i] - '0' : name->s[i] - 'a' + 10);
+	return v;
+}
+
+static bool same_stat(const struct stat *a, const struct stat *b)
+{
+	return a->st_mode == b->st_mode && a->st_size == b->st_size && a->st_uid == b->st_uid &&
+	       a->st_gid == b->st_gid && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static int make_bucket(struct ay_store *s, const struct ay__object_name *name, struct ay__touched *touched)
+{
+	char bucket[3] = {name->s[0], name->s[1], '\0'};
+	int fd = ay__make_dir(s->fs, s->objects, bucket, 0700, NULL);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	touched->objects = true;
+	return 0;
+}
+
+int ay__object_put(struct ay_store *s, int dirfd, const char *from, const struct ay__object_name *name,
+		   struct ay__touched *touched, struct ay_err *err)
+{
+	const struct ay_fs_ops *ops = s->fs->ops;
+	struct stat ours, theirs;
+	int r = ops->rename(s->fs, dirfd, from, s->objects, name->s, true);
+
+	touched->bucket[bucket_of(name)] = true;
+	if (r == -ENOENT) {
+		if ((r = make_bucket(s, name, touched)) == 0)
+			r = ops->rename(s->fs, dirfd, from, s->objects, name->s, true);
+	}
+	if (r == -EEXIST) {
+		if (fstatat(dirfd, from, &ours, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    fstatat(s->objects, name->s, &theirs, AT_SYMLINK_NOFOLLOW) < 0)
+			r = -errno;
+		else if (same_stat(&ours, &theirs))
+			r = ops->unlink(s->fs, dirfd, from, 0);
+		else /* it was changed in place: ours takes its name, old trees keep the changed one */
+			r = ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
+	}
+	return r < 0 ? ay_err_errno(err, -r, "cannot put object %s", name->s) : 0;
+}
+
+int ay__object_sync(struct ay_store *s, const struct ay__touched *touched, struct ay_err *err)
+{
+	for (unsigned i = 0; i < 256; i++) {
+		char bucket[3];
+		if (!touched->bucket[i])
+			continue;
+		snprintf(bucket, sizeof(bucket), "%02x", i);
+		AY_CLOSE int fd = ay__open_beneath(s->objects, bucket, O_RDONLY | O_DIRECTORY);
+		int r = fd < 0 ? fd : s->fs->ops->fsync(s->fs, fd);
+		if (r < 0)
+			return ay_err_errno(err, -r, "cannot sync %s/objects/%s", s->path, bucket);
+	}
+	int r = touched->objects ? s->fs->ops->fsync(s->fs, s->objects) : 0;
+	return r < 0 ? ay_err_errno(err, -r, "cannot sync %s/objects", s->path) : 0;
+}
+
+/* The object has as many links as the file system allows: a copy takes its name. It is synced before that. */
+static int renew(struct ay_store *s, const struct ay_entry *e, const struct ay__object_name *name, int scratch,
+		 struct ay__touched *touched, struct ay_err *err)
+{
+	char tmp[17];
+	AY_CLOSE int from = ay__open_beneath(s->objects, name->s, O_RDONLY);
+
+	if (from < 0)
+		return ay_err_errno(err, -from, "cannot open object %s", name->s);
+	ay__random_name(tmp);
+	AY_CLOSE int to = s->fs->ops->open(s->fs, scratch, tmp, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (to < 0)
+		return ay_err_errno(err, -to, "cannot make a copy of object %s", name->s);
+	int r = ay__copy_file(s, from, to, e->size, &e->digest, err);
+	if (r == AY_EDIGEST)
+		r = ay_err_wrap(err, err ? (err->code = AY_EBASE) : AY_EBASE, "object %s was changed", name->s);
+	if (r < 0 || (r = ay__meta_set(s, to, e, err)) < 0)
+		return r;
+	if ((r = s->fs->ops->fsync(s->fs, to)) == 0)
+		r = s->fs->ops->rename(s->fs, scratch, tmp, s->objects, name->s, false);
+	touched->bucket[bucket_of(name)] = true;
+	return r < 0 ? ay_err_errno(err, -r, "cannot renew object %s", name->s) : 0;
+}
+
+int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, const char *to, int scratch,
+		    struct ay__touched *touched, struct ay_err *err)
+{
+	struct ay__local_entry local;
+	struct ay__object_name name;
+	uint8_t v[AY__VARIANT_LEN];
+	struct stat st;
+
+	ay__entry_localise(s, e, &local);
+	int r = ay__object_variant(&local.e, v);
+	if (r < 0)
+		return ay_err_errno(err, -r, "%s", e->path);
+	ay__object_name(&e->digest, v, &name);
+	if (fstatat(s->objects, name.s, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return ay_err_errno(err, errno, "%s: object %s", e->path, name.s);
+	if (!ay__object_intact(s, &st, &local.e))
+		return ay_err_set(err, AY_EBASE, "%s: object %s was changed in place; run `ayni fsck --heal`", e->path,
+				  name.s);
+	r = s->fs->ops->link(s->fs, s->objects, name.s, to_dirfd, to);
+	if (r == -EMLINK) {
+		if ((r = renew(s, &local.e, &name, scratch, touched, err)) < 0)
+			return r;
+		r = s->fs->ops->link(s->fs, s->objects, name.s, to_dirfd, to);
+	}
+	return r < 0 ? ay_err_errno(err, -r, "%s: cannot link object %s", e->path, name.s) : 0;
+}
+
+/* ---- dropping ---- */
+
+/* One slice under the lock that the caller holds. 1: more; 0: that was all; negative: the manifest ends here. */
+static int drop_slice(struct ay_store *s, struct ay_manifest_reader *m, struct ay_gc_result *res,
+		      struct ay_err *err)
+{
+	struct ay_entry e;
+	int r = 1;
+
+	for (int i = 0; i < SLICE_FILES && (r = ay_manifest_next(m, &e, err)) > 0; i++) {
+		struct ay__object_name name;
+		struct stat st;
+		if (e.type != AY_ENTRY_FILE || ay__object_name_of(s, &e, &name) < 0 ||
+		    fstatat(s->objects, name.s, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink > 1)
+			continue;
+		int u = s->fs->ops->unlink(s->fs, s->objects, name.s, 0);
+		if (u < 0)
+			return ay_err_errno(err, -u, "cannot remove object %s", name.s);
+		if (res) {
+			res->objects++;
+			res->bytes += (uint64_t)st.st_blocks * 512;
+		}
+	}
+	return r;
+}
+
+int ay__objects_drop(struct ay_store *s, int manifest_fd, struct ay_gc_result *res, struct ay_err *err)
+{
+	struct ay__fd_reader reader = {.fd = manifest_fd};
+	struct ay_manifest_reader *m = ay_manifest_reader_new(ay__fd_read, &reader);
+	int r = 1;
+
+	if (!m)
+		return ay_err_errno(err, ENOMEM, "read manifest");
+	while (r > 0) {
+		if ((r = ay__store_lock(s, LOCK_EX, err)) < 0)
+			break;
+		r = drop_slice(s, m, res, err);
+		ay__store_unlock(s);
+	}
+	ay_manifest_reader_free(m);
+	return r;
+}
+
+/* ---- a manifest in a file ---- */
+
+long ay__fd_read(void *ctx, void *buf, size_t len)
+{
+	struct ay__fd_reader *r = ctx;
+	ssize_t n;
+
+	do
+		n = pread(r->fd, buf, len, (off_t)r->pos);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	r->pos += (uint64_t)n;
+	return n;
+}
+
+int ay__fd_flush(struct ay__fd_writer *w)
+{
+	int r = ay__write_all(w->fs, w->fd, w->buf, w->held, w->pos);
+
+	if (r == 0) {
+		w->pos += w->held;
+		w->held = 0;
+	}
+	return r;
+}
+
+int ay__fd_write(void *ctx, const void *data, size_t len)
+{
+	struct ay__fd_writer *w = ctx;
+
+	if (len > sizeof(w->buf) - w->held) {
+		int r = ay__fd_flush(w);
+		if (r < 0)
+			return r;
+		if (len >= sizeof(w->buf)) {
+			r = ay__write_all(w->fs, w->fd, data, len, w->pos);
+			if (r == 0)
+				w->pos += len;
+			return r;
+		}
+	}
+	memcpy(w->buf + w->held, data, len);
+	w->held += len;
+	return 0;
+}
