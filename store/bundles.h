@@ -22,11 +22,19 @@ struct ay_bundle_file;
  * ay_bundle_file_open() - open a bundle, whole or partial, or begin one.
  * @create: begin a partial one when there is none; room for @size is reserved (-ENOSPC says how much is missing).
  *
- * Return: 0 and @out (close with ay_bundle_file_close()); -ENOENT without @create; -errno.
+ * A whole one is hashed. If it is damaged it is removed (with @create a partial one is begun in its place):
+ * nothing on this machine proves which of its blocks are right.
+ *
+ * Return: 0 and @out (close with ay_bundle_file_close()); -ENOENT without @create; AY_EDIGEST the whole one was
+ *   damaged, without @create; AY_EFORMAT its size is not @size, or @size is 0; AY_ELIMIT @size is above 1 TiB;
+ *   AY_EBUSY it is open for collecting already; -errno.
  */
 int ay_bundle_file_open(struct ay_store *s, const struct ay_digest *digest, uint64_t size, bool create,
 			struct ay_bundle_file **out, struct ay_err *err);
-/** ay_bundle_file_open_fd() - a whole bundle that lives elsewhere (a repository); takes @fd over, builds its tree. */
+/**
+ * ay_bundle_file_open_fd() - a whole bundle that lives elsewhere (a repository); builds its tree.
+ * @fd: taken over, on failure too. AY_EDIGEST, AY_EFORMAT as above.
+ */
 int ay_bundle_file_open_fd(int fd, const struct ay_digest *digest, uint64_t size, struct ay_bundle_file **out,
 			   struct ay_err *err);
 void ay_bundle_file_close(struct ay_bundle_file *f);
@@ -48,14 +56,18 @@ int ay_bundle_file_add_hashes(struct ay_bundle_file *f, unsigned level, uint64_t
  * Return: 0 written (or had before); AY_EDIGEST; -EAGAIN its hash block is not known; -ENOSPC, -EIO ...
  */
 int ay_bundle_file_write(struct ay_bundle_file *f, uint64_t index, const void *data, size_t len, struct ay_err *err);
-/** ay_bundle_file_sync() - make all that was written durable (call at least every 8 MiB or 2 s while writing). */
+/**
+ * ay_bundle_file_sync() - make all that was written durable (call at least every 8 MiB or 2 s while writing).
+ *
+ * A failure is final: sync and finish fail from then on. Close it; opening checks what is there.
+ */
 int ay_bundle_file_sync(struct ay_bundle_file *f, struct ay_err *err);
-/** ay_bundle_file_finish() - all blocks are had: sync, and move to bundles/<digest>, durably. */
+/** ay_bundle_file_finish() - all blocks are had (else -EAGAIN): sync, and move to bundles/<digest>, durably. */
 int ay_bundle_file_finish(struct ay_bundle_file *f, struct ay_err *err);
 
 struct ay_bundle_entry {
 	struct ay_digest digest;
-	uint64_t size;
+	uint64_t size; /* of the file; a partial one may still grow */
 	bool whole;
 };
 /** ay_bundles_list() - what is in bundles/ and bundles/partial/; free(*@out). */

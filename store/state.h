@@ -10,11 +10,18 @@
 
 #include "store/store.h"
 
-/** ay_state_root() - the newest root, verified along its whole chain; owned by @s, valid until the next add. */
+/**
+ * ay_state_root() - the newest root, verified along its whole chain; owned by @s, valid until the next add.
+ *
+ * Return: 0; -ENOENT none is trusted yet; AY_ESTORE, AY_ESIG, ... a kept root was changed: never go on without it.
+ */
 int ay_state_root(struct ay_store *s, const struct ay_root **root, struct ay_err *err);
 /** ay_state_root_envelope() - root version @version (0: newest) as bytes; free(*@data). */
 int ay_state_root_envelope(struct ay_store *s, uint32_t version, uint8_t **data, size_t *len, struct ay_err *err);
-/** ay_state_add_root() - trust a first root (only when there is none) or the successor; durable. */
+/**
+ * ay_state_add_root() - trust a first root (only when there is none) or the successor; durable.
+ * Errors of ay_trust_first_root() and ay_trust_next_root(); AY_ENOTHING it is there already.
+ */
 int ay_state_add_root(struct ay_store *s, const void *envelope, size_t len, struct ay_err *err);
 
 /* What a branch remembers. */
@@ -27,8 +34,12 @@ struct ay_branch_state {
 	uint8_t head[AY_HEAD_SIZE]; /* newest verified head */
 };
 
+/** ay_state_branch() - what is kept, zeros when nothing is; AY_ESTORE when it is damaged. */
 int ay_state_branch(struct ay_store *s, const char *branch, struct ay_branch_state *out, struct ay_err *err);
-/** ay_state_set_branch() - durable. Refuses to lower floor (AY_EROLLBACK). */
+/**
+ * ay_state_set_branch() - durable. Refuses to lower floor (AY_EROLLBACK).
+ * The newer of @b's head and the kept one stays, so that who read before another process wrote loses no head.
+ */
 int ay_state_set_branch(struct ay_store *s, const struct ay_branch_state *b, struct ay_err *err);
 /** ay_state_branches() - every branch remembered; free(*@out). */
 int ay_state_branches(struct ay_store *s, struct ay_branch_state **out, size_t *n, struct ay_err *err);
@@ -43,7 +54,7 @@ int ay_state_put_doc(struct ay_store *s, enum ay_doc_kind kind, const void *data
 /** ay_state_get_doc() - free(*@data); -ENOENT when not here; AY_EDIGEST when damaged. */
 int ay_state_get_doc(struct ay_store *s, enum ay_doc_kind kind, const struct ay_digest *digest, uint8_t **data,
 		     size_t *len, struct ay_err *err);
-/** ay_state_each_doc() - call @each for every document of a kind. */
+/** ay_state_each_doc() - call @each (which may drop documents) for every document of a kind; damaged ones are left out. */
 int ay_state_each_doc(struct ay_store *s, enum ay_doc_kind kind,
 		      int (*each)(void *ctx, const struct ay_digest *d, const uint8_t *data, size_t len), void *ctx,
 		      struct ay_err *err);
