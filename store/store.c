@@ -203,6 +203,19 @@ static int open_store(struct ay_store *s, int flags, struct ay_err *err)
 	return open_parts(s, err);
 }
 
+/* What dead processes left behind. */
+static void sweep(struct ay_store *s)
+{
+	const int dirs[] = {s->dir, s->state, s->releases, s->offers, s->roots};
+	AY_CLOSE int branches = ay__open_beneath(s->state, "branches", O_RDONLY | O_DIRECTORY);
+
+	ay__staging_sweep(s, NULL);
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
+		ay__sweep_tmp(s->fs, dirs[i]);
+	if (branches >= 0)
+		ay__sweep_tmp(s->fs, branches);
+}
+
 int ay_store_open(struct ay_fs *fs, const char *path, int flags, struct ay_store **out, struct ay_err *err)
 {
 	struct ay_store *s = calloc(1, sizeof(*s));
@@ -221,14 +234,8 @@ int ay_store_open(struct ay_fs *fs, const char *path, int flags, struct ay_store
 		ay_store_close(s);
 		return r;
 	}
-	if (!s->readonly) {
-		ay__staging_sweep(s, NULL);
-		ay__sweep_tmp(s->fs, s->dir);
-		ay__sweep_tmp(s->fs, s->state);
-		ay__sweep_tmp(s->fs, s->releases);
-		ay__sweep_tmp(s->fs, s->offers);
-		ay__sweep_tmp(s->fs, s->roots);
-	}
+	if (!s->readonly)
+		sweep(s);
 	*out = s;
 	return 0;
 }

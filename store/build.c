@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The durable commit (DESIGN section 6), in one place for all who make trees.
+ *
+ *     objects staged in new/, manifest in tree/     no fsync per file
+ *     syncfs                                        contents and manifest are on the disk before they get names
+ *     rename new/ -> objects/                       never over an intact one
+ *     link tree/root                                store lock held shared from here back to the renames
+ *     syncfs                                        the whole tree is on the disk before it gets its name
+ *     rename tree -> branches/B/SERIAL
+ *     fsync objects/ab ..., objects, staging, branches/B, branches
+ *
+ * After the last line the tree survives a power cut; before the rename it does not
+ * exist. Should the last syncs fail, the tree is moved back into staging: nobody
+ * was told of it yet.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "store/state.h"
+#include "store/tree_internal.h"
+#include "store/xattr.h"
+
+/* A serial that is here already: the same release is success without work, another is not to be believed. */
+static int check_present(struct ay__build *b, const char *serial, struct ay_err *err)
+{
+	struct ay_release have;
+	struct ay_digest digest;
+	AY_CLOSE int tree = ay__open_beneath(b->branch_dir, serial, O_RDONLY | O_DIRECTORY);
+
+	if (tree == -ENOENT)
+		return 0;
+	if (tree < 0)
+		return ay_err_errno(err, -tree, "cannot open tree %s of %s", serial, b->branch);
+	int r = ay__release_read(tree, &have, &digest, err);
+	if (r < 0)
+		return ay_err_wrap(err, r, "tree %s of %s", serial, b->branch);
+	if (ay_digest_eq(&have.manifest, &b->release.manifest))
+		return ay_err_set(err, AY_ENOTHING, "%s %s is here already", b->branch, serial);
+	return ay_err_set(err, AY_EROLLBACK, "another release with serial %s of %s is here already", serial, b->branch);
+}
+
+static int believe_release(struct ay__build *b, struct ay_err *err)
+{
+	const struct ay_root *root;
+	struct ay_branch_state state;
+	int r = ay_state_root(b->s, &root, err);
+
+	if (r < 0)
+		return ay_err_wrap(err, r, "no root to check the release with");
+	r = ay_trust_release(root, b->branch, b->envelope, b->envelope_len, &b->release, err);
+	if (r < 0)
+		return ay_err_wrap(err, r, "release of %s", b->branch);
+	b->rule = ay_root_branch_rule(root, b->branch);
+	if ((r = ay_state_branch(b->s, b->branch, &state, err)) < 0)
+		return r;
+	if (b->release.serial < state.floor)
+		return ay_err_set(err, AY_EROLLBACK, "%s %u is below the floor %u", b->branch, b->release.serial,
+				  state.floor);
+	return 0;
+}
+
+static int make_staging(struct ay__build *b, struct ay_err *err)
+{
+	static const char *const names[] = {"raw", "new", "tree"};
+	int *fds[] = {&b->raw, &b->new_, &b->tree};
+	int r = ay__staging_begin(b->s, &b->st, err);
+
+	for (int i = 0; i < 3 && r == 0; i++) {
+		*fds[i] = ay__make_dir(b->s->fs, b->st.dir, names[i], i == 2 ? 0755 : 0700, NULL);
+		if (*fds[i] < 0)
+			r = ay_err_errno(err, -*fds[i], "cannot make %s/tmp/%s/%s", b->s->path, b->st.name, names[i]);
+	}
+	return r;
+}
+
+int ay__build_begin(struct ay__build *b, struct ay_store *s, const char *branch, const void *envelope,
+		    size_t envelope_len, struct ay_err *err)
+{
+	char serial[AY__SERIAL_NAME_MAX];
+
+	memset(b, 0, sizeof(*b));
+	*b = (struct ay__build){.s = s,
+				.branch = branch,
+				.branch_dir = -1,
+				.lock = -1,
+				.st = AY__STAGING_NONE,
+				.raw = -1,
+				.new_ = -1,
+				.tree = -1,
+				.envelope = envelope,
+				.envelope_len = envelope_len};
+	int r = ay__store_writable(s, err);
+	if (r < 0 || (r = believe_release(b, err)) < 0)
+		return r;
+	b->branch_dir = ay__branch_open(s, branch, true, err);
+	if (b->branch_dir < 0)
+		return b->branch_dir;
+	b->lock = ay__branch_lock(s, b->branch_dir, ".apply", LOCK_EX | LOCK_NB, err);
+	if (b->lock == -EWOULDBLOCK)
+		return ay_err_set(err, AY_EBUSY, "another process is making a tree of %s in %s", branch, s->path);
+	if (b->lock < 0)
+		return b->lock;
+	ay__serial_name(b->release.serial, serial);
+	if ((r = check_present(b, serial, err)) < 0)
+		return r;
+	return make_staging(b, err);
+}
+
+void ay__build_end(struct ay__build *b)
+{
+	int *fds[] = {&b->raw, &b->new_, &b->tree};
+
+	if (b->locked)
+		ay__store_unlock(b->s);
+	for (int i = 0; i < 3; i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+	}
+	ay__staging_end(&b->st, NULL);
+	if (b->lock >= 0)
+		close(b->lock);
+	if (b->branch_dir >= 0)
+		close(b->branch_dir);
+}
+
+int ay__build_check_entry(const struct ay__build *b, const struct ay_entry *e, struct ay_err *err)
+{
+	const struct ay_branch_rule *rule = b->rule;
+	const char *why = NULL;
+
+	for (size_t i = 0; i < e->n_xattrs; i++) {
+		if (!ay__xattr_kept(e->xattrs[i].name, 0))
+			return ay_err_set(err, AY_EFORMAT, "%s: attribute %s belongs to a machine, not to a tree", e->path,
+					  e->xattrs[i].name);
+		if (rule && rule->nocaps && strcmp(e->xattrs[i].name, "security.capability") == 0)
+			why = "file capabilities";
+	}
+	if (rule && rule->nosuid && e->type == AY_ENTRY_FILE && (e->mode & 06000))
+		why = "setuid and setgid";
+	if (rule && rule->nodev && (e->type == AY_ENTRY_CHAR || e->type == AY_ENTRY_BLOCK))
+		why = "devices";
+	if (rule && rule->has_uids &&
+	    (e->uid < rule->uid_low || e->uid > rule->uid_high || e->gid < rule->uid_low || e->gid > rule->uid_high))
+		why = "this owner";
+	if (why)
+		return ay_err_set(err, AY_EROLE, "%s: the root does not allow %s in branch %s", e->path, why, b->branch);
+	return 0;
+}
+
+/* new/ is flat: the object's name without its slash. */
+static void flat_name(const struct ay__object_name *name, char out[AY__OBJECT_NAME_MAX])
+{
+	snprintf(out, AY__OBJECT_NAME_MAX, "%.2s%s", name->s, name->s + 3);
+}
+
+bool ay__build_has(const struct ay__build *b, const struct ay__object_name *name)
+{
+	char flat[AY__OBJECT_NAME_MAX];
+
+	flat_name(name, flat);
+	return faccessat(b->new_, flat, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int ay__build_stage(struct ay__build *b, const struct ay_entry *e, const struct ay__object_name *name, int from_fd,
+		    struct ay_err *err)
+{
+	struct ay__local_entry local;
+	char flat[AY__OBJECT_NAME_MAX];
+
+	flat_name(name, flat);
+	AY_CLOSE int to = b->s->fs->ops->open(b->s->fs, b->new_, flat, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (to < 0)
+		return ay_err_errno(err, -to, "%s: cannot make its object", e->path);
+	int r = ay__copy_file(b->s, from_fd, to, e->size, &e->digest, err);
+	if (r < 0)
+		return ay_err_wrap(err, r, "%s", e->path);
+	ay__entry_localise(b->s, e, &local);
+	return ay__meta_set(b->s, to, &local.e, err);
+}
+
+int ay__build_stage_link(struct ay__build *b, const struct ay__object_name *name, int dirfd, const char *from,
+			 struct ay_err *err)
+{
+	char flat[AY__OBJECT_NAME_MAX];
+
+	flat_name(name, flat);
+	int r = b->s->fs->ops->link(b->s->fs, dirfd, from, b->new_, flat);
+	return r < 0 ? ay_err_errno(err, -r, "cannot stage object %s", name->s) : 0;
+}
+
+static int put_objects(struct ay__build *b, struct ay_err *err)
+{
+	int fd = ay__open_beneath(b->new_, ".", O_RDONLY | O_DIRECTORY);
+	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return ay_err_errno(err, fd < 0 ? -fd : errno, "cannot list staged objects");
+	}
+	while ((errno = 0, e = readdir(d))) {
+		struct ay__object_name name;
+		if (e->d_name[0] == '.')
+			continue;
+		AY_ASSERT(strlen(e->d_name) == AY__OBJECT_NAME_MAX - 2);
+		snprintf(name.s, sizeof(name.s), "%.2s/%s", e->d_name, e->d_name + 2);
+		int r = ay__object_put(b->s, b->new_, e->d_name, &name, &b->touched, err);
+		if (r < 0)
+			return r;
+	}
+	return errno ? ay_err_errno(err, errno, "cannot list staged objects") : 0;
+}
+
+static int sync_all(struct ay__build *b, struct ay_err *err)
+{
+	int r = b->s->fs->ops->syncfs(b->s->fs, b->s->dir);
+	return r < 0 ? ay_err_errno(err, -r, "cannot sync the file system of %s", b->s->path) : 0;
+}
+
+/* Objects and the tree made of them; the collector waits meanwhile, because an object has but one link at first. */
+static int put_and_link(struct ay__build *b, struct ay_err *err)
+{
+	int r = ay__store_lock(b->s, LOCK_SH, err);
+
+	if (r < 0)
+		return r;
+	b->locked = true;
+	if ((r = put_objects(b, err)) == 0)
+		r = ay__tree_link(b, err);
+	ay__store_unlock(b->s);
+	b->locked = false;
+	return r;
+}
+
+static int sync_dirs(struct ay__build *b, struct ay_err *err)
+{
+	const int fds[] = {b->st.dir, b->branch_dir, b->s->branches};
+	int r = ay__object_sync(b->s, &b->touched, err);
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]) && r == 0; i++) {
+		if ((r = b->s->fs->ops->fsync(b->s->fs, fds[i])) < 0)
+			r = ay_err_errno(err, -r, "cannot sync a directory of %s", b->s->path);
+	}
+	return r;
+}
+
+int ay__build_commit(struct ay__build *b, struct ay_err *err)
+{
+	struct ay_fs *fs = b->s->fs;
+	char serial[AY__SERIAL_NAME_MAX];
+	int r = ay__write_file(fs, b->tree, "release", b->envelope, b->envelope_len);
+
+	if (r == 0)
+		r = ay__write_file(fs, b->tree, ".ref", "", 0);
+	if (r < 0)
+		return ay_err_errno(err, -r, "cannot write beside the tree in %s/tmp", b->s->path);
+	if ((r = sync_all(b, err)) < 0 || (r = put_and_link(b, err)) < 0 || (r = sync_all(b, err)) < 0)
+		return r;
+	ay__serial_name(b->release.serial, serial);
+	r = fs->ops->rename(fs, b->st.dir, "tree", b->branch_dir, serial, true);
+	if (r < 0)
+		return ay_err_errno(err, -r, "cannot move tree %s into branch %s", serial, b->branch);
+	if ((r = sync_dirs(b, err)) < 0)
+		fs->ops->rename(fs, b->branch_dir, serial, b->st.dir, "tree", true);
+	return r;
+}

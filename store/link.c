@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A manifest becomes a directory of hard links.
+ *
+ * Entries come depth first, so a stack of open directories is all that has to be
+ * remembered. A directory gets its own metadata when it is left: all in it was made
+ * by then, so nothing moves its mtime again, and a read-only mode does not lock
+ * us out. Every name is made in a directory that we made ourselves in 0700 staging
+ * and hold by fd: there is no path in which a symlink of the tree could stand.
+ *
+ * fds: FDS_MAX directories from the root down stay open; deeper only the current
+ * one, found again from the last of those when the walk comes back up.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "store/tree_internal.h"
+
+#define FDS_MAX	  64
+#define DEPTH_MAX (AY_PATH_MAX / 2 + 2) /* "/a/a/a..." and the root */
+
+struct level {
+	int fd; /* -1: closed for the time being */
+	size_t path_len;
+	struct ay_entry e; /* metadata for when it is left; xattrs are in @mem */
+	void *mem;
+};
+
+struct linker {
+	struct ay__build *b;
+	int scratch;
+	char path[AY_PATH_MAX + 1]; /* of the innermost level */
+	size_t depth;
+	struct level levels[DEPTH_MAX];
+};
+
+/* Copy the xattrs of @e, whose memory is the reader's, into one block. */
+static int keep_xattrs(const struct ay_entry *e, struct level *l)
+{
+	size_t need = e->n_xattrs * sizeof(struct ay_xattr);
+
+	l->mem = NULL;
+	if (e->n_xattrs == 0)
+		return 0;
+	for (size_t i = 0; i < e->n_xattrs; i++)
+		need += strlen(e->xattrs[i].name) + 1 + e->xattrs[i].value_len;
+	struct ay_xattr *x = l->mem = malloc(need);
+	if (!x)
+		return -ENOMEM;
+	char *p = (char *)(x + e->n_xattrs);
+	for (size_t i = 0; i < e->n_xattrs; i++) {
+		size_t n = strlen(e->xattrs[i].name) + 1;
+		x[i].name = memcpy(p, e->xattrs[i].name, n);
+		p += n;
+		x[i].value_len = e->xattrs[i].value_len;
+		if (x[i].value_len > 0)
+			memcpy(p, e->xattrs[i].value, x[i].value_len);
+		x[i].value = (uint8_t *)p;
+		p += x[i].value_len;
+	}
+	l->e.xattrs = x;
+	return 0;
+}
+
+/* The innermost directory's fd, opened again when it was closed. */
+static int top_fd(struct linker *l)
+{
+	struct level *top = &l->levels[l->depth - 1];
+
+	if (top->fd < 0) {
+		const struct level *from = &l->levels[FDS_MAX - 1];
+		l->path[top->path_len] = '\0';
+		top->fd = ay__open_beneath(from->fd, l->path + from->path_len + 1, O_RDONLY | O_DIRECTORY);
+	}
+	return top->fd;
+}
+
+static int push(struct linker *l, int parent, const char *name, const struct ay_entry *e, struct ay_err *err)
+{
+	struct level *v = &l->levels[l->depth];
+
+	AY_ASSERT(l->depth < DEPTH_MAX);
+	int fd = ay__make_dir(l->b->s->fs, parent, name, 0700, NULL);
+	if (fd < 0)
+		return ay_err_errno(err, -fd, "%s: cannot make the directory", e->path);
+	*v = (struct level){.fd = fd, .path_len = e->path_len, .e = *e};
+	l->depth++;
+	memcpy(l->path, e->path, e->path_len);
+	l->path[e->path_len] = '\0';
+	if (keep_xattrs(e, v) < 0)
+		return ay_err_errno(err, ENOMEM, "%s", e->path);
+	if (l->depth > FDS_MAX + 1) {
+		close(v[-1].fd);
+		v[-1].fd = -1;
+	}
+	return 0;
+}
+
+static int pop(struct linker *l, bool finish, struct ay_err *err)
+{
+	struct level *v = &l->levels[l->depth - 1];
+	int r = 0;
+
+	if (finish) {
+		struct ay__local_entry local;
+		int fd = top_fd(l);
+		l->path[v->path_len] = '\0';
+		v->e.path = l->path;
+		ay__entry_localise(l->b->s, &v->e, &local);
+		r = fd < 0 ? ay_err_errno(err, -fd, "%s: cannot open the directory", l->path)
+			   : ay__meta_set(l->b->s, fd, &local.e, err);
+	}
+	if (v->fd >= 0)
+		close(v->fd);
+	free(v->mem);
+	l->depth--;
+	return r;
+}
+
+/* Symlinks, devices and fifos cannot be opened, so their metadata is set by name. */
+static int set_meta_by_name(struct ay_store *s, int dir, const char *name, const struct ay_entry *e,
+			    struct ay_err *err)
+{
+	const struct ay_fs_ops *ops = s->fs->ops;
+	const struct timespec mtime = {.tv_sec = e->mtime_s, .tv_nsec = e->mtime_ns};
+	int r = 0;
+
+	if (!s->owner_me && (r = ops->chown(s->fs, dir, name, e->uid, e->gid)) < 0)
+		return ay_err_errno(err, -r, "%s: cannot give it to %u:%u", e->path, e->uid, e->gid);
+	if (e->type != AY_ENTRY_SYMLINK) {
+		AY_CLOSE int fd = ay__open_beneath(dir, name, O_PATH);
+		if (fd < 0 || (r = ops->chmod(s->fs, fd, e->mode)) < 0)
+			return ay_err_errno(err, fd < 0 ? -fd : -r, "%s: cannot set mode %04o", e->path, e->mode);
+	}
+	for (size_t i = 0; i < e->n_xattrs; i++) {
+		const struct ay_xattr *x = &e->xattrs[i];
+		if ((r = ops->setxattr(s->fs, dir, name, x->name, x->value, x->value_len)) < 0)
+			return ay_err_errno(err, -r, "%s: cannot set attribute %s", e->path, x->name);
+	}
+	if ((r = ops->utimens(s->fs, dir, name, &mtime)) < 0)
+		return ay_err_errno(err, -r, "%s: cannot set its time", e->path);
+	return 0;
+}
+
+static int make_special(struct linker *l, int dir, const char *name, const struct ay_entry *e, struct ay_err *err)
+{
+	struct ay_fs *fs = l->b->s->fs;
+	struct ay__local_entry local;
+	int r;
+
+	if (e->type == AY_ENTRY_SYMLINK) {
+		r = fs->ops->symlink(fs, e->target, dir, name);
+	} else {
+		mode_t type = e->type == AY_ENTRY_FIFO ? S_IFIFO : e->type == AY_ENTRY_CHAR ? S_IFCHR : S_IFBLK;
+		dev_t dev = e->type == AY_ENTRY_FIFO ? 0 : makedev(e->dev_major, e->dev_minor);
+		r = fs->ops->mknod(fs, dir, name, type | 0600, dev);
+	}
+	if (r == -EPERM && e->type != AY_ENTRY_SYMLINK && e->type != AY_ENTRY_FIFO)
+		return ay_err_errno(err, EPERM, "%s: only root can make a device", e->path);
+	if (r < 0)
+		return ay_err_errno(err, -r, "%s: cannot make it", e->path);
+	ay__entry_localise(l->b->s, e, &local);
+	return set_meta_by_name(l->b->s, dir, name, &local.e, err);
+}
+
+static int link_entry(struct linker *l, const struct ay_entry *e, struct ay_err *err)
+{
+	size_t parent_len = ay_path_parent_len(e->path, e->path_len);
+	int r = 0;
+
+	if (parent_len == 0)
+		return push(l, l->b->tree, "root", e, err);
+	while (r == 0 && l->depth > 0 && l->levels[l->depth - 1].path_len > parent_len)
+		r = pop(l, true, err);
+	if (r < 0)
+		return r;
+	/* The reader has checked order and parents. */
+	AY_ASSERT(l->depth > 0 && l->levels[l->depth - 1].path_len == parent_len &&
+		  memcmp(l->path, e->path, parent_len) == 0);
+	const char *name = e->path + parent_len + (parent_len > 1);
+	int dir = top_fd(l);
+	if (dir < 0)
+		return ay_err_errno(err, -dir, "%s: cannot open its directory", e->path);
+	if (e->type == AY_ENTRY_DIR)
+		return push(l, dir, name, e, err);
+	if (e->type != AY_ENTRY_FILE)
+		return make_special(l, dir, name, e, err);
+	r = ay__object_link(l->b->s, e, dir, name, l->scratch, &l->b->touched, err);
+	if (r == -ENOENT)
+		return ay_err_set(err, AY_EBASE, "%s: its object is missing; run `ayni fsck --heal`", e->path);
+	return r;
+}
+
+int ay__tree_link(struct ay__build *b, struct ay_err *err)
+{
+	struct ay__fd_reader reader = {.fd = ay__open_beneath(b->tree, "manifest", O_RDONLY)};
+	AY_FREE struct linker *l = calloc(1, sizeof(*l));
+	struct ay_entry e;
+	int r;
+
+	if (reader.fd < 0 || !l) {
+		if (reader.fd >= 0)
+			close(reader.fd);
+		return ay_err_errno(err, reader.fd < 0 ? -reader.fd : ENOMEM, "cannot read the new manifest");
+	}
+	struct ay_manifest_reader *m = ay_manifest_reader_new(ay__fd_read, &reader);
+	l->b = b;
+	l->scratch = b->st.dir;
+	r = m ? 1 : ay_err_errno(err, ENOMEM, "read manifest");
+	while (r > 0 && (r = ay_manifest_next(m, &e, err)) > 0) {
+		int q = link_entry(l, &e, err);
+		if (q < 0)
+			r = q;
+	}
+	while (l->depth > 0) {
+		int q = pop(l, r == 0, err);
+		if (r == 0)
+			r = q;
+	}
+	ay_manifest_reader_free(m);
+	close(reader.fd);
+	return r;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which tree is current: one symbolic link, replaced by one rename.
+ *
+ *     state/ first (floor up; or, rolling back, what is bad), durable
+ *     symlink .tmp-… -> SERIAL/root;  rename over `current`;  fsync the branch's directory
+ *
+ * A power cut between the two lines leaves the old tree current and the state a
+ * step ahead: the next switch to the same serial finishes. The other way round, a
+ * laptop could come back to an older release with its new floor forgotten.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "base/cleanup.h"
+#include "store/state.h"
+#include "store/tree_internal.h"
+
+/* Temporary links of switches that died: nobody else makes one while we hold .switch. */
+static void sweep_links(struct ay_fs *fs, int branch_dir)
+{
+	int fd = openat(branch_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!d && fd >= 0)
+		close(fd);
+	while (d && (e = readdir(d))) {
+		if (strncmp(e->d_name, AY__TMP_PREFIX, sizeof(AY__TMP_PREFIX) - 1) == 0)
+			fs->ops->unlink(fs, branch_dir, e->d_name, 0);
+	}
+}
+
+static int point_current(struct ay_store *s, int branch_dir, const char *branch, uint32_t serial,
+			 struct ay_err *err)
+{
+	struct ay_fs *fs = s->fs;
+	char rnd[17], tmp[sizeof(AY__TMP_PREFIX) + 17], target[AY__SERIAL_NAME_MAX + 8];
+
+	sweep_links(fs, branch_dir);
+	ay__random_name(rnd);
+	snprintf(tmp, sizeof(tmp), AY__TMP_PREFIX "%s", rnd);
+	snprintf(target, sizeof(target), "%u/root", serial);
+	int r = fs->ops->symlink(fs, target, branch_dir, tmp);
+	if (r == 0 && (r = fs->ops->rename(fs, branch_dir, tmp, branch_dir, "current", false)) < 0)
+		fs->ops->unlink(fs, branch_dir, tmp, 0);
+	if (r < 0)
+		return ay_err_errno(err, -r, "cannot make %s %u current", branch, serial);
+	r = fs->ops->fsync(fs, branch_dir);
+	return r < 0 ? ay_err_errno(err, -r, "cannot sync branch %s: %u may not be current after a power cut", branch,
+				    serial)
+		     : 0;
+}
+
+/* What the branch remembers once @serial is current; false: nothing to write. */
+static bool next_state(struct ay_branch_state *state, uint32_t now, uint32_t serial, bool rollback)
+{
+	struct ay_branch_state old = *state;
+
+	if (serial > state->floor)
+		state->floor = serial;
+	if (rollback && serial < now && now > state->bad_serial)
+		state->bad_serial = now;
+	if (serial >= state->bad_serial) /* a newer one, or the owner takes it after all */
+		state->bad_serial = 0;
+	return old.floor != state->floor || old.bad_serial != state->bad_serial;
+}
+
+static int switch_locked(struct ay_store *s, int dir, const char *branch, uint32_t serial, bool rollback,
+			 struct ay_err *err)
+{
+	struct ay_branch_state state;
+	char path[AY__SERIAL_NAME_MAX + 8];
+	uint32_t now = 0;
+
+	snprintf(path, sizeof(path), "%u/root", serial);
+	AY_CLOSE int root = ay__open_beneath(dir, path, O_PATH | O_DIRECTORY);
+	if (root == -ENOENT)
+		return ay_err_set(err, -ENOENT, "%s %u is not in %s: apply it first, or see `ayni list`", branch, serial,
+				  s->path);
+	if (root < 0)
+		return ay_err_errno(err, -root, "cannot open %s %u", branch, serial);
+	int r = ay_state_branch(s, branch, &state, err);
+	if (r < 0)
+		return r;
+	if (serial < state.floor && !rollback)
+		return ay_err_set(err, AY_EROLLBACK,
+				  "%s %u is below the floor %u: only a rollback goes there, and only the owner asks for it",
+				  branch, serial, state.floor);
+	r = ay__branch_current(s, dir, branch, &now, err);
+	if (r < 0 && r != AY_ENOTHING && r != AY_ESTORE) /* a broken link is what this repairs */
+		return r;
+	if (next_state(&state, now, serial, rollback) && (r = ay_state_set_branch(s, &state, err)) < 0)
+		return r;
+	return point_current(s, dir, branch, serial, err);
+}
+
+int ay_store_switch(struct ay_store *s, const char *branch, uint32_t serial, bool rollback, struct ay_err *err)
+{
+	int r = ay__store_writable(s, err);
+
+	if (r < 0)
+		return r;
+	AY_CLOSE int dir = ay__branch_open(s, branch, false, err);
+	if (dir < 0)
+		return dir;
+	AY_CLOSE int lock = ay__branch_lock(s, dir, ".switch", LOCK_EX, err);
+	if (lock < 0)
+		return lock;
+	return switch_locked(s, dir, branch, serial, rollback, err);
+}
+
+/* The newest tree below @now. */
+static int serial_below(struct ay_store *s, const char *branch, uint32_t now, uint32_t *below, struct ay_err *err)
+{
+	AY_FREE struct ay_tree_info *trees = NULL;
+	size_t n = 0;
+	int r = ay_store_trees(s, branch, &trees, &n, err);
+
+	*below = 0;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (trees[i].serial < now)
+			*below = trees[i].serial;
+	}
+	if (r == 0 && *below == 0)
+		return ay_err_set(err, AY_ENOTHING, "%s %u is the oldest tree in %s: there is none to go back to", branch,
+				  now, s->path);
+	return r;
+}
+
+int ay_store_rollback(struct ay_store *s, const char *branch, uint32_t serial, uint32_t *to, struct ay_err *err)
+{
+	int r = ay__store_writable(s, err);
+
+	if (r < 0)
+		return r;
+	AY_CLOSE int dir = ay__branch_open(s, branch, false, err);
+	if (dir < 0)
+		return dir;
+	AY_CLOSE int lock = ay__branch_lock(s, dir, ".switch", LOCK_EX, err);
+	if (lock < 0)
+		return lock;
+	if (serial == 0) {
+		uint32_t now;
+		if ((r = ay__branch_current(s, dir, branch, &now, err)) < 0 ||
+		    (r = serial_below(s, branch, now, &serial, err)) < 0)
+			return r;
+	}
+	r = switch_locked(s, dir, branch, serial, true, err);
+	if (r == 0 && to)
+		*to = serial;
+	return r;
+}

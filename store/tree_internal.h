@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store/tree_internal.h - inside store/: branches and trees as directories, and the building of a new one.
+ */
+#ifndef AYNI_STORE_TREE_INTERNAL_H
+#define AYNI_STORE_TREE_INTERNAL_H
+
+#include "store/object.h"
+#include "store/staging.h"
+
+#define AY__SERIAL_NAME_MAX 11 /* ten digits and NUL */
+
+/** ay__branch_open() - the branch's directory; @create: make it. -ENOENT without. Return: fd or negative. */
+int ay__branch_open(struct ay_store *s, const char *branch, bool create, struct ay_err *err);
+/** ay__branch_lock() - the lock file @name (".apply", ".switch") of a branch. Return: fd that holds it, -EWOULDBLOCK,
+ * ... */
+int ay__branch_lock(struct ay_store *s, int branch_dir, const char *name, int op, struct ay_err *err);
+void ay__serial_name(uint32_t serial, char out[AY__SERIAL_NAME_MAX]);
+/** ay__serial_parse() - a directory's name as serial: decimal, from 1, one form only. */
+bool ay__serial_parse(const char *name, uint32_t *serial);
+/** ay__branch_current() - what `current` in @branch_dir names. 0; AY_ENOTHING there is none; AY_ESTORE. */
+int ay__branch_current(struct ay_store *s, int branch_dir, const char *branch, uint32_t *serial, struct ay_err *err);
+/** ay__release_read() - the release in tree directory @tree, its form only: it was verified when it came in. */
+int ay__release_read(int tree, struct ay_release *out, struct ay_digest *digest, struct ay_err *err);
+/** ay__write_file() - a new file with mode 0644, not synced: for what a syncfs follows. 0 or -errno. */
+int ay__write_file(struct ay_fs *fs, int dirfd, const char *name, const void *data, size_t len);
+
+/* ---- building (store/build.c): what apply and import have in common ---- */
+
+struct ay__build {
+	struct ay_store *s;
+	const char *branch; /* borrowed */
+	int branch_dir, lock; /* lock: .apply */
+	struct ay__staging st;
+	int raw, new_, tree; /* directories in staging; tree/manifest is written by the caller */
+	const struct ay_branch_rule *rule; /* NULL: no limits; borrowed from the store's root */
+	struct ay_release release;
+	const void *envelope;
+	size_t envelope_len;
+	struct ay__touched touched;
+	bool locked; /* the store's lock is held shared */
+};
+
+/**
+ * ay__build_begin() - believe the release, look at the floor, lock the branch, prepare staging.
+ * @envelope: borrowed until ay__build_end().
+ *
+ * Return: 0; AY_ENOTHING the tree is there; AY_EBUSY; AY_EROLLBACK; what ay_trust_release() says; -errno.
+ * In every case call ay__build_end().
+ */
+int ay__build_begin(struct ay__build *b, struct ay_store *s, const char *branch, const void *envelope,
+		    size_t envelope_len, struct ay_err *err);
+/** ay__build_check_entry() - the branch's limits, and what this store cannot keep. 0, AY_EROLE, AY_EFORMAT. */
+int ay__build_check_entry(const struct ay__build *b, const struct ay_entry *e, struct ay_err *err);
+/** ay__build_has() - is the object of @e staged in new/? */
+bool ay__build_has(const struct ay__build *b, const struct ay__object_name *name);
+/**
+ * ay__build_stage() - stage the object @name of @e in new/ as a copy of @from_fd, its content checked.
+ * Return: 0; AY_EDIGEST; -errno.
+ */
+int ay__build_stage(struct ay__build *b, const struct ay_entry *e, const struct ay__object_name *name, int from_fd,
+		    struct ay_err *err);
+/** ay__build_stage_link() - stage an existing inode (@from in @dirfd) with its right metadata. */
+int ay__build_stage_link(struct ay__build *b, const struct ay__object_name *name, int dirfd, const char *from,
+			 struct ay_err *err);
+/**
+ * ay__build_commit() - the durable commit, from the first syncfs to the last fsync, of new/ and tree/manifest.
+ * On failure nothing of it stays in the branch.
+ */
+int ay__build_commit(struct ay__build *b, struct ay_err *err);
+void ay__build_end(struct ay__build *b);
+
+/** ay__tree_link() - make tree/root out of tree/manifest and the objects (store/link.c). */
+int ay__tree_link(struct ay__build *b, struct ay_err *err);
+
+#endif
