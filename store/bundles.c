@@ -31,7 +31,7 @@
 #include "store/store_internal.h"
 
 #define SIZE_MAX_BYTES (1ull << 40) /* a bitmap of 2 MiB; a whole operating system is a hundredth of it */
-#define LIST_MAX       65536	    /* entries of one directory that ay_bundles_list() tells */
+#define LIST_MAX       65536        /* entries of one directory that ay_bundles_list() tells */
 
 struct ay_bundle_file {
 	struct ay_store *s; /* NULL: lives elsewhere */
@@ -40,7 +40,7 @@ struct ay_bundle_file {
 	int fd, hashes_fd; /* hashes_fd -1 when whole or read only */
 	uint64_t hashes_len;
 	bool whole, readonly;
-	bool broken;	    /* a sync failed: what is durable is unknown until it is opened anew */
+	bool broken;        /* a sync failed: what is durable is unknown until it is opened anew */
 	bool entries_dirty; /* files were made in bundles/partial/ and it is not synced yet */
 	bool data_dirty, hashes_dirty;
 	struct ay_merkle *merkle;
@@ -110,8 +110,9 @@ static int check_size(const struct ay_digest *digest, uint64_t size, struct ay_e
 
 	if (size >= 1 && size <= SIZE_MAX_BYTES)
 		return 0;
-	return ay_err_set(err, size ? AY_ELIMIT : AY_EFORMAT, "bundle %s: a size of %" PRIu64 " bytes (1 to %llu)",
-			  ay_digest_hex(digest, hex), size, SIZE_MAX_BYTES);
+	return ay_err_set(err, size ? AY_ELIMIT : AY_EFORMAT,
+			  "bundle %s: a size of %" PRIu64 " bytes (1 to %llu)", ay_digest_hex(digest, hex),
+			  size, SIZE_MAX_BYTES);
 }
 
 /* ---- whole ---- */
@@ -166,9 +167,9 @@ static int open_whole(struct ay_bundle_file *f, struct ay_err *err)
 	f->merkle = NULL;
 	if (rc == AY_EDIGEST && !f->readonly) {
 		rc = f->s->fs->ops->unlink(f->s->fs, f->s->bundles, f->hex, 0);
-		return rc < 0 && rc != -ENOENT
-			       ? ay_err_errno(err, -rc, "remove the damaged %s/bundles/%s", f->s->path, f->hex)
-			       : AY_EDIGEST;
+		return rc < 0 && rc != -ENOENT ? ay_err_errno(err, -rc, "remove the damaged %s/bundles/%s",
+							      f->s->path, f->hex)
+					       : AY_EDIGEST;
 	}
 	if (err)
 		*err = why;
@@ -238,7 +239,8 @@ static int rewrite_hashes(struct ay_bundle_file *f, const char *name, struct ay_
 		return ay_err_wrap(err, rc, "%s/bundles/partial", s->path);
 	close(f->hashes_fd);
 	f->hashes_fd = s->fs->ops->open(s->fs, s->partial, name, O_RDWR, 0);
-	return f->hashes_fd < 0 ? ay_err_errno(err, -f->hashes_fd, "%s/bundles/partial/%s", s->path, name) : 0;
+	return f->hashes_fd < 0 ? ay_err_errno(err, -f->hashes_fd, "%s/bundles/partial/%s", s->path, name)
+				: 0;
 }
 
 /* What do the two files prove? */
@@ -351,15 +353,19 @@ int ay_bundle_file_add_hashes(struct ay_bundle_file *f, unsigned level, uint64_t
 	f->hashes_dirty = true;
 	rc = ay__write_all(f->s->fs, f->hashes_fd, record, sizeof(record), f->hashes_len);
 	if (rc < 0)
-		return ay_err_errno(err, -rc, "write hash block %u/%" PRIu64 " of bundle %s", level, index, f->hex);
+		return ay_err_errno(err, -rc, "write hash block %u/%" PRIu64 " of bundle %s", level, index,
+				    f->hex);
 	f->hashes_len += sizeof(record);
 	return 0;
 }
 
-int ay_bundle_file_write(struct ay_bundle_file *f, uint64_t index, const void *data, size_t len, struct ay_err *err)
+int ay_bundle_file_write(struct ay_bundle_file *f, uint64_t index, const void *data, size_t len,
+			 struct ay_err *err)
 {
 	if (index >= f->n_blocks || len != ay_block_len(f->size, index))
-		return ay_err_set(err, AY_EFORMAT, "bundle %s: block %" PRIu64 " of %zu bytes (%" PRIu64 " blocks, %" PRIu64 " bytes)",
+		return ay_err_set(err, AY_EFORMAT,
+				  "bundle %s: block %" PRIu64 " of %zu bytes (%" PRIu64 " blocks, %" PRIu64
+				  " bytes)",
 				  f->hex, index, len, f->n_blocks, f->size);
 	if (ay_bundle_file_has(f, index))
 		return 0;
@@ -372,7 +378,8 @@ int ay_bundle_file_write(struct ay_bundle_file *f, uint64_t index, const void *d
 	f->data_dirty = true;
 	rc = ay__write_all(f->s->fs, f->fd, data, len, index * AY_BLOCK_SIZE);
 	if (rc < 0)
-		return ay_err_errno(err, -rc, "write block %" PRIu64 " of bundle %s in %s", index, f->hex, f->s->path);
+		return ay_err_errno(err, -rc, "write block %" PRIu64 " of bundle %s in %s", index, f->hex,
+				    f->s->path);
 	f->bitmap[index / 8] |= (uint8_t)(1u << (index % 8));
 	f->n_had++;
 	return 0;
@@ -385,8 +392,9 @@ int ay_bundle_file_write(struct ay_bundle_file *f, uint64_t index, const void *d
 static int sync_failed(struct ay_bundle_file *f, int rc, struct ay_err *err)
 {
 	f->broken = true;
-	return ay_err_errno(err, -rc, "sync bundle %s in %s; close it, and what is on the disk will be checked anew", f->hex,
-			    f->s->path);
+	return ay_err_errno(err, -rc,
+			    "sync bundle %s in %s; close it, and what is on the disk will be checked anew",
+			    f->hex, f->s->path);
 }
 
 int ay_bundle_file_sync(struct ay_bundle_file *f, struct ay_err *err)
@@ -412,8 +420,8 @@ int ay_bundle_file_finish(struct ay_bundle_file *f, struct ay_err *err)
 	if (f->whole)
 		return 0;
 	if (f->n_had < f->n_blocks)
-		return ay_err_set(err, -EAGAIN, "bundle %s: %" PRIu64 " of %" PRIu64 " blocks are missing", f->hex,
-				  f->n_blocks - f->n_had, f->n_blocks);
+		return ay_err_set(err, -EAGAIN, "bundle %s: %" PRIu64 " of %" PRIu64 " blocks are missing",
+				  f->hex, f->n_blocks - f->n_had, f->n_blocks);
 	if (f->readonly)
 		return ay_err_set(err, -EROFS, "bundle %s is open for reading only", f->hex);
 	if (f->broken)
@@ -432,7 +440,8 @@ int ay_bundle_file_finish(struct ay_bundle_file *f, struct ay_err *err)
 		return sync_failed(f, rc, err);
 	char name[AY_DIGEST_HEX + sizeof(".hashes")];
 	hashes_name(f->hex, name);
-	fs->ops->unlink(fs, f->s->partial, name, 0); /* left over it is garbage that ay_bundles_drop() takes along */
+	fs->ops->unlink(fs, f->s->partial, name,
+			0); /* left over it is garbage that ay_bundles_drop() takes along */
 	close(f->hashes_fd);
 	f->hashes_fd = -1;
 	f->whole = true;

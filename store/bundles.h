@@ -55,7 +55,8 @@ int ay_bundle_file_add_hashes(struct ay_bundle_file *f, unsigned level, uint64_t
  *
  * Return: 0 written (or had before); AY_EDIGEST; -EAGAIN its hash block is not known; -ENOSPC, -EIO ...
  */
-int ay_bundle_file_write(struct ay_bundle_file *f, uint64_t index, const void *data, size_t len, struct ay_err *err);
+int ay_bundle_file_write(struct ay_bundle_file *f, uint64_t index, const void *data, size_t len,
+			 struct ay_err *err);
 /**
  * ay_bundle_file_sync() - make all that was written durable (call at least every 8 MiB or 2 s while writing).
  *

@@ -22,9 +22,9 @@
 #include "base/cleanup.h"
 #include "store/hash_pool.h"
 
-#define BLOCKS_PER_PIECE    (AY_PIECE_SIZE / AY_BLOCK_SIZE)
-#define PIECES_PER_THREAD   16 /* 8 MiB: below that a thread costs more than it saves */
-#define RESUME_THREADS_MAX  8
+#define BLOCKS_PER_PIECE   (AY_PIECE_SIZE / AY_BLOCK_SIZE)
+#define PIECES_PER_THREAD  16 /* 8 MiB: below that a thread costs more than it saves */
+#define RESUME_THREADS_MAX 8
 
 void ay__hash_record(unsigned level, uint64_t index, const uint8_t *block, uint8_t out[AY__HASH_RECORD])
 {
@@ -137,7 +137,8 @@ static void *resume_share(void *arg)
 
 	s->rc = buf ? 0 : -ENOMEM;
 	for (uint64_t piece = s->first; buf && piece < s->end; piece++) {
-		if ((ay_merkle_levels(s->m) > 0 && !ay_merkle_has(s->m, 0, piece)) || !piece_has_data(s->fd, piece))
+		if ((ay_merkle_levels(s->m) > 0 && !ay_merkle_has(s->m, 0, piece)) ||
+		    !piece_has_data(s->fd, piece))
 			continue;
 		for (unsigned i = 0; i < BLOCKS_PER_PIECE; i++) {
 			uint64_t block = piece * BLOCKS_PER_PIECE + i;
@@ -165,7 +166,11 @@ int ay__resume_blocks(int fd, const struct ay_merkle *m, uint8_t *bitmap, uint64
 		n = pieces / PIECES_PER_THREAD + 1;
 	for (uint64_t i = 0; i < n; i++) {
 		struct share *s = &shares[i];
-		*s = (struct share){.fd = fd, .m = m, .bitmap = bitmap, .first = pieces * i / n, .end = pieces * (i + 1) / n};
+		*s = (struct share){.fd = fd,
+				    .m = m,
+				    .bitmap = bitmap,
+				    .first = pieces * i / n,
+				    .end = pieces * (i + 1) / n};
 		s->started = i + 1 < n && pthread_create(&s->thread, NULL, resume_share, s) == 0;
 		if (!s->started)
 			resume_share(s); /* the last share, or no thread to be had */

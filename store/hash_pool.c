@@ -20,8 +20,9 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
-#define READ_SIZE    (256u * 1024)
-#define TICK_MAX_NS  20000000 /* two ticks of the slowest kernel clock (100 Hz); a ctime further ahead is a wrong clock */
+#define READ_SIZE (256u * 1024)
+#define TICK_MAX_NS                                                                                          \
+	20000000 /* two ticks of the slowest kernel clock (100 Hz); a ctime further ahead is a wrong clock */
 #define TICK_STEP_NS 1000000
 
 struct ay__hash_pool {
@@ -47,7 +48,7 @@ unsigned ay__cpu_count(void)
 {
 	cpu_set_t set;
 	int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
-							       : (int)sysconf(_SC_NPROCESSORS_ONLN);
+							     : (int)sysconf(_SC_NPROCESSORS_ONLN);
 	return n < 1 ? 1 : n > AY__HASH_THREADS_MAX ? AY__HASH_THREADS_MAX : (unsigned)n;
 }
 
@@ -59,7 +60,8 @@ static void wait_for_tick(const struct timespec *ctime)
 	for (int waited = 0; waited <= TICK_MAX_NS; waited += TICK_STEP_NS) {
 		struct timespec now;
 		clock_gettime(CLOCK_REALTIME_COARSE, &now);
-		int64_t ahead = ((int64_t)ctime->tv_sec - now.tv_sec) * 1000000000 + ctime->tv_nsec - now.tv_nsec;
+		int64_t ahead =
+			((int64_t)ctime->tv_sec - now.tv_sec) * 1000000000 + ctime->tv_nsec - now.tv_nsec;
 		if (ahead < 0 || ahead > TICK_MAX_NS)
 			return;
 		nanosleep(&step, NULL);

@@ -15,11 +15,11 @@
 #define AY__HASH_QUEUE_MAX   128 /* open files that wait: far below the usual limit of 1024 */
 
 struct ay__hash_job {
-	int fd;		    /* the pool closes it */
+	int fd;             /* the pool closes it */
 	struct stat before; /* fstat() of it by whoever gives the job */
 	struct ay_digest digest;
-	int rc; /* 0; AY_EBUSY the file changed while it was read; -errno; -ECANCELED the pool was freed */
-	bool done;		   /* the pool's, under its lock */
+	int rc;    /* 0; AY_EBUSY the file changed while it was read; -errno; -ECANCELED the pool was freed */
+	bool done; /* the pool's, under its lock */
 	struct ay__hash_job *next; /* the pool's */
 };
 

@@ -24,14 +24,15 @@
 #include "base/path.h"
 #include "store/file.h"
 
-#define MARKER	   "ayni-repo"
-#define MARKER_1   "ayni-repo 1\n"
-#define LOCK_FILE  ".lock"
-#define OFFERS_MAX 4096 /* per target tree: each is a way to it */
+#define MARKER       "ayni-repo"
+#define MARKER_1     "ayni-repo 1\n"
+#define LOCK_FILE    ".lock"
+#define OFFERS_MAX   4096 /* per target tree: each is a way to it */
 #define BRANCHES_MAX 4096
 
 enum { ROOTS, BRANCHES, RELEASES, MANIFESTS, OFFERS, BUNDLES, N_DIRS };
-static const char *const dir_names[N_DIRS] = {"roots", "branches", "releases", "manifests", "offers", "bundles"};
+static const char *const dir_names[N_DIRS] = {"roots",     "branches", "releases",
+					      "manifests", "offers",   "bundles"};
 
 struct ay_repo {
 	struct ay_fs *fs;
@@ -87,7 +88,8 @@ static int open_path(struct ay_fs *fs, const char *path, bool create, struct ay_
 	if (fd >= 0)
 		return fd;
 	if (errno == ENOENT && !create)
-		return ay_err_set(err, AY_EUSAGE, "%s is not there; a repository is made by ayni publish", path);
+		return ay_err_set(err, AY_EUSAGE, "%s is not there; a repository is made by ayni publish",
+				  path);
 	if (errno == ENOTDIR)
 		return ay_err_set(err, AY_EUSAGE, "%s is not a directory", path);
 	if (errno != ENOENT)
@@ -127,9 +129,11 @@ static int read_marker(const struct ay_repo *r, struct ay_err *err)
 	if (rc == 0 && len == strlen(MARKER_1) && memcmp(data, MARKER_1, len) == 0)
 		return 0;
 	if (rc == 0 && len > strlen(MARKER " ") && memcmp(data, MARKER " ", strlen(MARKER " ")) == 0)
-		return ay_err_set(err, AY_EVERSION, "%s is a repository of a newer ayni; upgrade ayni", r->path);
+		return ay_err_set(err, AY_EVERSION, "%s is a repository of a newer ayni; upgrade ayni",
+				  r->path);
 	if (rc == 0 || rc == AY_ELIMIT)
-		return ay_err_set(err, AY_EUSAGE, "%s is not a repository: its file " MARKER " says something else", r->path);
+		return ay_err_set(err, AY_EUSAGE,
+				  "%s is not a repository: its file " MARKER " says something else", r->path);
 	return ay_err_errno(err, -rc, "read %s/" MARKER, r->path);
 }
 
@@ -146,8 +150,10 @@ static int check_makeable(const struct ay_repo *r, struct ay_err *err)
 		for (int i = 0; i < N_DIRS && !ours; i++)
 			ours = strcmp(e->d_name, dir_names[i]) == 0;
 		if (!ours)
-			return ay_err_set(err, AY_EUSAGE,
-					  "%s is not a repository and not empty; name a repository, or a new directory", r->path);
+			return ay_err_set(
+				err, AY_EUSAGE,
+				"%s is not a repository and not empty; name a repository, or a new directory",
+				r->path);
 	}
 	return 0;
 }
@@ -162,7 +168,8 @@ static int begin_write(struct ay_repo *r, struct ay_err *err)
 		return ay_err_errno(err, -fd, "cannot write repository %s", r->path);
 	int rc = ay__lock(fd, LOCK_EX | LOCK_NB);
 	if (rc == -EWOULDBLOCK)
-		return ay_err_set(err, AY_EBUSY, "another process is publishing to %s; wait until it has ended", r->path);
+		return ay_err_set(err, AY_EBUSY,
+				  "another process is publishing to %s; wait until it has ended", r->path);
 	if (rc < 0)
 		return ay_err_errno(err, -rc, "lock repository %s", r->path);
 	r->lock = ay_steal_fd(&fd);
@@ -262,8 +269,8 @@ int ay_repo_put(struct ay_repo *r, enum ay_repo_kind kind, const void *data, siz
 	return rc < 0 ? ay_err_wrap(err, rc, "%s/%s", r->path, dir_names[which]) : 0;
 }
 
-int ay_repo_get(struct ay_repo *r, enum ay_repo_kind kind, const struct ay_digest *d, size_t max, uint8_t **data,
-		size_t *len, struct ay_err *err)
+int ay_repo_get(struct ay_repo *r, enum ay_repo_kind kind, const struct ay_digest *d, size_t max,
+		uint8_t **data, size_t *len, struct ay_err *err)
 {
 	AY_FREE uint8_t *bytes = NULL;
 	char hex[AY_DIGEST_HEX + 1];
@@ -316,8 +323,10 @@ int ay_repo_bundle_commit(struct ay_repo *r, const char *name, const struct ay_d
 	if (rc < 0)
 		ay_err_errno(err, -rc, "read %s/bundles/%s", r->path, name);
 	else if (!ay_digest_eq(&got, d))
-		rc = ay_err_set(err, AY_EDIGEST, "%s/bundles/%s: its bytes are not those that were made; the disk may be failing",
-				r->path, name);
+		rc = ay_err_set(
+			err, AY_EDIGEST,
+			"%s/bundles/%s: its bytes are not those that were made; the disk may be failing",
+			r->path, name);
 	if (rc == 0) {
 		rc = r->fs->ops->fsync(r->fs, fd);
 		if (rc == 0)
@@ -381,7 +390,8 @@ int ay_repo_put_root(struct ay_repo *r, uint32_t version, const void *data, size
 	if (holds(r->dirs[ROOTS], name, data, len))
 		return 0;
 	if (fstatat(r->dirs[ROOTS], name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return ay_err_set(err, AY_EUSAGE, "%s has another root version %s already; a new root needs a new version",
+		return ay_err_set(err, AY_EUSAGE,
+				  "%s has another root version %s already; a new root needs a new version",
 				  r->path, name);
 	rc = ay__store_replace_file(r->fs, r->dirs[ROOTS], name, data, len, err);
 	return rc < 0 ? ay_err_wrap(err, rc, "%s/roots", r->path) : 0;
@@ -415,7 +425,8 @@ int ay_repo_get_root(struct ay_repo *r, uint32_t version, uint32_t *found, uint8
 
 /* ---- offers ---- */
 
-int ay_repo_put_offer(struct ay_repo *r, const struct ay_digest *to, const void *data, size_t len, struct ay_err *err)
+int ay_repo_put_offer(struct ay_repo *r, const struct ay_digest *to, const void *data, size_t len,
+		      struct ay_err *err)
 {
 	char to_hex[AY_DIGEST_HEX + 1], hex[AY_DIGEST_HEX + 1];
 	struct ay_digest d;
@@ -458,7 +469,8 @@ static int list_digests(int dirfd, struct ay_buf *out)
 }
 
 /* One offer, when it is still there and what its name says. */
-static int visit_offer(int dir, const struct ay_digest *d, int (*each)(void *, const uint8_t *, size_t), void *ctx)
+static int visit_offer(int dir, const struct ay_digest *d, int (*each)(void *, const uint8_t *, size_t),
+		       void *ctx)
 {
 	AY_FREE uint8_t *data = NULL;
 	char hex[AY_DIGEST_HEX + 1];
@@ -480,7 +492,8 @@ int ay_repo_each_offer(struct ay_repo *r, const struct ay_digest *to,
 	char to_hex[AY_DIGEST_HEX + 1];
 	struct ay_buf digests = {0};
 
-	AY_CLOSE int dir = ay__open_beneath(r->dirs[OFFERS], ay_digest_hex(to, to_hex), O_RDONLY | O_DIRECTORY);
+	AY_CLOSE int dir =
+		ay__open_beneath(r->dirs[OFFERS], ay_digest_hex(to, to_hex), O_RDONLY | O_DIRECTORY);
 	if (dir == -ENOENT)
 		return 0;
 	int rc = dir < 0 ? dir : list_digests(dir, &digests);
@@ -523,12 +536,15 @@ static int check_newer(const struct ay_repo *r, const char *branch, const uint8_
 	int order = ay_head_cmp(&new, &old);
 	if (order > 0 || (order == 0 && ay_digest_eq(&new.release, &old.release)))
 		return 0;
-	return ay_err_set(err, AY_EROLLBACK, "%s: branch %s is at serial %" PRIu32 " already; a new release needs a higher one than %" PRIu32,
+	return ay_err_set(err, AY_EROLLBACK,
+			  "%s: branch %s is at serial %" PRIu32
+			  " already; a new release needs a higher one than %" PRIu32,
 			  r->path, branch, old.serial, new.serial);
 }
 
 /* May @head replace what is there? */
-static int check_head(struct ay_repo *r, const char *branch, const uint8_t head[AY_HEAD_SIZE], struct ay_err *err)
+static int check_head(struct ay_repo *r, const char *branch, const uint8_t head[AY_HEAD_SIZE],
+		      struct ay_err *err)
 {
 	struct ay_err why = {0};
 	uint8_t kept[AY_HEAD_SIZE];
@@ -543,7 +559,8 @@ static int check_head(struct ay_repo *r, const char *branch, const uint8_t head[
 	return rc;
 }
 
-int ay_repo_put_head(struct ay_repo *r, const char *branch, const uint8_t head[AY_HEAD_SIZE], struct ay_err *err)
+int ay_repo_put_head(struct ay_repo *r, const char *branch, const uint8_t head[AY_HEAD_SIZE],
+		     struct ay_err *err)
 {
 	struct ay_buf name = {0};
 	AY_CLOSE int dir = -1;
@@ -577,9 +594,11 @@ int ay_repo_get_head(struct ay_repo *r, const char *branch, uint8_t head[AY_HEAD
 	if (rc == 0) {
 		ay_put_str(&path, "/head");
 		const char *text = ay_buf_cstr(&path);
-		rc = text ? ay__read_file(r->dirs[BRANCHES], text, AY_HEAD_SIZE, &data, &len, err) : ay_buf_status(&path);
+		rc = text ? ay__read_file(r->dirs[BRANCHES], text, AY_HEAD_SIZE, &data, &len, err)
+			  : ay_buf_status(&path);
 		if (rc == AY_ELIMIT || (rc == 0 && len != AY_HEAD_SIZE))
-			rc = ay_err_set(err, AY_EFORMAT, "a head has %d bytes, this file has not", AY_HEAD_SIZE);
+			rc = ay_err_set(err, AY_EFORMAT, "a head has %d bytes, this file has not",
+					AY_HEAD_SIZE);
 		if (rc < 0)
 			ay_err_wrap(err, rc, "head of %s in %s", branch, r->path);
 	}
@@ -606,15 +625,17 @@ int ay_repo_branches(struct ay_repo *r, char ***names, size_t *n, struct ay_err 
 	for (struct dirent *e; rc == 0 && (e = readdir(d));) {
 		uint8_t head[AY_HEAD_SIZE];
 		struct ay_buf name = {0};
-		if (ay_percent_unname(&name, e->d_name) == 0 && ay_branch_check((char *)name.data, name.len) == 0 &&
+		if (ay_percent_unname(&name, e->d_name) == 0 &&
+		    ay_branch_check((char *)name.data, name.len) == 0 &&
 		    ay_repo_get_head(r, (char *)name.data, head, NULL) == 0) {
-			char **grown = count < BRANCHES_MAX ? reallocarray(all, count + 1, sizeof(*all)) : NULL;
+			char **grown =
+				count < BRANCHES_MAX ? reallocarray(all, count + 1, sizeof(*all)) : NULL;
 			all = grown ? grown : all;
 			if (grown && (all[count] = strdup((char *)name.data)))
 				count++;
 			else
-				rc = ay_err_set(err, -ENOMEM, "%s: out of memory, or more than %d branches", r->path,
-						BRANCHES_MAX);
+				rc = ay_err_set(err, -ENOMEM, "%s: out of memory, or more than %d branches",
+						r->path, BRANCHES_MAX);
 		}
 		ay_buf_release(&name);
 	}

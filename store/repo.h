@@ -39,8 +39,8 @@ enum ay_repo_kind { AY_REPO_RELEASE, AY_REPO_MANIFEST, AY_REPO_BUNDLE };
 int ay_repo_put(struct ay_repo *r, enum ay_repo_kind kind, const void *data, size_t len, struct ay_digest *d,
 		struct ay_err *err);
 /** ay_repo_get() - a document, checked; free(*@data). @max: refuse above. -ENOENT, AY_EDIGEST, AY_ELIMIT. */
-int ay_repo_get(struct ay_repo *r, enum ay_repo_kind kind, const struct ay_digest *d, size_t max, uint8_t **data,
-		size_t *len, struct ay_err *err);
+int ay_repo_get(struct ay_repo *r, enum ay_repo_kind kind, const struct ay_digest *d, size_t max,
+		uint8_t **data, size_t *len, struct ay_err *err);
 /**
  * ay_repo_bundle_begin() - a new temporary file for a bundle; the caller writes and closes @fd.
  * ay_repo_bundle_commit() reads it back (AY_EDIGEST when it is not @d) and names it, durably; on failure the
@@ -57,15 +57,18 @@ int ay_repo_put_root(struct ay_repo *r, uint32_t version, const void *data, size
 /** ay_repo_get_root() - version 0: the newest there. @found: which it is. free(*@data). */
 int ay_repo_get_root(struct ay_repo *r, uint32_t version, uint32_t *found, uint8_t **data, size_t *len,
 		     struct ay_err *err);
-int ay_repo_put_offer(struct ay_repo *r, const struct ay_digest *to, const void *data, size_t len, struct ay_err *err);
+int ay_repo_put_offer(struct ay_repo *r, const struct ay_digest *to, const void *data, size_t len,
+		      struct ay_err *err);
 /**
  * ay_repo_each_offer() - offers that lead to manifest @to, by digest; damaged ones are left out.
  * Nonzero of @each stops and is returned.
  */
 int ay_repo_each_offer(struct ay_repo *r, const struct ay_digest *to,
-		       int (*each)(void *ctx, const uint8_t *data, size_t len), void *ctx, struct ay_err *err);
+		       int (*each)(void *ctx, const uint8_t *data, size_t len), void *ctx,
+		       struct ay_err *err);
 /** ay_repo_put_head() - AY_EROLLBACK below the one there, or of the same serial with another release. */
-int ay_repo_put_head(struct ay_repo *r, const char *branch, const uint8_t head[AY_HEAD_SIZE], struct ay_err *err);
+int ay_repo_put_head(struct ay_repo *r, const char *branch, const uint8_t head[AY_HEAD_SIZE],
+		     struct ay_err *err);
 /** ay_repo_get_head() - form is not checked. -ENOENT: no such branch. */
 int ay_repo_get_head(struct ay_repo *r, const char *branch, uint8_t head[AY_HEAD_SIZE], struct ay_err *err);
 /** ay_repo_branches() - names of the branches that have a head, sorted; ay_store_names_free(). */

@@ -31,16 +31,16 @@
 #include "store/xattr.h"
 
 #define OPEN_DIRS_MAX   64
-#define QUEUE_ITEMS_MAX 4096		    /* enough that all cores have work while one hashes a large file */
+#define QUEUE_ITEMS_MAX 4096 /* enough that all cores have work while one hashes a large file */
 #define QUEUE_BYTES_MAX (16u * 1024 * 1024) /* of paths and xattrs in it */
-#define NAMES_MAX       (1u << 30)	    /* bytes of names in one directory; a name is at least 2 */
+#define NAMES_MAX       (1u << 30)          /* bytes of names in one directory; a name is at least 2 */
 
 /* An entry on its way to the manifest. */
 struct item {
 	struct item *next;
 	struct ay_entry e;
 	struct ay__hash_job *job; /* files */
-	bool own_job;		  /* else it is in the table of inodes with several names */
+	bool own_job;             /* else it is in the table of inodes with several names */
 	size_t mem;
 	char text[]; /* path, NUL, target, NUL */
 };
@@ -202,8 +202,8 @@ static int drain(struct scan *s, size_t items, size_t bytes)
 }
 
 /* A queued item of @st at s->path; its xattrs and job come later. */
-static struct item *item_new(struct scan *s, enum ay_entry_type type, const struct stat *st, const char *target,
-			     size_t target_len)
+static struct item *item_new(struct scan *s, enum ay_entry_type type, const struct stat *st,
+			     const char *target, size_t target_len)
 {
 	size_t path_len = strlen(s->path), size = sizeof(struct item) + path_len + target_len + 2;
 	struct item *it = malloc(size);
@@ -346,8 +346,9 @@ static int reopen(struct scan *s, struct dir *d)
 
 	int fd = ay__open_beneath(s->root_fd, s->path + 1, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
-		return fd == -ENOENT || fd == -ELOOP || fd == -ENOTDIR ? fail_changed(s, s->path)
-								       : fail(s, fd, s->path, "cannot open it again");
+		return fd == -ENOENT || fd == -ELOOP || fd == -ENOTDIR
+			       ? fail_changed(s, s->path)
+			       : fail(s, fd, s->path, "cannot open it again");
 	d->fd = fd;
 	if (fstat(d->fd, &st) < 0)
 		return fail(s, -errno, s->path, "cannot stat it");
@@ -378,10 +379,12 @@ static int leave(struct scan *s)
 static int open_same(struct scan *s, const char *name, const struct stat *st, int flags, int *out)
 {
 	struct stat now;
-	AY_CLOSE int fd = openat(s->dir->fd, name, flags | O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	AY_CLOSE int fd =
+		openat(s->dir->fd, name, flags | O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOENT || errno == ELOOP || errno == ENOTDIR ? fail_changed(s, s->path)
-									     : fail(s, -errno, s->path, "cannot open it");
+		return errno == ENOENT || errno == ELOOP || errno == ENOTDIR
+			       ? fail_changed(s, s->path)
+			       : fail(s, -errno, s->path, "cannot open it");
 	if (fstat(fd, &now) < 0)
 		return fail(s, -errno, s->path, "cannot stat it");
 	if (!ay__stat_same(st, &now))
@@ -456,7 +459,8 @@ static int visit(struct scan *s, const char *name)
 	if (s->dir->path_len + 1 + len > AY_PATH_MAX)
 		return fail(s, AY_ELIMIT, s->path, "its path is longer than %d bytes", AY_PATH_MAX);
 	if (fstatat(s->dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? fail_changed(s, s->path) : fail(s, -errno, s->path, "cannot stat it");
+		return errno == ENOENT ? fail_changed(s, s->path)
+				       : fail(s, -errno, s->path, "cannot stat it");
 	switch (st.st_mode & S_IFMT) {
 	case S_IFREG:
 		return visit_file(s, name, &st);

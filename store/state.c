@@ -25,13 +25,13 @@
 #include "base/path.h"
 #include "store/store_internal.h"
 
-#define BRANCH_DIR	 "branches" /* in state/ */
-#define BRANCH_MAGIC	 "ayni-branch-state 1\n"
-#define BRANCH_FILE_MAX	 1024 /* the head in hex is 312 of it */
-#define INSTALL_ID	 "install-id"
+#define BRANCH_DIR       "branches" /* in state/ */
+#define BRANCH_MAGIC     "ayni-branch-state 1\n"
+#define BRANCH_FILE_MAX  1024 /* the head in hex is 312 of it */
+#define INSTALL_ID       "install-id"
 #define INSTALL_ID_BYTES 16
-#define DOCS_MAX	 65536 /* documents of one kind; each is at most AY_ENVELOPE_MAX on disk */
-#define BRANCHES_MAX	 4096
+#define DOCS_MAX         65536 /* documents of one kind; each is at most AY_ENVELOPE_MAX on disk */
+#define BRANCHES_MAX     4096
 
 static void unlock(int *fd)
 {
@@ -53,7 +53,8 @@ static int begin_change(struct ay_store *s, int *locked, struct ay_err *err)
 }
 
 /* ay__read_file(), but that a file is not there leaves no sentence behind in @err: it is no failure here. */
-static int read_if_there(int dirfd, const char *path, size_t max, uint8_t **data, size_t *len, struct ay_err *err)
+static int read_if_there(int dirfd, const char *path, size_t max, uint8_t **data, size_t *len,
+			 struct ay_err *err)
 {
 	struct ay_err why = {0};
 	int rc = ay__read_file(dirfd, path, max, data, len, &why);
@@ -135,7 +136,8 @@ static int first_version(const struct ay_store *s, uint32_t *version, struct ay_
 	}
 }
 
-static int read_root(const struct ay_store *s, uint32_t version, uint8_t **data, size_t *len, struct ay_err *err)
+static int read_root(const struct ay_store *s, uint32_t version, uint8_t **data, size_t *len,
+		     struct ay_err *err)
 {
 	char name[16];
 	snprintf(name, sizeof(name), "%" PRIu32, version);
@@ -154,7 +156,8 @@ static int load_roots(struct ay_store *s, struct ay_err *err)
 			return rc;
 		rc = read_root(s, version, &data, &len, err);
 		if (rc == -ENOENT)
-			return ay_err_set(err, AY_EBUSY, "%s/roots changes while it is read; try again", s->path);
+			return ay_err_set(err, AY_EBUSY, "%s/roots changes while it is read; try again",
+					  s->path);
 		if (rc == 0)
 			rc = ay_trust_first_root(data, len, &s->root, err);
 		if (rc < 0)
@@ -162,7 +165,8 @@ static int load_roots(struct ay_store *s, struct ay_err *err)
 		if (s->root->version != version) {
 			ay_root_free(s->root);
 			s->root = NULL;
-			return ay_err_set(err, AY_ESTORE, "%s/roots/%" PRIu32 " holds another version", s->path, version);
+			return ay_err_set(err, AY_ESTORE, "%s/roots/%" PRIu32 " holds another version",
+					  s->path, version);
 		}
 	}
 	while (s->root->version < UINT32_MAX) {
@@ -191,12 +195,14 @@ int ay_state_root(struct ay_store *s, const struct ay_root **root, struct ay_err
 			return rc;
 	}
 	if (!s->root)
-		return ay_err_set(err, -ENOENT, "%s trusts no root yet; give it the fleet's root first", s->path);
+		return ay_err_set(err, -ENOENT, "%s trusts no root yet; give it the fleet's root first",
+				  s->path);
 	*root = s->root;
 	return 0;
 }
 
-int ay_state_root_envelope(struct ay_store *s, uint32_t version, uint8_t **data, size_t *len, struct ay_err *err)
+int ay_state_root_envelope(struct ay_store *s, uint32_t version, uint8_t **data, size_t *len,
+			   struct ay_err *err)
 {
 	const struct ay_root *root = NULL;
 	int rc = ay_state_root(s, &root, err);
@@ -236,7 +242,8 @@ int ay_state_add_root(struct ay_store *s, const void *envelope, size_t len, stru
 
 /* ---- branches ---- */
 
-static int branch_file(const struct ay_store *s, const char *branch, char name[NAME_MAX + 1], struct ay_err *err)
+static int branch_file(const struct ay_store *s, const char *branch, char name[NAME_MAX + 1],
+		       struct ay_err *err)
 {
 	struct ay_buf b = {0};
 
@@ -252,7 +259,8 @@ static int branch_file(const struct ay_store *s, const char *branch, char name[N
 
 static void branch_write(const struct ay_branch_state *b, struct ay_buf *out)
 {
-	ay_put_fmt(out, BRANCH_MAGIC "branch: %s\nfollow: %d\nfloor: %" PRIu32 "\nbad-serial: %" PRIu32 "\nhead: ",
+	ay_put_fmt(out,
+		   BRANCH_MAGIC "branch: %s\nfollow: %d\nfloor: %" PRIu32 "\nbad-serial: %" PRIu32 "\nhead: ",
 		   b->branch, b->follow ? 1 : 0, b->floor, b->bad_serial);
 	if (b->has_head)
 		hex_put(out, b->head, sizeof(b->head));
@@ -303,8 +311,8 @@ static bool branch_parse(const char *text, size_t text_len, struct ay_branch_sta
 }
 
 /* 0; -ENOENT nothing is remembered; AY_ESTORE. */
-static int branch_read(const struct ay_store *s, const char *name, const char *branch, struct ay_branch_state *out,
-		       struct ay_err *err)
+static int branch_read(const struct ay_store *s, const char *name, const char *branch,
+		       struct ay_branch_state *out, struct ay_err *err)
 {
 	AY_FREE uint8_t *data = NULL;
 	char path[sizeof(BRANCH_DIR) + NAME_MAX + 1];
@@ -377,7 +385,9 @@ int ay_state_set_branch(struct ay_store *s, const struct ay_branch_state *b, str
 		return rc;
 	if (rc == 0) {
 		if (now.floor < kept.floor)
-			return ay_err_set(err, AY_EROLLBACK, "branch %s: its floor is %" PRIu32 " and cannot go down to %" PRIu32,
+			return ay_err_set(err, AY_EROLLBACK,
+					  "branch %s: its floor is %" PRIu32
+					  " and cannot go down to %" PRIu32,
 					  b->branch, kept.floor, now.floor);
 		keep_newer_head(&now, &kept);
 	}
@@ -392,7 +402,8 @@ int ay_state_set_branch(struct ay_store *s, const struct ay_branch_state *b, str
 
 static int cmp_branches(const void *a, const void *b)
 {
-	return strcmp(((const struct ay_branch_state *)a)->branch, ((const struct ay_branch_state *)b)->branch);
+	return strcmp(((const struct ay_branch_state *)a)->branch,
+		      ((const struct ay_branch_state *)b)->branch);
 }
 
 int ay_state_branches(struct ay_store *s, struct ay_branch_state **out, size_t *n, struct ay_err *err)
@@ -418,7 +429,8 @@ int ay_state_branches(struct ay_store *s, struct ay_branch_state **out, size_t *
 		if (rc == 0 && ay_branch_check((char *)branch.data, branch.len) == 0) {
 			if (count == cap) {
 				cap = cap ? 2 * cap : 16;
-				void *grown = cap > BRANCHES_MAX ? NULL : reallocarray(all, cap, sizeof(*all));
+				void *grown =
+					cap > BRANCHES_MAX ? NULL : reallocarray(all, cap, sizeof(*all));
 				rc = grown ? 0 : -ENOMEM;
 				all = grown ? grown : all;
 			}
@@ -491,8 +503,8 @@ static int doc_dir(const struct ay_store *s, enum ay_doc_kind kind, const char *
 	return kind == AY_DOC_RELEASE ? s->releases : s->offers;
 }
 
-int ay_state_get_doc(struct ay_store *s, enum ay_doc_kind kind, const struct ay_digest *digest, uint8_t **data,
-		     size_t *len, struct ay_err *err)
+int ay_state_get_doc(struct ay_store *s, enum ay_doc_kind kind, const struct ay_digest *digest,
+		     uint8_t **data, size_t *len, struct ay_err *err)
 {
 	const char *dir_name;
 	char hex[AY_DIGEST_HEX + 1];
@@ -510,7 +522,8 @@ int ay_state_get_doc(struct ay_store *s, enum ay_doc_kind kind, const struct ay_
 	return 0;
 }
 
-int ay_state_put_doc(struct ay_store *s, enum ay_doc_kind kind, const void *data, size_t len, struct ay_err *err)
+int ay_state_put_doc(struct ay_store *s, enum ay_doc_kind kind, const void *data, size_t len,
+		     struct ay_err *err)
 {
 	const char *dir_name;
 	char hex[AY_DIGEST_HEX + 1];
@@ -523,8 +536,8 @@ int ay_state_put_doc(struct ay_store *s, enum ay_doc_kind kind, const void *data
 		return rc;
 	int dir = doc_dir(s, kind, &dir_name);
 	if (len > AY_ENVELOPE_MAX)
-		return ay_err_set(err, AY_ELIMIT, "%s/%s: a document of %zu bytes (at most %d)", s->path, dir_name, len,
-				  AY_ENVELOPE_MAX);
+		return ay_err_set(err, AY_ELIMIT, "%s/%s: a document of %zu bytes (at most %d)", s->path,
+				  dir_name, len, AY_ENVELOPE_MAX);
 	ay_digest_mem(data, len, &digest);
 	if (ay_state_get_doc(s, kind, &digest, &kept, &kept_len, NULL) == 0)
 		return 0;
@@ -534,8 +547,8 @@ int ay_state_put_doc(struct ay_store *s, enum ay_doc_kind kind, const void *data
 
 /* Digests are collected first, so that @each may drop documents. */
 int ay_state_each_doc(struct ay_store *s, enum ay_doc_kind kind,
-		      int (*each)(void *ctx, const struct ay_digest *d, const uint8_t *data, size_t len), void *ctx,
-		      struct ay_err *err)
+		      int (*each)(void *ctx, const struct ay_digest *d, const uint8_t *data, size_t len),
+		      void *ctx, struct ay_err *err)
 {
 	const char *dir_name;
 	struct ay_buf digests;
@@ -576,7 +589,8 @@ int ay_state_each_doc(struct ay_store *s, enum ay_doc_kind kind,
 	return rc;
 }
 
-int ay_state_drop_doc(struct ay_store *s, enum ay_doc_kind kind, const struct ay_digest *digest, struct ay_err *err)
+int ay_state_drop_doc(struct ay_store *s, enum ay_doc_kind kind, const struct ay_digest *digest,
+		      struct ay_err *err)
 {
 	const char *dir_name;
 	char hex[AY_DIGEST_HEX + 1];

@@ -17,7 +17,8 @@
  */
 int ay_state_root(struct ay_store *s, const struct ay_root **root, struct ay_err *err);
 /** ay_state_root_envelope() - root version @version (0: newest) as bytes; free(*@data). */
-int ay_state_root_envelope(struct ay_store *s, uint32_t version, uint8_t **data, size_t *len, struct ay_err *err);
+int ay_state_root_envelope(struct ay_store *s, uint32_t version, uint8_t **data, size_t *len,
+			   struct ay_err *err);
 /**
  * ay_state_add_root() - trust a first root (only when there is none) or the successor; durable.
  * Errors of ay_trust_first_root() and ay_trust_next_root(); AY_ENOTHING it is there already.
@@ -27,9 +28,9 @@ int ay_state_add_root(struct ay_store *s, const void *envelope, size_t len, stru
 /* What a branch remembers. */
 struct ay_branch_state {
 	char branch[AY_BRANCH_NAME_MAX + 1];
-	bool follow;		 /* this node wants this branch */
-	uint32_t floor;		 /* no serial below is installed without rollback */
-	uint32_t bad_serial;	 /* not taken again; 0: none */
+	bool follow;         /* this node wants this branch */
+	uint32_t floor;      /* no serial below is installed without rollback */
+	uint32_t bad_serial; /* not taken again; 0: none */
 	bool has_head;
 	uint8_t head[AY_HEAD_SIZE]; /* newest verified head */
 };
@@ -50,15 +51,17 @@ int ay_state_install_id(struct ay_store *s, uint8_t id[16], struct ay_err *err);
 enum ay_doc_kind { AY_DOC_RELEASE, AY_DOC_OFFER };
 
 /** ay_state_put_doc() - keep an envelope under its digest; durable; there already is success. */
-int ay_state_put_doc(struct ay_store *s, enum ay_doc_kind kind, const void *data, size_t len, struct ay_err *err);
+int ay_state_put_doc(struct ay_store *s, enum ay_doc_kind kind, const void *data, size_t len,
+		     struct ay_err *err);
 /** ay_state_get_doc() - free(*@data); -ENOENT when not here; AY_EDIGEST when damaged. */
-int ay_state_get_doc(struct ay_store *s, enum ay_doc_kind kind, const struct ay_digest *digest, uint8_t **data,
-		     size_t *len, struct ay_err *err);
+int ay_state_get_doc(struct ay_store *s, enum ay_doc_kind kind, const struct ay_digest *digest,
+		     uint8_t **data, size_t *len, struct ay_err *err);
 /** ay_state_each_doc() - call @each (which may drop documents) for every document of a kind; damaged ones are left out. */
 int ay_state_each_doc(struct ay_store *s, enum ay_doc_kind kind,
-		      int (*each)(void *ctx, const struct ay_digest *d, const uint8_t *data, size_t len), void *ctx,
-		      struct ay_err *err);
+		      int (*each)(void *ctx, const struct ay_digest *d, const uint8_t *data, size_t len),
+		      void *ctx, struct ay_err *err);
 /** ay_state_drop_doc() - forget it; not there is success. */
-int ay_state_drop_doc(struct ay_store *s, enum ay_doc_kind kind, const struct ay_digest *digest, struct ay_err *err);
+int ay_state_drop_doc(struct ay_store *s, enum ay_doc_kind kind, const struct ay_digest *digest,
+		      struct ay_err *err);
 
 #endif

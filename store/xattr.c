@@ -17,8 +17,8 @@
 
 #include "base/cleanup.h"
 
-#define LIST_MAX     65536 /* Linux' XATTR_LIST_MAX */
-#define SMALL_LIST   512
+#define LIST_MAX   65536 /* Linux' XATTR_LIST_MAX */
+#define SMALL_LIST 512
 
 /* Where the attributes are: an open file, or a path whose last part is not followed. */
 struct where {
@@ -143,7 +143,8 @@ int ay__xattrs_read(int fd, int dirfd, const char *name, unsigned flags, struct 
 	*n = 0;
 	if (mem)
 		*mem = 0;
-	if (fd < 0 && snprintf(w.path, sizeof(w.path), "/proc/self/fd/%d/%s", dirfd, name) >= (int)sizeof(w.path))
+	if (fd < 0 &&
+	    snprintf(w.path, sizeof(w.path), "/proc/self/fd/%d/%s", dirfd, name) >= (int)sizeof(w.path))
 		return -ENAMETOOLONG;
 	ssize_t len = list(&w, small, sizeof(small));
 	if (len == -ERANGE) {
