@@ -129,6 +129,10 @@ static void test_too_long(void **state)
 				assert_string_equal(err.msg, text);
 			else
 				assert_true(ends_with(err.msg, "\xe2\x80\xa6"));
+			for (int shift = 1; shift < 4; shift++) { /* a cut at each place in a character */
+				ay_err_set(&err, AY_EFORMAT, "%.*s%s", shift, "xyz", text);
+				assert_true(mbstowcs(NULL, err.msg, 0) != (size_t)-1);
+			}
 		}
 	}
 }

@@ -131,6 +131,8 @@ static void test_percent_bad(void **state)
 	assert_int_equal(decode(&out, "%00%0A%25%7F%FFx"), 0);
 	assert_int_equal(out.len, 6);
 	assert_memory_equal(out.data, "\x00\x0a%\x7f\xffx", 6);
+	assert_int_equal(ay_percent_get(&out, "ab%2f", 5), AY_EFORMAT);
+	assert_int_equal(out.len, 6); /* what went well before the mistake is taken back */
 	/* A truncated escape in memory that ends there. */
 	char *two = malloc(2);
 	memcpy(two, "%2", 2);
