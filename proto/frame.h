@@ -31,7 +31,9 @@ enum ay_frame_type {
 	AY_FRAME_HASHES = 11,
 	AY_FRAME_CANCEL = 12,
 	AY_FRAME_REJECT = 13,	  /* a request will not be answered, and why */
-	AY_FRAME_PING = 14,
+	AY_FRAME_PING = 14,	  /* nothing but "still here" */
+	AY_FRAME_PEERS = 15,	  /* addresses of others who collect or have a bundle */
+	AY_FRAME_TYPES = 16,
 };
 
 #define AY_FRAME_HEADER 5
@@ -40,7 +42,11 @@ enum ay_frame_type {
 /* The largest frame: a block. Documents larger than that do not exist but for a root, which is sent in parts. */
 #define AY_FRAME_MAX (1 + AY_BLOCK_HEADER + AY_BLOCK_SIZE)
 
-/** ay_frame_header_get() - 0 and length of the payload and type; AY_EFORMAT (drop the session). */
+/**
+ * ay_frame_header_get() - length of the payload and type.
+ *
+ * Return: 0; AY_EFORMAT: no such type, or a length that this type cannot have: drop the session.
+ */
 int ay_frame_header_get(const uint8_t head[AY_FRAME_HEADER], uint32_t *payload_len, uint8_t *type);
 void ay_frame_header_put(uint8_t head[AY_FRAME_HEADER], uint32_t payload_len, uint8_t type);
 
