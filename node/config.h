@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * node/config.h - what a node is told: /etc/ayni/ayni.conf, its drop-ins, the command line.
+ *
+ *     [node]
+ *     store = /var/lib/ayni          where trees and bundles live
+ *     role = laptop                  or school
+ *     repo = /srv/ayni               role school: the repository to give out
+ *     interface = wlan0              where to speak and listen (else: all that can multicast)
+ *     address = 192.0.2.7            only this address of ours (else: all)
+ *     port = 24953                   TCP; 0: any
+ *     news-port = 24953              UDP
+ *     chat-port = 24954              UDP
+ *     control = /run/ayni/control.sock
+ *     control-group = adm            who may use it besides us
+ *     peers = 192.0.2.1 [2001:db8::1]:24953
+ *     auto-update = yes
+ *     rate = 500K                    bytes a second to others; none
+ *
+ * A key may stand once per file, but for peers, which add up within one file; a
+ * later file's value replaces an earlier one's. The command line comes last.
+ */
+#ifndef AYNI_NODE_CONFIG_H
+#define AYNI_NODE_CONFIG_H
+
+#include <net/if.h>
+
+#include "base/error.h"
+#include "proto/core.h"
+
+#define AY_PORT_TCP  24953 /* "ay" */
+#define AY_PORT_NEWS 24953
+#define AY_PORT_CHAT 24954
+
+#define AY_CONFIG_PATH_MAX  1024
+#define AY_CONFIG_PEERS_MAX 32		 /* more is a school's job */
+#define AY_CONFIG_FILE_MAX  (256 * 1024) /* bytes of one file */
+#define AY_CONFIG_DROPINS_MAX 256
+
+struct ay_config {
+	enum ay_node_role role;
+	char store[AY_CONFIG_PATH_MAX]; /* role school: "" when it has none */
+	char repo[AY_CONFIG_PATH_MAX];
+	char control[108]; /* as long as a UNIX socket's address can be */
+	char control_group[33];
+	char interface[IF_NAMESIZE];
+	bool has_address;
+	struct ay_addr address;
+	uint16_t port, news_port, chat_port;
+	struct ay_addr peers[AY_CONFIG_PEERS_MAX];
+	unsigned n_peers;
+	bool auto_update;
+	uint64_t rate; /* bytes a second; 0: no limit */
+};
+
+void ay_config_defaults(struct ay_config *c);
+
+/**
+ * ay_config_set() - one key, as in the file; peers are added.
+ *
+ * Return: 0; AY_EUSAGE with key, value and what is allowed: nothing changed.
+ */
+int ay_config_set(struct ay_config *c, const char *key, const char *value, struct ay_err *err);
+
+/**
+ * ay_config_parse() - one file's text over what @c has.
+ * @name: for messages, which begin with it and the line.
+ *
+ * Return: 0; AY_EUSAGE the first mistake; @c then is partly changed: give up or throw it away.
+ */
+int ay_config_parse(struct ay_config *c, const char *name, const char *text, size_t len, struct ay_err *err);
+
+/**
+ * ay_config_load() - the file @path, then *.conf in the directory @path".d" in the order of their names.
+ * @must: whether the file itself must be there (the user named it).
+ *
+ * Return: 0 (also when nothing is there); AY_EUSAGE as above; -errno of reading.
+ */
+int ay_config_load(struct ay_config *c, const char *path, bool must, struct ay_err *err);
+
+/** ay_config_check() - what no single key can tell: role school needs repo. 0 or AY_EUSAGE. */
+int ay_config_check(struct ay_config *c, struct ay_err *err);
+
+#endif
