@@ -115,8 +115,10 @@ LIB_sim      = -lm
 libs = $(foreach r,$(USES_$(1)),$(LIB_$(r))) -lm
 
 # ---- what `make` builds
-.PHONY: all lib tests fuzzers replays check demo bench lint lint-fast format fuzz sim deps install clean help FORCE
+.PHONY: all programs lib tests fuzzers replays check demo bench lint lint-fast format fuzz sim deps install clean help FORCE
 all: $(PROGRAMS) $(LIBS) tests replays $(if $(shell command -v $(CLANG) 2>/dev/null),$(if $(SANITIZE),,fuzzers))
+programs: $(PROGRAMS)
+	@:
 lib: $(LIBS)
 tests: $(TESTS)
 	@:

@@ -200,7 +200,7 @@ names() {
 	cmocka=$(list tests/unit/*/test_*.c tests/story/*/test_*.c tests/fault/*/test_*.c)
 	replays=$(list tests/fuzz/*/fuzz_*.c | sed 's,^fuzz/,replay/,')
 	# The long ones first, so that no core idles at the end.
-	[ ! -e sim/main.c ] || echo sim/seeds
+	[ ! -e sim/main.c ] || printf '%s\n' sim/seeds san/sim/seeds
 	for n in $cmocka $replays; do echo "san/$n"; done
 	for n in $cmocka $replays; do echo "$n"; done
 }
@@ -237,7 +237,7 @@ case $mask in san | replay) mask= ;; esac
 # -k: what does build is tested all the same; what does not is one failure here and one at each test it lacks.
 broken=0
 timed "build" $MAKE -k WERROR=1 BUILD="$BUILD" TEST="$mask" all || broken=1
-timed "sanitized build" $MAKE -k WERROR=1 BUILD="$BUILD" TEST="$mask" SANITIZE="$SANITIZERS" tests replays || broken=1
+timed "sanitized build" $MAKE -k WERROR=1 BUILD="$BUILD" TEST="$mask" SANITIZE="$SANITIZERS" programs tests replays || broken=1
 [ $broken = 0 ] || echo "FAIL  build"
 
 parallel=() serial=()

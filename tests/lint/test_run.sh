@@ -19,7 +19,7 @@ house() {
 	cat >Makefile <<-'END'
 		.RECIPEPREFIX = >
 		B = $(BUILD)$(if $(SANITIZE),/address-undefined)
-		all tests replays:
+		all programs tests replays:
 		>@mkdir -p $(B)/tests/unit/base $(B)/replay/base
 		>@for f in tests/unit/base/*.c; do [ ! -e "$$f" ] || install $$f $(B)/$${f%.c}; done
 		>@for f in tests/fuzz/base/*.c; do [ ! -e "$$f" ] || install $$f $(B)/replay/base/$$(basename $$f .c); done
@@ -85,6 +85,13 @@ echo '#!/bin/sh' >tests/fuzz/base/fuzz_x.c
 expect '3 passed, 0 failed' 0 '^ok    replay/base/fuzz_x'
 printf '#!/bin/sh\nexit 1\n' >tests/fuzz/base/fuzz_x.c
 expect '1 passed, 2 failed' 1 '^FAIL  san/replay/base/fuzz_x'
+
+mkdir -p sim build/address-undefined
+touch sim/main.c
+printf '#!/bin/sh\n[ "$*" = "--seeds 200" ]\n' >build/ayni-sim
+printf '#!/bin/sh\n[ "$*" = "--seeds 20" ]\n' >build/address-undefined/ayni-sim
+chmod +x build/ayni-sim build/address-undefined/ayni-sim
+expect '3 passed, 0 failed' 0 '^ok    san/sim/seeds'
 
 e2e good <<<'test -d "$TMPDIR" && test -n "$AYNI"'
 expect '2 passed, 0 failed' 0 '^ok    e2e/test_good.sh'
