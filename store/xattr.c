@@ -90,7 +90,7 @@ static int read_values(const struct where *w, const char *const *picked, int n, 
 			return AY_EBUSY;
 		if (len < 0)
 			return (int)len;
-		total += strlen(picked[i]) + (size_t)len;
+		total += (size_t)len;
 		if (total > AY_XATTRS_MAX)
 			return AY_ELIMIT;
 		uint8_t *room = ay_buf_reserve(values, (size_t)len + 1);

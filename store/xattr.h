@@ -31,7 +31,7 @@ bool ay__xattr_kept(const char *name, unsigned flags);
  * @out: one block of memory with names and values in it, NULL when there are none; free(*@out).
  * @mem: its size, may be NULL.
  *
- * Return: 0; AY_ELIMIT more than AY_XATTR_COUNT_MAX or than AY_XATTRS_MAX bytes of names and values;
+ * Return: 0; AY_ELIMIT more than AY_XATTR_COUNT_MAX or than AY_XATTRS_MAX bytes of values;
  *   AY_EBUSY they changed meanwhile; -errno.
  */
 int ay__xattrs_read(int fd, int dirfd, const char *name, unsigned flags, struct ay_xattr **out, size_t *n,
