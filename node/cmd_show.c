@@ -281,7 +281,7 @@ static const struct kind {
 	{"ayni-manifest-delta ", 20, show_text},
 	{"ayni-envelope ", 14, show_envelope},
 	{"AyniHd", 6, show_head},
-	{"AyniBd", 6, NULL},
+	{"AyniBn", 6, NULL},
 	{"untrusted comment: ", 19, show_key},
 	{"ayni-store ", 11, show_text},
 	{"ayni-repo ", 10, show_text},
