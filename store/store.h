@@ -116,7 +116,12 @@ int ay_store_switch(struct ay_store *s, const char *branch, uint32_t serial, boo
 /** ay_store_rollback() - switch to @serial, or (0) to the newest tree below the current one. @to: which it was. */
 int ay_store_rollback(struct ay_store *s, const char *branch, uint32_t serial, uint32_t *to, struct ay_err *err);
 
-/** ay_store_verify() - read a tree and compare it with its manifest; @bad: number of paths that differ. */
+/**
+ * ay_store_verify() - read a tree and compare it with its manifest; @bad: number of paths that differ.
+ *
+ * Return: 0 when it could be read; with @bad above 0, @err's sentence names the first path and how it differs.
+ *   AY_ESTORE its manifest is not the signed one; -ENOENT no such tree; what ay_scan() returns.
+ */
 int ay_store_verify(struct ay_store *s, const char *branch, uint32_t serial, uint64_t *bad, struct ay_err *err);
 
 /**

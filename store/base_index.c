@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A sorted array: filled in the one pass that merges the manifests, searched by
+ * halving. No hash table, because there is never an insert after the first look-up.
+ */
+#include "store/base_index.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t prefix_of(const struct ay_digest *d)
+{
+	uint64_t v = 0;
+	for (int i = 0; i < 8; i++)
+		v = v << 8 | d->b[i];
+	return v;
+}
+
+int ay__base_index_add(struct ay__base_index *x, const struct ay_digest *d, const uint8_t v[AY__VARIANT_LEN])
+{
+	if (x->n == x->cap) {
+		size_t cap = x->cap ? x->cap + x->cap / 2 : 1024;
+		struct ay__base_row *grown = reallocarray(x->rows, cap, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		x->rows = grown;
+		x->cap = cap;
+	}
+	struct ay__base_row *row = &x->rows[x->n++];
+	row->prefix = prefix_of(d);
+	memcpy(row->variant, v, AY__VARIANT_LEN);
+	x->sorted = false;
+	return 0;
+}
+
+static int cmp_rows(const void *a, const void *b)
+{
+	const struct ay__base_row *x = a, *y = b;
+
+	if (x->prefix != y->prefix)
+		return x->prefix < y->prefix ? -1 : 1;
+	return memcmp(x->variant, y->variant, AY__VARIANT_LEN);
+}
+
+void ay__base_index_sort(struct ay__base_index *x)
+{
+	size_t kept = 0;
+
+	if (x->n > 1)
+		qsort(x->rows, x->n, sizeof(*x->rows), cmp_rows);
+	for (size_t i = 0; i < x->n; i++) {
+		if (kept == 0 || cmp_rows(&x->rows[kept - 1], &x->rows[i]) != 0)
+			x->rows[kept++] = x->rows[i];
+	}
+	x->n = kept;
+	x->sorted = true;
+}
+
+void ay__base_index_release(struct ay__base_index *x)
+{
+	free(x->rows);
+	memset(x, 0, sizeof(*x));
+}
+
+/* The first row that is not below @prefix. */
+static size_t lower_bound(const struct ay__base_index *x, uint64_t prefix)
+{
+	size_t low = 0, high = x->n;
+
+	AY_ASSERT(x->sorted || x->n == 0);
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (x->rows[mid].prefix < prefix)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+bool ay__base_index_has(const struct ay__base_index *x, const struct ay_digest *d,
+			const uint8_t v[AY__VARIANT_LEN])
+{
+	uint64_t prefix = prefix_of(d);
+
+	for (size_t i = lower_bound(x, prefix); i < x->n && x->rows[i].prefix == prefix; i++) {
+		if (memcmp(x->rows[i].variant, v, AY__VARIANT_LEN) == 0)
+			return true;
+	}
+	return false;
+}
+
+int ay__base_index_open(const struct ay__base_index *x, struct ay_store *s, const struct ay_digest *d)
+{
+	uint64_t prefix = prefix_of(d);
+	int r = -ENOENT;
+
+	for (size_t i = lower_bound(x, prefix); i < x->n && x->rows[i].prefix == prefix; i++) {
+		struct ay__object_name name;
+		ay__object_name(d, x->rows[i].variant, &name);
+		r = ay__open_beneath(s->objects, name.s, O_RDONLY);
+		if (r != -ENOENT)
+			return r;
+	}
+	return r;
+}

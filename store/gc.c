@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Collecting: old trees, then what only they used.
+ *
+ * A tree goes in one rename out of its branch into a staging directory, which is
+ * then taken apart as any other (store/staging.c): its root first, then the objects
+ * of its manifest that have no other link. Killed at any point, what remains is a staging
+ * directory that the next open or collection finishes.
+ *
+ * Never taken: the current tree and the one before it (where a rollback goes), the
+ * newest ones as many as asked, a tree whose .ref somebody holds, and anything of a branch
+ * in which a tree is being made (its old tree may be the base).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "base/cleanup.h"
+#include "store/gc_bundles.h"
+#include "store/tree_internal.h"
+
+/* The newest tree that may go; 0: none. @above: only those above it (the others are in use). */
+static int pick(struct ay_store *s, int dir, const char *branch, unsigned keep, uint32_t above, uint32_t *serial,
+		struct ay_err *err)
+{
+	AY_FREE struct ay_tree_info *trees = NULL;
+	uint32_t current = 0, before = 0;
+	size_t n;
+	int r = ay__branch_current(s, dir, branch, &current, err);
+
+	*serial = 0;
+	if (r < 0 && r != AY_ENOTHING)
+		return r; /* a broken `current`: better keep everything */
+	if ((r = ay_store_trees(s, branch, &trees, &n, err)) < 0)
+		return r;
+	for (size_t i = 0; i < n; i++) {
+		if (trees[i].serial < current)
+			before = trees[i].serial;
+	}
+	if (current == 0 && keep == 0)
+		keep = 1;
+	for (size_t i = 0; i + keep < n && *serial == 0; i++) {
+		uint32_t t = trees[i].serial;
+		if (t > above && t != current && t != before)
+			*serial = t;
+	}
+	return 0;
+}
+
+/* Move tree @serial into a new staging directory. 0; AY_EBUSY it is in use; -errno. */
+static int move_aside(struct ay_store *s, int dir, const char *branch, uint32_t serial, struct ay__staging *st,
+		      struct ay_err *err)
+{
+	const struct ay_fs_ops *ops = s->fs->ops;
+	char name[AY__SERIAL_NAME_MAX];
+
+	ay__serial_name(serial, name);
+	AY_CLOSE int tree = ay__open_beneath(dir, name, O_RDONLY | O_DIRECTORY);
+	if (tree < 0)
+		return ay_err_errno(err, -tree, "cannot open %s %u", branch, serial);
+	AY_CLOSE int ref = ay__open_beneath(tree, ".ref", O_RDONLY);
+	if (ref >= 0 && ay__lock(ref, LOCK_EX | LOCK_NB) < 0)
+		return AY_EBUSY;
+	int r = ay__staging_begin(s, st, err);
+	if (r < 0)
+		return r;
+	r = ops->rename(s->fs, dir, name, st->dir, "tree", true);
+	if (r < 0)
+		return ay_err_errno(err, -r, "cannot move %s %u aside", branch, serial);
+	if ((r = ops->fsync(s->fs, st->dir)) == 0)
+		r = ops->fsync(s->fs, dir);
+	if (r < 0) { /* unsure whether it is gone: then it must stay whole */
+		ops->rename(s->fs, st->dir, "tree", dir, name, true);
+		return ay_err_errno(err, -r, "cannot move %s %u aside durably", branch, serial);
+	}
+	return 0;
+}
+
+static int gc_branch(struct ay_store *s, const char *branch, unsigned keep, struct ay_gc_result *res,
+		     struct ay_err *err)
+{
+	AY_CLOSE int dir = ay__branch_open(s, branch, false, err);
+	uint32_t above = 0;
+
+	if (dir < 0)
+		return dir;
+	AY_CLOSE int busy = ay__branch_lock(s, dir, ".apply", LOCK_EX | LOCK_NB, err);
+	if (busy == -EWOULDBLOCK)
+		return 0;
+	if (busy < 0)
+		return busy;
+	for (;;) {
+		struct ay__staging st = AY__STAGING_NONE;
+		uint32_t serial = 0;
+		AY_CLOSE int lock = ay__branch_lock(s, dir, ".switch", LOCK_EX, err);
+		int r = lock < 0 ? lock : pick(s, dir, branch, keep, above, &serial, err);
+		if (r < 0 || serial == 0)
+			return r;
+		r = move_aside(s, dir, branch, serial, &st, err);
+		ay__lock(lock, LOCK_UN); /* switching need not wait while files are removed */
+		ay__staging_end(&st, res);
+		if (r < 0 && r != AY_EBUSY)
+			return r;
+		res->trees += r == 0;
+		above = serial;
+	}
+}
+
+int ay_store_gc(struct ay_store *s, unsigned keep, struct ay_gc_result *res, struct ay_err *err)
+{
+	struct ay_gc_result none;
+	char **branches = NULL;
+	size_t n = 0;
+	int r = ay__store_writable(s, err);
+
+	res = res ? res : &none;
+	memset(res, 0, sizeof(*res));
+	if (r < 0)
+		return r;
+	ay__staging_sweep(s, res);
+	r = ay_store_branches(s, &branches, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = gc_branch(s, branches[i], keep, res, err);
+	ay_store_names_free(branches, n);
+	if (r == 0)
+		r = ay__gc_bundles(s, res, err);
+	return r < 0 ? ay_err_wrap(err, r, "collect in %s", s->path) : 0;
+}
