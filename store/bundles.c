@@ -54,6 +54,16 @@ static void hashes_name(const char *hex, char out[AY_DIGEST_HEX + sizeof(".hashe
 	memcpy(out + AY_DIGEST_HEX, ".hashes", sizeof(".hashes"));
 }
 
+/* The log of a whole bundle is garbage; if it cannot be removed now, the next open tries again. */
+static void drop_hashes(struct ay_bundle_file *f)
+{
+	char name[AY_DIGEST_HEX + sizeof(".hashes")];
+
+	hashes_name(f->hex, name);
+	if (!f->readonly)
+		f->s->fs->ops->unlink(f->s->fs, f->s->partial, name, 0);
+}
+
 static void close_fds(struct ay_bundle_file *f)
 {
 	if (f->fd >= 0)
@@ -160,8 +170,10 @@ static int open_whole(struct ay_bundle_file *f, struct ay_err *err)
 	if (f->fd < 0)
 		return ay_err_errno(err, -f->fd, "open %s/bundles/%s", f->s->path, f->hex);
 	int rc = check_whole(f, &why);
-	if (rc == 0)
+	if (rc == 0) {
+		drop_hashes(f);
 		return 0;
+	}
 	close_fds(f);
 	ay_merkle_free(f->merkle);
 	f->merkle = NULL;
@@ -438,10 +450,7 @@ int ay_bundle_file_finish(struct ay_bundle_file *f, struct ay_err *err)
 		rc = fs->ops->fsync(fs, f->s->partial);
 	if (rc < 0)
 		return sync_failed(f, rc, err);
-	char name[AY_DIGEST_HEX + sizeof(".hashes")];
-	hashes_name(f->hex, name);
-	fs->ops->unlink(fs, f->s->partial, name,
-			0); /* left over it is garbage that ay_bundles_drop() takes along */
+	drop_hashes(f);
 	close(f->hashes_fd);
 	f->hashes_fd = -1;
 	f->whole = true;
