@@ -4,7 +4,7 @@
  *
  * Every system call that changes a file system goes through this table; there is
  * a real implementation (store/fs_real.c) and one that injects faults
- * (tests/fault/fs_fault.h). Reading goes straight to the kernel. Each function
+ * (tests/support/fs_fault.h). Reading goes straight to the kernel. Each function
  * has the meaning of the system call of its name, takes a directory fd that the
  * store holds, and returns 0 (or a count or an fd) or -errno. Path arguments are
  * resolved beneath @dirfd without following symlinks (openat2's RESOLVE_BENEATH,

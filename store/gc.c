@@ -27,10 +27,10 @@ static int pick(struct ay_store *s, int dir, const char *branch, unsigned keep, 
 	AY_FREE struct ay_tree_info *trees = NULL;
 	uint32_t current = 0, before = 0;
 	size_t n;
-	int r = ay__branch_current(s, dir, branch, &current, err);
+	int r = ay__branch_current_or_0(s, dir, branch, &current, err);
 
 	*serial = 0;
-	if (r < 0 && r != AY_ENOTHING)
+	if (r < 0)
 		return r; /* a broken `current`: better keep everything */
 	if ((r = ay_store_trees(s, branch, &trees, &n, err)) < 0)
 		return r;
@@ -85,11 +85,11 @@ static int gc_branch(struct ay_store *s, const char *branch, unsigned keep, stru
 
 	if (dir < 0)
 		return dir;
-	AY_CLOSE int busy = ay__branch_lock(s, dir, ".apply", LOCK_EX | LOCK_NB, err);
+	AY_CLOSE int busy = ay__branch_lock(s, dir, ".apply", LOCK_EX | LOCK_NB, NULL);
 	if (busy == -EWOULDBLOCK)
 		return 0;
 	if (busy < 0)
-		return busy;
+		return ay_err_errno(err, -busy, "cannot lock branch %s", branch);
 	for (;;) {
 		struct ay__staging st = AY__STAGING_NONE;
 		uint32_t serial = 0;

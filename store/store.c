@@ -124,12 +124,12 @@ static int read_version(struct ay_store *s, struct ay_err *err)
 {
 	AY_FREE uint8_t *data = NULL;
 	size_t len = 0;
-	int r = ay__read_file(s->dir, AY__STORE_VERSION_FILE, VERSION_MAX, &data, &len, err);
+	int r = ay__read_file(s->dir, AY__STORE_VERSION_FILE, VERSION_MAX, &data, &len, NULL);
 
 	if (r == -ENOENT)
 		return 1;
 	if (r < 0)
-		return ay_err_wrap(err, r, "store %s", s->path);
+		return ay_err_set(err, r, "%s/" AY__STORE_VERSION_FILE ": %s", s->path, ay_strerror(r));
 	const char *text = (const char *)data;
 	if (strcmp(text, VERSION_ME) == 0 && len == strlen(text))
 		s->owner_me = true;

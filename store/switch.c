@@ -90,9 +90,9 @@ static int switch_locked(struct ay_store *s, int dir, const char *branch, uint32
 		return ay_err_set(err, AY_EROLLBACK,
 				  "%s %u is below the floor %u: only a rollback goes there, and only the owner asks for it",
 				  branch, serial, state.floor);
-	r = ay__branch_current(s, dir, branch, &now, err);
-	if (r < 0 && r != AY_ENOTHING && r != AY_ESTORE) /* a broken link is what this repairs */
-		return r;
+	r = ay__branch_current_or_0(s, dir, branch, &now, NULL);
+	if (r < 0 && r != AY_ESTORE) /* a broken link is what this repairs */
+		return ay_err_errno(err, -r, "cannot read `current` of branch %s", branch);
 	if (next_state(&state, now, serial, rollback) && (r = ay_state_set_branch(s, &state, err)) < 0)
 		return r;
 	return point_current(s, dir, branch, serial, err);

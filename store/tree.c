@@ -219,7 +219,7 @@ static int add_tree(struct ay_tree_info **out, size_t *n, int dir, const char *n
 
 int ay_store_trees(struct ay_store *s, const char *branch, struct ay_tree_info **out, size_t *n, struct ay_err *err)
 {
-	AY_CLOSE int dir = ay__branch_open(s, branch, false, err);
+	AY_CLOSE int dir = ay__branch_open(s, branch, false, NULL);
 	uint32_t current = 0, serial;
 	struct dirent *e;
 
@@ -228,9 +228,9 @@ int ay_store_trees(struct ay_store *s, const char *branch, struct ay_tree_info *
 	if (dir == -ENOENT)
 		return 0;
 	if (dir < 0)
-		return dir;
-	int r = ay__branch_current(s, dir, branch, &current, err);
-	if (r < 0 && r != AY_ENOTHING)
+		return ay_err_errno(err, -dir, "cannot open branch %s in %s", branch, s->path);
+	int r = ay__branch_current_or_0(s, dir, branch, &current, err);
+	if (r < 0)
 		return r;
 	AY_CLOSEDIR DIR *d = list_dir(dir);
 	if (!d)
@@ -270,6 +270,21 @@ int ay__branch_current(struct ay_store *s, int branch_dir, const char *branch, u
 			return 0;
 	}
 	return ay_err_set(err, AY_ESTORE, "`current` of branch %s in %s does not name a tree", branch, s->path);
+}
+
+int ay__branch_current_or_0(struct ay_store *s, int branch_dir, const char *branch, uint32_t *serial,
+			    struct ay_err *err)
+{
+	struct ay_err why = {0}; /* having none is no failure, so it must leave no sentence */
+	int r = ay__branch_current(s, branch_dir, branch, serial, &why);
+
+	if (r == AY_ENOTHING) {
+		*serial = 0;
+		return 0;
+	}
+	if (r < 0 && err)
+		*err = why;
+	return r;
 }
 
 int ay_store_current(struct ay_store *s, const char *branch, uint32_t *serial, struct ay_err *err)

@@ -20,6 +20,9 @@ void ay__serial_name(uint32_t serial, char out[AY__SERIAL_NAME_MAX]);
 bool ay__serial_parse(const char *name, uint32_t *serial);
 /** ay__branch_current() - what `current` in @branch_dir names. 0; AY_ENOTHING there is none; AY_ESTORE. */
 int ay__branch_current(struct ay_store *s, int branch_dir, const char *branch, uint32_t *serial, struct ay_err *err);
+/** ay__branch_current_or_0() - the same; 0 in @serial and success when there is none. */
+int ay__branch_current_or_0(struct ay_store *s, int branch_dir, const char *branch, uint32_t *serial,
+			    struct ay_err *err);
 /** ay__release_read() - the release in tree directory @tree, its form only: it was verified when it came in. */
 int ay__release_read(int tree, struct ay_release *out, struct ay_digest *digest, struct ay_err *err);
 /** ay__write_file() - a new file with mode 0644, not synced: for what a syncfs follows. 0 or -errno. */

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Faults on demand around the real file system. Every operation asks one function
+ * whether its turn has come; what it says holds for all of them.
+ */
+#include "tests/support/fs_fault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { OP_OPEN, OP_MKDIR, OP_LINK, OP_SYMLINK, OP_MKNOD, OP_RENAME, OP_UNLINK, OP_PWRITE, OP_TRUNCATE, OP_ALLOCATE,
+       OP_REFLINK, OP_CHMOD, OP_CHOWN, OP_UTIMENS, OP_SETXATTR, OP_FSYNC, OP_FDATASYNC, OP_SYNCFS };
+
+static const char *const names[] = {"open",   "mkdir",	  "link",    "symlink", "mknod",  "rename",
+				    "unlink", "pwrite",	  "truncate", "allocate", "reflink", "chmod",
+				    "chown",  "utimens", "setxattr", "fsync",	"fdatasync", "syncfs"};
+
+static bool frees_room(int op)
+{
+	return op == OP_UNLINK || op == OP_RENAME || op == OP_TRUNCATE || op == OP_FSYNC || op == OP_FDATASYNC ||
+	       op == OP_SYNCFS || op == OP_CHMOD;
+}
+
+/* 0: go on; negative: fail with that. */
+static int turn(struct fs_fault *f, int op)
+{
+	f->calls++;
+	f->of[op]++;
+	if (f->kind == AY_FAULT_NONE || f->calls < f->at)
+		return 0;
+	if (f->kind == AY_FAULT_KILL && f->calls == f->at)
+		_exit(FS_FAULT_EXIT);
+	if (f->kind == AY_FAULT_ONCE && f->calls != f->at)
+		return 0;
+	if (f->kind == AY_FAULT_KILL || f->kind == AY_FAULT_KILL_AFTER)
+		return 0;
+	if (f->kind == AY_FAULT_FOREVER && f->error == ENOSPC && frees_room(op))
+		return 0;
+	if (!f->failed)
+		f->failed = names[op];
+	return -f->error;
+}
+
+static ssize_t done(struct fs_fault *f, ssize_t r)
+{
+	if (f->kind == AY_FAULT_KILL_AFTER && f->calls >= f->at)
+		_exit(FS_FAULT_EXIT);
+	return r;
+}
+
+/* Ask, do, and perhaps die. */
+#define FAULT(op, call)                                                                                      \
+	struct fs_fault *f = fs->ctx;                                                                        \
+	struct ay_fs *real = ay_fs_real();                                                                   \
+	int fault = turn(f, op);                                                                             \
+	if (fault < 0)                                                                                       \
+		return fault;                                                                                \
+	return (__typeof__(real->ops->call))done(f, real->ops->call)
+
+static int fault_open(struct ay_fs *fs, int dirfd, const char *path, int flags, mode_t mode)
+{
+	if (!(flags & (O_CREAT | O_TRUNC)))
+		return ay_fs_real()->ops->open(ay_fs_real(), dirfd, path, flags, mode);
+	FAULT(OP_OPEN, open(real, dirfd, path, flags, mode));
+}
+
+static int fault_mkdir(struct ay_fs *fs, int dirfd, const char *name, mode_t mode)
+{
+	FAULT(OP_MKDIR, mkdir(real, dirfd, name, mode));
+}
+
+static int fault_symlink(struct ay_fs *fs, const char *target, int dirfd, const char *name)
+{
+	FAULT(OP_SYMLINK, symlink(real, target, dirfd, name));
+}
+
+static int fault_mknod(struct ay_fs *fs, int dirfd, const char *name, mode_t mode, dev_t dev)
+{
+	FAULT(OP_MKNOD, mknod(real, dirfd, name, mode, dev));
+}
+
+static int fault_rename(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd, const char *to, bool noreplace)
+{
+	FAULT(OP_RENAME, rename(real, from_dirfd, from, to_dirfd, to, noreplace));
+}
+
+static int fault_unlink(struct ay_fs *fs, int dirfd, const char *name, int flags)
+{
+	FAULT(OP_UNLINK, unlink(real, dirfd, name, flags));
+}
+
+static ssize_t fault_pwrite(struct ay_fs *fs, int fd, const void *buf, size_t len, off_t offset)
+{
+	FAULT(OP_PWRITE, pwrite(real, fd, buf, len, offset));
+}
+
+static int fault_truncate(struct ay_fs *fs, int fd, off_t size)
+{
+	FAULT(OP_TRUNCATE, truncate(real, fd, size));
+}
+
+static int fault_allocate(struct ay_fs *fs, int fd, off_t size)
+{
+	FAULT(OP_ALLOCATE, allocate(real, fd, size));
+}
+
+static int fault_chmod(struct ay_fs *fs, int fd, mode_t mode)
+{
+	FAULT(OP_CHMOD, chmod(real, fd, mode));
+}
+
+static int fault_chown(struct ay_fs *fs, int dirfd, const char *name, uid_t uid, gid_t gid)
+{
+	FAULT(OP_CHOWN, chown(real, dirfd, name, uid, gid));
+}
+
+static int fault_utimens(struct ay_fs *fs, int dirfd, const char *name, const struct timespec *mtime)
+{
+	FAULT(OP_UTIMENS, utimens(real, dirfd, name, mtime));
+}
+
+static int fault_setxattr(struct ay_fs *fs, int dirfd, const char *name, const char *attr, const void *value, size_t len)
+{
+	FAULT(OP_SETXATTR, setxattr(real, dirfd, name, attr, value, len));
+}
+
+static int fault_fsync(struct ay_fs *fs, int fd)
+{
+	FAULT(OP_FSYNC, fsync(real, fd));
+}
+
+static int fault_fdatasync(struct ay_fs *fs, int fd)
+{
+	FAULT(OP_FDATASYNC, fdatasync(real, fd));
+}
+
+static int fault_syncfs(struct ay_fs *fs, int fd)
+{
+	FAULT(OP_SYNCFS, syncfs(real, fd));
+}
+
+static int fault_link(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd, const char *to)
+{
+	const struct fs_fault *o = fs->ctx;
+	struct stat st;
+
+	if (o->links_max && fstatat(from_dirfd, from, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink >= o->links_max)
+		return -EMLINK;
+	FAULT(OP_LINK, link(real, from_dirfd, from, to_dirfd, to));
+}
+
+static int fault_reflink(struct ay_fs *fs, int to_fd, int from_fd)
+{
+	const struct fs_fault *o = fs->ctx;
+
+	if (o->reflink_error)
+		return -o->reflink_error;
+	FAULT(OP_REFLINK, reflink(real, to_fd, from_fd));
+}
+
+static const struct ay_fs_ops ops = {
+	.open = fault_open,
+	.mkdir = fault_mkdir,
+	.link = fault_link,
+	.symlink = fault_symlink,
+	.mknod = fault_mknod,
+	.rename = fault_rename,
+	.unlink = fault_unlink,
+	.pwrite = fault_pwrite,
+	.truncate = fault_truncate,
+	.allocate = fault_allocate,
+	.reflink = fault_reflink,
+	.chmod = fault_chmod,
+	.chown = fault_chown,
+	.utimens = fault_utimens,
+	.setxattr = fault_setxattr,
+	.fsync = fault_fsync,
+	.fdatasync = fault_fdatasync,
+	.syncfs = fault_syncfs,
+};
+
+void fs_fault_init(struct fs_fault *f)
+{
+	*f = (struct fs_fault){.fs = {.ops = &ops, .ctx = f}};
+}
