@@ -469,8 +469,8 @@ static int list_digests(int dirfd, struct ay_buf *out)
 }
 
 /* One offer, when it is still there and what its name says. */
-static int visit_offer(int dir, const struct ay_digest *d, int (*each)(void *, const uint8_t *, size_t),
-		       void *ctx)
+static int visit_doc(int dir, const struct ay_digest *d, int (*each)(void *, const uint8_t *, size_t),
+		     void *ctx)
 {
 	AY_FREE uint8_t *data = NULL;
 	char hex[AY_DIGEST_HEX + 1];
@@ -486,28 +486,43 @@ static int visit_offer(int dir, const struct ay_digest *d, int (*each)(void *, c
 	return ay_digest_eq(&got, d) ? each(ctx, data, len) : 0;
 }
 
-int ay_repo_each_offer(struct ay_repo *r, const struct ay_digest *to,
-		       int (*each)(void *ctx, const uint8_t *data, size_t len), void *ctx, struct ay_err *err)
+/* Every document of directory @dir, taken over; @where for messages. */
+static int visit_all(const struct ay_repo *r, int dir, const char *where,
+		     int (*each)(void *ctx, const uint8_t *data, size_t len), void *ctx, struct ay_err *err)
 {
-	char to_hex[AY_DIGEST_HEX + 1];
 	struct ay_buf digests = {0};
 
-	AY_CLOSE int dir =
-		ay__open_beneath(r->dirs[OFFERS], ay_digest_hex(to, to_hex), O_RDONLY | O_DIRECTORY);
-	if (dir == -ENOENT)
-		return 0;
 	int rc = dir < 0 ? dir : list_digests(dir, &digests);
-	if (rc < 0) {
-		ay_buf_release(&digests);
-		return ay_err_set(err, rc, "list %s/offers/%s: %s", r->path, to_hex, ay_strerror(rc));
-	}
+	if (rc < 0)
+		ay_err_set(err, rc, "list %s/%s: %s", r->path, where, ay_strerror(rc));
 	for (size_t i = 0; rc == 0 && i < digests.len; i += sizeof(struct ay_digest)) {
 		struct ay_digest d;
 		memcpy(&d, digests.data + i, sizeof(d));
-		rc = visit_offer(dir, &d, each, ctx);
+		rc = visit_doc(dir, &d, each, ctx);
 	}
 	ay_buf_release(&digests);
+	if (dir >= 0)
+		close(dir);
 	return rc;
+}
+
+int ay_repo_each_offer(struct ay_repo *r, const struct ay_digest *to,
+		       int (*each)(void *ctx, const uint8_t *data, size_t len), void *ctx, struct ay_err *err)
+{
+	char to_hex[AY_DIGEST_HEX + 1], where[AY_DIGEST_HEX + 16];
+
+	int dir = ay__open_beneath(r->dirs[OFFERS], ay_digest_hex(to, to_hex), O_RDONLY | O_DIRECTORY);
+	if (dir == -ENOENT)
+		return 0;
+	snprintf(where, sizeof(where), "offers/%s", to_hex);
+	return visit_all(r, dir, where, each, ctx, err);
+}
+
+int ay_repo_each_release(struct ay_repo *r, int (*each)(void *ctx, const uint8_t *data, size_t len),
+			 void *ctx, struct ay_err *err)
+{
+	return visit_all(r, ay__open_beneath(r->dirs[RELEASES], ".", O_RDONLY | O_DIRECTORY), "releases",
+			 each, ctx, err);
 }
 
 /* ---- heads ---- */

@@ -66,6 +66,9 @@ int ay_repo_put_offer(struct ay_repo *r, const struct ay_digest *to, const void 
 int ay_repo_each_offer(struct ay_repo *r, const struct ay_digest *to,
 		       int (*each)(void *ctx, const uint8_t *data, size_t len), void *ctx,
 		       struct ay_err *err);
+/** ay_repo_each_release() - all releases of all branches, likewise. */
+int ay_repo_each_release(struct ay_repo *r, int (*each)(void *ctx, const uint8_t *data, size_t len),
+			 void *ctx, struct ay_err *err);
 /** ay_repo_put_head() - AY_EROLLBACK below the one there, or of the same serial with another release. */
 int ay_repo_put_head(struct ay_repo *r, const char *branch, const uint8_t head[AY_HEAD_SIZE],
 		     struct ay_err *err);
