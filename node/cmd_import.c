@@ -49,34 +49,36 @@ static int import_branch(struct ay_store *s, struct ay_repo *repo, const char *b
 	return r;
 }
 
-/* Every branch that is followed; nothing to do only when that is so for each. */
+/* One branch's failure holds up no other; the first is returned, later ones are said at once. */
 static int import_all(struct ay_store *s, struct ay_repo *repo, bool force, struct ay_err *err)
 {
 	struct ay_branch_state *branches = NULL;
-	size_t n = 0;
-	int worst = AY_ENOTHING;
+	size_t n = 0, followed = 0;
+	int result = AY_ENOTHING;
 	int r = ay_state_branches(s, &branches, &n, err);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; r == 0 && i < n; i++) {
 		if (!branches[i].follow)
 			continue;
+		followed++;
 		struct ay_err one = {0};
-		r = import_branch(s, repo, branches[i].branch, force, &one);
-		if (r < 0 && r != AY_ENOTHING && worst != AY_ENOTHING && worst < 0) {
-			fprintf(stderr, "ayni import: %s\n", one.msg); /* the first is returned */
-			continue;
-		}
-		if (r != AY_ENOTHING || err->code == 0)
+		int done = import_branch(s, repo, branches[i].branch, force, &one);
+		bool failed = done < 0 && done != AY_ENOTHING;
+		if (failed && result < 0 && result != AY_ENOTHING) {
+			fprintf(stderr, "ayni import: %s\n", one.msg);
+		} else if (failed || (done == AY_ENOTHING && result == AY_ENOTHING)) {
 			*err = one;
-		if (r != AY_ENOTHING && (worst == AY_ENOTHING || worst == 0))
-			worst = r;
+			result = done;
+		} else if (done == 0 && result == AY_ENOTHING) {
+			result = 0;
+		}
 	}
 	free(branches);
-	if (n == 0)
+	if (r < 0)
+		return r;
+	if (followed == 0)
 		return ay_err_set(err, AY_EUSAGE, "%s follows no branch yet: `ayni init --branch NAME`",
 				  ay_store_path(s));
-	return worst;
+	return result;
 }
 
 static int run(int argc, char **argv, struct ay_err *err)
