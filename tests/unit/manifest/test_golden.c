@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The golden files of manifest/: what we write today is, to the byte, what was
+ * written when a format was fixed, and what was written then is still read.
+ *
+ * Made from fixed keys and times. When a format gets a new version, add files, keep the old ones, and write
+ * the new with:  AYNI_GOLDEN_WRITE=1 build/tests/unit/manifest/test_golden   (from the top of the tree)
+ */
+#include "tests/unit/manifest/support.h"
+
+static struct ay_buf read_golden(const char *name)
+{
+	char path[200];
+	struct ay_buf b = {0};
+
+	snprintf(path, sizeof(path), "tests/golden/%s", name);
+	FILE *f = fopen(path, "rb");
+	if (!f) {
+		print_error("%s: %s (run from the top of the tree)\n", path, strerror(errno));
+		fail();
+	}
+	uint8_t *p = ay_buf_reserve(&b, 65536);
+	assert_non_null(p);
+	b.len = fread(p, 1, 65536, f);
+	fclose(f);
+	return b;
+}
+
+/* Compare with the golden file, or write it when told to. Takes @made. */
+static void golden(const char *name, struct ay_buf made)
+{
+	char path[200];
+
+	if (getenv("AYNI_GOLDEN_WRITE")) {
+		snprintf(path, sizeof(path), "tests/golden/%s", name);
+		FILE *f = fopen(path, "wb");
+		assert_non_null(f);
+		assert_int_equal(fwrite(made.data, 1, made.len, f), made.len);
+		assert_int_equal(fclose(f), 0);
+	}
+	struct ay_buf want = read_golden(name);
+	if (made.len != want.len || memcmp(made.data, want.data, want.len))
+		print_error("%s is not what is written today\n", name);
+	assert_int_equal(made.len, want.len);
+	assert_memory_equal(made.data, want.data, want.len);
+	ay_buf_release(&made);
+	ay_buf_release(&want);
+}
+
+#define FULL(t, m, p) .type = (t), .mode = (m), .path = (p), .path_len = sizeof(p) - 1
+#define TIME(s, ns)   .mtime_s = (s), .mtime_ns = (ns)
+
+/* Two trees with each type of entry and odd names; the second is the first after an update. */
+static struct ay_buf tree(int version)
+{
+	struct ay_xattr caps = {"security.capability", (const uint8_t *)"\x01\x00\x00\x02", 4};
+	struct ay_xattr labels[2] = {{"user.a=b", (const uint8_t *)"", 0},
+				     {"user.label", (const uint8_t *)"blue", 4}};
+	struct ay_entry e[] = {
+		{FULL(AY_ENTRY_DIR, 0755, "/"), TIME(1700000000, 0)},
+		{FULL(AY_ENTRY_DIR, 01777, "/dev"), TIME(1700000000, 1)},
+		{FULL(AY_ENTRY_CHAR, 0666, "/dev/null"), TIME(0, 0), .dev_major = 1, .dev_minor = 3},
+		{FULL(AY_ENTRY_BLOCK, 0660, "/dev/sda"), .gid = 6, TIME(0, 0), .dev_major = 8},
+		{FULL(AY_ENTRY_FIFO, 0600, "/fifo"), .uid = 4294967294u, .gid = 1, TIME(-2, 500000000)},
+		{FULL(AY_ENTRY_FILE, 0644, "/old only"), TIME(1700000000, 123456789), .size = 1},
+		{FULL(AY_ENTRY_FILE, 04755, "/ping"), TIME(1700000000, 0), .size = 4096, .xattrs = &caps,
+		 .n_xattrs = 1},
+		{FULL(AY_ENTRY_SYMLINK, 0777, "/sbin"), TIME(1700000000, 0), .target = "usr/s bin",
+		 .target_len = 9},
+		{FULL(AY_ENTRY_FILE, 0400, "/\xc3\xa9%\n"), TIME(1700000000, 0), .xattrs = labels,
+		 .n_xattrs = 2},
+	};
+	struct ay_buf out = {0};
+	struct ay_err err = {0};
+	struct ay_manifest_writer *w = ay_manifest_writer_new(ay_write_to_buf, &out);
+
+	assert_non_null(w);
+	for (size_t i = 0; i < sizeof(e) / sizeof(e[0]); i++) {
+		memset(e[i].digest.b, 0x10 + (int)i, sizeof(e[i].digest.b));
+		if (version == 2 && i == 5) {
+			e[i].path = "/new only";
+			assert_code(ay_manifest_add(w, &e[i], &err), 0);
+			continue;
+		}
+		if (version == 2 && i == 6)
+			e[i].mtime_s++;
+		assert_code(ay_manifest_add(w, &e[i], &err), 0);
+	}
+	assert_code(ay_manifest_finish(w, NULL, NULL, &err), 0);
+	ay_manifest_writer_free(w);
+	return out;
+}
+
+static void test_manifests(void **state)
+{
+	(void)state;
+	struct ay_err err = {0};
+	for (int v = 1; v <= 2; v++) {
+		const char *name = v == 1 ? "tree-1.manifest" : "tree-2.manifest";
+		golden(name, tree(v));
+		struct ay_buf b = read_golden(name);
+		assert_code(read_manifest(b.data, b.len, &err), 0);
+		ay_buf_release(&b);
+	}
+	struct ay_buf b = read_golden("tree-1.manifest"), out = {0};
+	struct ay_manifest_reader *r = ay_manifest_reader_new_mem(b.data, b.len);
+	assert_non_null(r);
+	assert_code(ay_manifest_mtree(r, ay_write_to_buf, &out, &err), 0);
+	golden("tree-1.mtree", out);
+	ay_manifest_reader_free(r);
+	ay_buf_release(&b);
+}
+
+static void test_delta(void **state)
+{
+	(void)state;
+	struct ay_err err = {0};
+	struct ay_buf a = read_golden("tree-1.manifest"), b = read_golden("tree-2.manifest"), delta = {0},
+		      out = {0};
+	struct ay_digest from = digest_of(&a), to = digest_of(&b);
+	struct ay_manifest_reader *ra = ay_manifest_reader_new_mem(a.data, a.len);
+	struct ay_manifest_reader *rb = ay_manifest_reader_new_mem(b.data, b.len);
+	assert_true(ra && rb);
+	assert_code(ay_delta_make(ra, &from, rb, &to, ay_write_to_buf, &delta, &err), 0);
+	golden("tree-1-2.delta", delta);
+	ay_manifest_reader_free(ra);
+	ay_manifest_reader_free(rb);
+	struct ay_buf file = read_golden("tree-1-2.delta");
+	struct slow s = slow_of(file.data, file.len, 100);
+	ra = ay_manifest_reader_new_mem(a.data, a.len);
+	assert_non_null(ra);
+	assert_code(ay_delta_apply(ra, slow_read, &s, &from, &to, NULL, NULL, ay_write_to_buf, &out, &err),
+		    0);
+	assert_memory_equal(out.data, b.data, b.len);
+	ay_manifest_reader_free(ra);
+	ay_buf_release(&a);
+	ay_buf_release(&b);
+	ay_buf_release(&out);
+	ay_buf_release(&file);
+}
+
+static void test_keys(void **state)
+{
+	(void)state;
+	struct ay_err err = {0};
+	struct ay_secret_key sk = key_of('C'), back;
+	struct ay_public_key pk = pub_of('C'), pback;
+	struct ay_buf pub = {0}, sec = {0}, sig = {0};
+	assert_code(ay_public_key_write(&pk, &pub), 0);
+	assert_code(ay_secret_key_write(&sk, NULL, &sec, &err), 0);
+	assert_code(ay_sign_detached(&sk, "ayni\n", 5, "golden", &sig, &err), 0);
+	golden("test.pub", pub);
+	golden("test.key", sec);
+	golden("test.minisig", sig);
+	pub = read_golden("test.pub");
+	sec = read_golden("test.key");
+	sig = read_golden("test.minisig");
+	assert_code(ay_public_key_parse((char *)pub.data, pub.len, &pback, &err), 0);
+	assert_memory_equal(&pk, &pback, sizeof(pk));
+	assert_code(ay_secret_key_parse((char *)sec.data, sec.len, NULL, &back, &err), 0);
+	assert_memory_equal(&sk, &back, sizeof(sk));
+	struct ay_envelope env = {.text = {(const uint8_t *)"ayni\n", 5}, .n_signatures = 1};
+	env.signatures[0].file = (struct ay_slice){sig.data, sig.len};
+	assert_int_equal(ay_envelope_verify(&env, 0, &pback), 0);
+	ay_buf_release(&pub);
+	ay_buf_release(&sec);
+	ay_buf_release(&sig);
+}
+
+static void test_signed_texts(void **state)
+{
+	(void)state;
+	struct ay_err err = {0};
+	struct ay_buf root_env = {0}, release_env = {0}, offer_env = {0}, text = {0},
+		      m = read_golden("tree-2.manifest");
+	struct ay_root *made = fleet_root(1), *root = NULL;
+	seal_root(made, "AB", &root_env);
+	golden("test.root", root_env);
+	ay_root_free(made);
+	root_env = read_golden("test.root");
+	assert_code(ay_trust_first_root(root_env.data, root_env.len, &root, &err), 0);
+
+	struct ay_release r = some_release("xo/stable", 7), rback;
+	r.manifest = digest_of(&m);
+	r.manifest_size = m.len;
+	assert_code(ay_release_write(&r, &text, &err), 0);
+	seal(text.data, text.len, "CD", &release_env);
+	golden("test.release", release_env);
+	release_env = read_golden("test.release");
+	assert_code(ay_trust_release(root, "xo/stable", release_env.data, release_env.len, &rback, &err), 0);
+	assert_memory_equal(&r.manifest, &rback.manifest, 32);
+
+	struct ay_offer o = some_offer("xo/stable", true), oback;
+	o.to = r.manifest;
+	ay_buf_reset(&text);
+	assert_code(ay_offer_write(&o, &text, &err), 0);
+	seal(text.data, text.len, "S", &offer_env);
+	golden("test.offer", offer_env);
+	offer_env = read_golden("test.offer");
+	assert_code(ay_trust_offer(root, "xo/stable", offer_env.data, offer_env.len, &oback, &err), 0);
+
+	struct ay_secret_key sk = key_of('H');
+	struct ay_head h = {.root_epoch = 1,
+			    .serial = 7,
+			    .min_serial = 3,
+			    .rollout = 100,
+			    .release = digest_of(&release_env),
+			    .release_size = (uint32_t)release_env.len,
+			    .signed_at_s = 1700000000},
+		       hback;
+	struct ay_buf head = {0};
+	ay_branch_id("test", "xo/stable", &h.branch);
+	assert_int_equal(ay_head_sign(&h, &sk, ay_buf_reserve(&head, AY_HEAD_SIZE)), 0);
+	head.len = AY_HEAD_SIZE;
+	golden("test.head", head);
+	head = read_golden("test.head");
+	assert_code(ay_trust_head(root, head.data, head.len, &hback, &err), 0);
+	assert_code(ay_trust_head_names(root, &hback, release_env.data, release_env.len, &rback, &err), 0);
+	ay_root_free(root);
+	ay_buf_release(&root_env);
+	ay_buf_release(&release_env);
+	ay_buf_release(&offer_env);
+	ay_buf_release(&text);
+	ay_buf_release(&head);
+	ay_buf_release(&m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_manifests),
+		cmocka_unit_test(test_delta),
+		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_signed_texts),
+	};
+	return cmocka_run_group_tests_name("manifest/golden", tests, NULL, NULL);
+}
