@@ -144,47 +144,64 @@ static int read_root(const struct ay_store *s, uint32_t version, uint8_t **data,
 	return read_if_there(s->roots, name, AY_ENVELOPE_MAX, data, len, err);
 }
 
+/* A kept root that does not verify is a damaged store, whatever its code would mean from a stranger. */
+static int bad_root(const struct ay_store *s, uint32_t version, int rc, const struct ay_err *why,
+		    struct ay_err *err)
+{
+	if (rc < -5000 && rc != AY_EVERSION)
+		rc = AY_ESTORE;
+	return ay_err_set(err, rc, "%s/roots/%" PRIu32 ": %s", s->path, version, why->msg);
+}
+
+/* The first root that was ever trusted, into s->root; leaves NULL when there is none. */
+static int load_first_root(struct ay_store *s, struct ay_err *err)
+{
+	AY_FREE uint8_t *data = NULL;
+	struct ay_root *root = NULL;
+	struct ay_err why = {0};
+	uint32_t version;
+	size_t len;
+
+	int rc = first_version(s, &version, err);
+	if (rc < 0 || version == 0)
+		return rc;
+	rc = read_root(s, version, &data, &len, &why);
+	if (rc == -ENOENT)
+		return ay_err_set(err, AY_EBUSY, "%s/roots changes while it is read; try again", s->path);
+	if (rc == 0)
+		rc = ay_trust_first_root(data, len, &root, &why);
+	if (rc == 0 && root->version != version) {
+		rc = ay_err_set(&why, AY_ESTORE, "it holds version %" PRIu32, root->version);
+		ay_root_free(root);
+	}
+	if (rc < 0)
+		return bad_root(s, version, rc, &why, err);
+	s->root = root;
+	return 0;
+}
+
 /* Bring s->root up to the newest root on disk, each verified by the one before it. */
 static int load_roots(struct ay_store *s, struct ay_err *err)
 {
-	if (!s->root) {
+	int rc = s->root ? 0 : load_first_root(s, err);
+
+	while (rc == 0 && s->root && s->root->version < UINT32_MAX) {
 		AY_FREE uint8_t *data = NULL;
-		uint32_t version;
+		struct ay_root *next = NULL;
+		struct ay_err why = {0};
 		size_t len;
-		int rc = first_version(s, &version, err);
-		if (rc < 0 || version == 0)
-			return rc;
-		rc = read_root(s, version, &data, &len, err);
-		if (rc == -ENOENT)
-			return ay_err_set(err, AY_EBUSY, "%s/roots changes while it is read; try again",
-					  s->path);
-		if (rc == 0)
-			rc = ay_trust_first_root(data, len, &s->root, err);
-		if (rc < 0)
-			return ay_err_wrap(err, rc, "%s/roots/%" PRIu32, s->path, version);
-		if (s->root->version != version) {
-			ay_root_free(s->root);
-			s->root = NULL;
-			return ay_err_set(err, AY_ESTORE, "%s/roots/%" PRIu32 " holds another version",
-					  s->path, version);
-		}
-	}
-	while (s->root->version < UINT32_MAX) {
-		AY_FREE uint8_t *data = NULL;
-		struct ay_root *next;
-		size_t len;
-		uint32_t version = s->root->version + 1;
-		int rc = read_root(s, version, &data, &len, err);
+
+		rc = read_root(s, s->root->version + 1, &data, &len, &why);
 		if (rc == -ENOENT)
 			return 0;
 		if (rc == 0)
-			rc = ay_trust_next_root(s->root, data, len, &next, err);
+			rc = ay_trust_next_root(s->root, data, len, &next, &why);
 		if (rc < 0)
-			return ay_err_wrap(err, rc, "%s/roots/%" PRIu32, s->path, version);
+			return bad_root(s, s->root->version + 1, rc, &why, err);
 		ay_root_free(s->root);
 		s->root = next;
 	}
-	return 0;
+	return rc;
 }
 
 int ay_state_root(struct ay_store *s, const struct ay_root **root, struct ay_err *err)

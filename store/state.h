@@ -13,7 +13,7 @@
 /**
  * ay_state_root() - the newest root, verified along its whole chain; owned by @s, valid until the next add.
  *
- * Return: 0; -ENOENT none is trusted yet; AY_ESTORE, AY_ESIG, ... a kept root was changed: never go on without it.
+ * Return: 0; -ENOENT none is trusted yet; AY_ESTORE a kept root was changed: never go on without it.
  */
 int ay_state_root(struct ay_store *s, const struct ay_root **root, struct ay_err *err);
 /** ay_state_root_envelope() - root version @version (0: newest) as bytes; free(*@data). */

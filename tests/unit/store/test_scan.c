@@ -486,7 +486,7 @@ static void test_write_fails(void **state)
 	tree(p);
 	int t = openat(p->dir, "t", O_RDONLY | O_DIRECTORY);
 	for (int i = 0; i < 2000; i++) {
-		char name[32];
+		char name[64];
 		snprintf(name, sizeof(name), "file-with-a-longer-name-%d", i);
 		put_text(t, name, name);
 	}
