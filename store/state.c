@@ -5,8 +5,7 @@
  * Roots are kept one file per version and believed anew at every start, from the
  * first along the chain, so that nothing depends on a note saying "this was
  * checked". A branch's facts are one file of fixed lines, read strictly: a floor
- * that cannot be read is an error, never a zero. Documents are named by their
- * digest and checked when read.
+ * that cannot be read is an error, never a zero. Documents: store/state_docs.c.
  *
  * Writers hold flock() on the directory state/ while they read, decide and
  * replace; readers need no lock, because a file is replaced in one rename.
@@ -30,7 +29,6 @@
 #define BRANCH_FILE_MAX  1024 /* the head in hex is 312 of it */
 #define INSTALL_ID       "install-id"
 #define INSTALL_ID_BYTES 16
-#define DOCS_MAX         65536 /* documents of one kind; each is at most AY_ENVELOPE_MAX on disk */
 #define BRANCHES_MAX     4096
 
 static void unlock(int *fd)
@@ -510,114 +508,4 @@ int ay_state_install_id(struct ay_store *s, uint8_t id[16], struct ay_err *err)
 		rc = ay__store_replace_file(s->fs, s->state, INSTALL_ID, text.data, text.len, err);
 	ay_buf_release(&text);
 	return rc < 0 ? ay_err_wrap(err, rc, "%s/state", s->path) : 0;
-}
-
-/* ---- documents ---- */
-
-static int doc_dir(const struct ay_store *s, enum ay_doc_kind kind, const char **name)
-{
-	*name = kind == AY_DOC_RELEASE ? "releases" : "offers";
-	return kind == AY_DOC_RELEASE ? s->releases : s->offers;
-}
-
-int ay_state_get_doc(struct ay_store *s, enum ay_doc_kind kind, const struct ay_digest *digest,
-		     uint8_t **data, size_t *len, struct ay_err *err)
-{
-	const char *dir_name;
-	char hex[AY_DIGEST_HEX + 1];
-	struct ay_digest got;
-	AY_FREE uint8_t *bytes = NULL;
-
-	int dir = doc_dir(s, kind, &dir_name);
-	int rc = ay__read_file(dir, ay_digest_hex(digest, hex), AY_ENVELOPE_MAX, &bytes, len, err);
-	if (rc < 0)
-		return ay_err_wrap(err, rc, "%s/%s", s->path, dir_name);
-	ay_digest_mem(bytes, *len, &got);
-	if (!ay_digest_eq(&got, digest))
-		return ay_err_set(err, AY_EDIGEST, "%s/%s/%s is damaged", s->path, dir_name, hex);
-	*data = ay_steal_ptr(&bytes);
-	return 0;
-}
-
-int ay_state_put_doc(struct ay_store *s, enum ay_doc_kind kind, const void *data, size_t len,
-		     struct ay_err *err)
-{
-	const char *dir_name;
-	char hex[AY_DIGEST_HEX + 1];
-	struct ay_digest digest;
-	AY_FREE uint8_t *kept = NULL;
-	size_t kept_len;
-
-	int rc = ay__store_writable(s, err);
-	if (rc < 0)
-		return rc;
-	int dir = doc_dir(s, kind, &dir_name);
-	if (len > AY_ENVELOPE_MAX)
-		return ay_err_set(err, AY_ELIMIT, "%s/%s: a document of %zu bytes (at most %d)", s->path,
-				  dir_name, len, AY_ENVELOPE_MAX);
-	ay_digest_mem(data, len, &digest);
-	if (ay_state_get_doc(s, kind, &digest, &kept, &kept_len, NULL) == 0)
-		return 0;
-	rc = ay__store_replace_file(s->fs, dir, ay_digest_hex(&digest, hex), data, len, err);
-	return rc < 0 ? ay_err_wrap(err, rc, "%s/%s", s->path, dir_name) : 0;
-}
-
-/* Digests are collected first, so that @each may drop documents. */
-int ay_state_each_doc(struct ay_store *s, enum ay_doc_kind kind,
-		      int (*each)(void *ctx, const struct ay_digest *d, const uint8_t *data, size_t len),
-		      void *ctx, struct ay_err *err)
-{
-	const char *dir_name;
-	struct ay_buf digests;
-
-	int dir = doc_dir(s, kind, &dir_name);
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	AY_CLOSEDIR DIR *stream = fd < 0 ? NULL : fdopendir(fd);
-	if (!stream) {
-		int code = errno;
-		if (fd >= 0)
-			close(fd);
-		return ay_err_errno(err, code, "%s/%s", s->path, dir_name);
-	}
-	ay_buf_init(&digests, DOCS_MAX * AY_DIGEST_LEN);
-	for (struct dirent *e; (e = readdir(stream));) {
-		struct ay_digest d;
-		if (ay_digest_parse(&d, e->d_name, strlen(e->d_name)) == 0)
-			ay_put_bytes(&digests, d.b, sizeof(d.b));
-	}
-	int rc = ay_buf_status(&digests);
-	if (rc < 0)
-		ay_err_set(err, rc, "%s/%s: more than %d documents", s->path, dir_name, DOCS_MAX);
-	for (size_t i = 0; rc == 0 && i < digests.len; i += AY_DIGEST_LEN) {
-		AY_FREE uint8_t *data = NULL;
-		struct ay_err why = {0};
-		struct ay_digest d;
-		size_t len;
-		memcpy(d.b, digests.data + i, sizeof(d.b));
-		rc = ay_state_get_doc(s, kind, &d, &data, &len, &why);
-		if (rc == 0)
-			rc = each(ctx, &d, data, len);
-		else if (rc == -ENOENT || rc == AY_EDIGEST || rc == AY_ELIMIT)
-			rc = 0; /* gone meanwhile, or damaged and as good as gone */
-		else if (err)
-			*err = why;
-	}
-	ay_buf_release(&digests);
-	return rc;
-}
-
-int ay_state_drop_doc(struct ay_store *s, enum ay_doc_kind kind, const struct ay_digest *digest,
-		      struct ay_err *err)
-{
-	const char *dir_name;
-	char hex[AY_DIGEST_HEX + 1];
-
-	int rc = ay__store_writable(s, err);
-	if (rc < 0)
-		return rc;
-	int dir = doc_dir(s, kind, &dir_name);
-	rc = s->fs->ops->unlink(s->fs, dir, ay_digest_hex(digest, hex), 0);
-	if (rc < 0 && rc != -ENOENT)
-		return ay_err_errno(err, -rc, "%s/%s/%s", s->path, dir_name, hex);
-	return 0;
 }
