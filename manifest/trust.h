@@ -3,8 +3,8 @@
  * manifest/trust.h - the one place where something signed is believed or refused.
  *
  * Every check of type, role, threshold, root epoch, branch and serial stands here
- * and nowhere else; on failure nothing of the text is handed out. Who wants a release, offer, head or root believed calls one of
- * these. Source of the rules: The Update Framework specification, section 5.
+ * and nowhere else; who wants a release, offer, head or root believed calls one of
+ * these. On failure nothing of the text is handed out. Source of the rules: The Update Framework specification, section 5.
  */
 #ifndef AYNI_MANIFEST_TRUST_H
 #define AYNI_MANIFEST_TRUST_H
