@@ -371,3 +371,68 @@ bool kit_exists(struct kit *k, const char *path)
 	struct stat st;
 	return fstatat(k->fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
+
+/* ---- bundles ---- */
+
+static int open_source(void *ctx, const struct ay_entry *e, int *fd, struct ay_err *err)
+{
+	int dir = *(const int *)ctx;
+
+	*fd = openat(dir, e->path + 1, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	return *fd < 0 ? ay_err_errno(err, errno, "%s", e->path) : 0;
+}
+
+int kit_bundle(struct kit *k, const struct kit_tree *from, const struct kit_tree *to, struct ay_offer *offer)
+{
+	AY_CLOSE int from_dir = from ? open_dir(k, from->dir) : -1;
+	AY_CLOSE int to_dir = open_dir(k, to->dir);
+	struct ay_make_tree old = {.open = open_source, .ctx = &from_dir};
+	struct ay_make_tree new_ = {.manifest = to->manifest.data,
+				    .manifest_len = to->manifest.len,
+				    .manifest_digest = to->totals.manifest,
+				    .open = open_source,
+				    .ctx = &to_dir};
+	struct ay_make_options options = {.threads = 1, .level = 3};
+	struct ay_make_result res;
+	struct ay_err err = {0};
+	char name[64];
+
+	if (from) {
+		old.manifest = from->manifest.data;
+		old.manifest_len = from->manifest.len;
+		old.manifest_digest = from->totals.manifest;
+	}
+	snprintf(name, sizeof(name), "bundle-%u-%u", from ? from->serial : 0, to->serial);
+	int fd = openat(k->fd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0)
+		die("%s: %s", name, strerror(errno));
+	if (ay_bundle_make(&old, &new_, &options, fd, &res, &err) < 0)
+		die("make %s: %s", name, err.msg);
+	memset(offer, 0, sizeof(*offer));
+	/* The branch's name stands in the release; the offer says the same. */
+	struct ay_envelope env;
+	struct ay_release *r = malloc(sizeof(*r));
+	if (!r || ay_envelope_parse(to->release.data, to->release.len, &env, &err) < 0 ||
+	    ay_release_parse(env.text.data, env.text.len, r, &err) < 0)
+		die("release of %s: %s", to->dir, err.msg);
+	memcpy(offer->branch, r->branch, sizeof(offer->branch));
+	free(r);
+	offer->from = old.manifest_digest;
+	offer->to = to->totals.manifest;
+	offer->bundle = res.bundle;
+	offer->bundle_size = res.bundle_size;
+	offer->unpacked_size = res.unpacked_size;
+	offer->memory = res.apply_memory;
+	return fd;
+}
+
+int kit_apply(struct ay_store *s, const char *branch, const struct kit_tree *t, int bundle_fd,
+	      const struct ay_offer *offer, struct ay_err *err)
+{
+	const struct ay_apply a = {.branch = branch,
+				   .release = t->release.data,
+				   .release_len = t->release.len,
+				   .bundle_fd = bundle_fd,
+				   .offer = offer};
+	return ay_store_apply(s, &a, err);
+}

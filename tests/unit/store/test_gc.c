@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/* Collecting: what stays, what goes, what is in use, what an interrupted collection leaves. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "store/bundles.h"
+#include "store/state.h"
+#include "store/tree_internal.h"
+#include "tests/support/store_kit.h"
+
+#define TREES 6
+
+struct state {
+	struct kit k;
+	struct ay_store *s;
+	struct kit_tree t[TREES]; /* serials 1..6 of branch "b" */
+	struct ay_err err;
+};
+
+static int setup(void **arg)
+{
+	struct state *t = calloc(1, sizeof(*t));
+
+	kit_init(&t->k);
+	kit_mkdir(&t->k, "v", 0755);
+	kit_text(&t->k, "v/always", "the same in all", 0644);
+	if (kit_store(&t->k, ay_fs_real(), &t->s, &t->err) < 0)
+		fail_msg("%s", t->err.msg);
+	for (uint32_t i = 0; i < TREES; i++) {
+		char text[32];
+		snprintf(text, sizeof(text), "only in release %u", i + 1);
+		kit_text(&t->k, "v/own", text, 0644);
+		kit_publish(&t->k, "v", "b", i + 1, &t->t[i]);
+		if (kit_import(&t->k, t->s, "b", &t->t[i], &t->err) < 0)
+			fail_msg("%s", t->err.msg);
+	}
+	*arg = t;
+	return 0;
+}
+
+static int teardown(void **arg)
+{
+	struct state *t = *arg;
+
+	ay_store_close(t->s);
+	for (int i = 0; i < TREES; i++)
+		kit_tree_release(&t->t[i]);
+	kit_release(&t->k);
+	free(t);
+	return 0;
+}
+
+/* The trees that are here, as "1 3 6". */
+static const char *trees_here(struct state *t, char out[64])
+{
+	AY_FREE struct ay_tree_info *trees = NULL;
+	size_t n, at = 0;
+
+	assert_int_equal(ay_store_trees(t->s, "b", &trees, &n, &t->err), 0);
+	out[0] = '\0';
+	for (size_t i = 0; i < n; i++)
+		at += (size_t)snprintf(out + at, 64 - at, "%s%u", i ? " " : "", trees[i].serial);
+	return out;
+}
+
+static void assert_trees(struct state *t, const char *expected)
+{
+	char have[64];
+
+	assert_string_equal(trees_here(t, have), expected);
+	assert_int_equal(kit_objects_unlinked(&t->k), 0);
+	assert_int_equal(kit_count(&t->k, "store/tmp"), 0);
+}
+
+static void nothing_current_keeps_the_newest(void **arg)
+{
+	struct state *t = *arg;
+	struct ay_gc_result res;
+
+	assert_int_equal(ay_store_gc(t->s, 2, &res, &t->err), 0);
+	assert_int_equal(res.trees, 4);
+	assert_int_equal(res.objects, 4);
+	assert_true(res.bytes >= 4);
+	assert_trees(t, "5 6");
+	assert_int_equal(ay_store_gc(t->s, 0, &res, &t->err), 0);
+	assert_trees(t, "6");
+	assert_int_equal(kit_count(&t->k, "store/objects"), 2);
+	assert_true(kit_tree_is(&t->k, "b", 6, &t->t[5]));
+}
+
+static void the_current_tree_and_the_one_before_stay(void **arg)
+{
+	struct state *t = *arg;
+	struct ay_gc_result res;
+
+	assert_int_equal(ay_store_switch(t->s, "b", 3, false, &t->err), 0);
+	assert_int_equal(ay_store_gc(t->s, 1, &res, &t->err), 0);
+	assert_int_equal(res.trees, 3);
+	assert_trees(t, "2 3 6");
+	assert_int_equal(ay_store_gc(t->s, 0, &res, &t->err), 0);
+	assert_trees(t, "2 3");
+	assert_true(kit_tree_is(&t->k, "b", 2, &t->t[1]));
+	assert_true(kit_tree_is(&t->k, "b", 3, &t->t[2]));
+	assert_int_equal(ay_store_gc(t->s, 0, &res, &t->err), 0);
+	assert_int_equal(res.trees + res.objects, 0);
+}
+
+static void a_tree_in_use_stays_until_it_is_left(void **arg)
+{
+	struct state *t = *arg;
+	AY_CLOSE int ref = openat(t->k.fd, "store/branches/b/4/.ref", O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(flock(ref, LOCK_SH), 0);
+	assert_int_equal(ay_store_switch(t->s, "b", 6, false, &t->err), 0);
+	assert_int_equal(ay_store_gc(t->s, 1, NULL, &t->err), 0);
+	assert_trees(t, "4 5 6");
+	assert_int_equal(flock(ref, LOCK_UN), 0);
+	assert_int_equal(ay_store_gc(t->s, 1, NULL, &t->err), 0);
+	assert_trees(t, "5 6");
+}
+
+static void a_branch_in_which_a_tree_is_made_is_left_alone(void **arg)
+{
+	struct state *t = *arg;
+	AY_CLOSE int dir = openat(t->k.fd, "store/branches/b", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int lock = ay__branch_lock(t->s, dir, ".apply", LOCK_EX, &t->err);
+
+	assert_int_equal(ay_store_gc(t->s, 1, NULL, &t->err), 0);
+	assert_trees(t, "1 2 3 4 5 6");
+	close(lock);
+	assert_int_equal(ay_store_gc(t->s, 1, NULL, &t->err), 0);
+	assert_trees(t, "6");
+}
+
+static void objects_shared_with_another_branch_stay(void **arg)
+{
+	struct state *t = *arg;
+	struct kit_tree other;
+
+	kit_publish(&t->k, "v", "other", 1, &other); /* what release 6 of "b" is */
+	assert_int_equal(kit_import(&t->k, t->s, "other", &other, &t->err), 0);
+	assert_int_equal(kit_count(&t->k, "store/objects"), 7);
+	kit_rm(&t->k, "store/branches/b/6/root");
+	assert_int_equal(ay_store_switch(t->s, "b", 5, false, &t->err), 0);
+	assert_int_equal(ay_store_gc(t->s, 0, NULL, &t->err), 0);
+	assert_true(kit_tree_is(&t->k, "other", 1, &other));
+	assert_trees(t, "4 5");
+	kit_tree_release(&other);
+}
+
+/* A program that runs from the tree keeps its files; and an object that somebody linked elsewhere is not garbage. */
+static void a_file_linked_elsewhere_keeps_its_object(void **arg)
+{
+	struct state *t = *arg;
+
+	assert_int_equal(linkat(t->k.fd, "store/branches/b/1/root/own", t->k.fd, "mine", 0), 0);
+	assert_int_equal(ay_store_gc(t->s, 1, NULL, &t->err), 0);
+	assert_int_equal(kit_count(&t->k, "store/objects"), 3);
+	struct stat st;
+	assert_int_equal(fstatat(t->k.fd, "mine", &st, 0), 0);
+	assert_int_equal(st.st_nlink, 2);
+}
+
+static void an_interrupted_collection_is_finished_by_the_next_open(void **arg)
+{
+	struct state *t = *arg;
+	struct ay__staging st;
+
+	/* As if killed after the tree was moved aside and half of its root was gone. */
+	assert_int_equal(ay__staging_begin(t->s, &st, &t->err), 0);
+	AY_CLOSE int branch = openat(t->k.fd, "store/branches/b", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(renameat(branch, "1", st.dir, "tree"), 0);
+	assert_int_equal(unlinkat(st.dir, "tree/root/own", 0), 0);
+	close(st.dir);
+	ay_store_close(t->s);
+	assert_int_equal(kit_objects_unlinked(&t->k), 1);
+	assert_int_equal(kit_store(&t->k, ay_fs_real(), &t->s, &t->err), 0);
+	assert_trees(t, "2 3 4 5 6");
+	assert_int_equal(kit_count(&t->k, "store/objects"), 6);
+}
+
+static void a_broken_manifest_in_staging_stops_nothing(void **arg)
+{
+	struct state *t = *arg;
+	struct ay__staging st;
+
+	assert_int_equal(ay__staging_begin(t->s, &st, &t->err), 0);
+	assert_int_equal(mkdirat(st.dir, "tree", 0755), 0);
+	AY_CLOSE int fd = openat(st.dir, "tree/manifest", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	assert_int_equal(write(fd, t->t[5].manifest.data, 200), 200);
+	ay__staging_end(&st, NULL);
+	assert_trees(t, "1 2 3 4 5 6");
+}
+
+/* ---- bundles ---- */
+
+static struct ay_digest put_bundle(struct state *t, const char *text, time_t age_s)
+{
+	struct ay_digest d;
+	char hex[65], path[128];
+	struct timespec ts[2];
+
+	ay_digest_mem(text, strlen(text), &d);
+	snprintf(path, sizeof(path), "store/bundles/%s", ay_digest_hex(&d, hex));
+	kit_text(&t->k, path, text, 0644);
+	clock_gettime(CLOCK_REALTIME, &ts[0]);
+	ts[0].tv_sec -= age_s;
+	ts[1] = ts[0];
+	assert_int_equal(utimensat(t->k.fd, path, ts, 0), 0);
+	return d;
+}
+
+static void put_offer(struct state *t, const struct ay_digest *from, const struct ay_digest *to,
+		      const struct ay_digest *bundle)
+{
+	struct ay_offer o = {.branch = "b", .from = *from, .to = *to, .bundle = *bundle, .bundle_size = 100};
+	struct ay_buf text = {0}, env = {0};
+	const struct ay_secret_key *keys[1] = {&t->k.key};
+
+	assert_int_equal(ay_offer_write(&o, &text, &t->err), 0);
+	assert_int_equal(ay_envelope_write(text.data, text.len, keys, 1, "test", &env, &t->err), 0);
+	assert_int_equal(ay_state_put_doc(t->s, AY_DOC_OFFER, env.data, env.len, &t->err), 0);
+	ay_buf_release(&text);
+	ay_buf_release(&env);
+}
+
+static bool bundle_here(struct state *t, const struct ay_digest *d)
+{
+	char hex[65], path[128];
+
+	snprintf(path, sizeof(path), "store/bundles/%s", ay_digest_hex(d, hex));
+	return kit_exists(&t->k, path);
+}
+
+/* The branch's head leads to tree 6, which then is taken away: it was only heard of. */
+static void hear_of_6(struct state *t)
+{
+	struct ay_branch_state b;
+	struct ay_head h = {.root_epoch = 1, .serial = 6, .release_size = (uint32_t)t->t[5].release.len};
+
+	ay_branch_id("test", "b", &h.branch);
+	ay_digest_mem(t->t[5].release.data, t->t[5].release.len, &h.release);
+	assert_int_equal(ay_state_put_doc(t->s, AY_DOC_RELEASE, t->t[5].release.data, t->t[5].release.len, &t->err), 0);
+	assert_int_equal(ay_state_branch(t->s, "b", &b, &t->err), 0);
+	b.has_head = true;
+	assert_int_equal(ay_head_sign(&h, &t->k.key, b.head), 0);
+	assert_int_equal(ay_state_set_branch(t->s, &b, &t->err), 0);
+	kit_rm(&t->k, "store/branches/b/6");
+}
+
+static void bundles_that_lead_nowhere_go(void **arg)
+{
+	struct state *t = *arg;
+	const struct ay_digest none = {{0}};
+	struct ay_digest gone, elsewhere;
+
+	hear_of_6(t);
+	ay_digest_mem("gone", 4, &gone);
+	ay_digest_mem("elsewhere", 9, &elsewhere);
+	struct ay_digest here = put_bundle(t, "to a tree that is here", 0);
+	struct ay_digest newest = put_bundle(t, "from an unknown tree to the newest", 0);
+	struct ay_digest step = put_bundle(t, "to where that one starts", 0);
+	struct ay_digest nowhere = put_bundle(t, "to nobody knows where", 0);
+	struct ay_digest first = put_bundle(t, "to a collected tree", 0);
+	struct ay_digest young = put_bundle(t, "no offer, young", 0);
+	struct ay_digest old = put_bundle(t, "no offer, old", 2 * 86400);
+	put_offer(t, &none, &t->t[4].totals.manifest, &here);
+	put_offer(t, &elsewhere, &t->t[5].totals.manifest, &newest);
+	put_offer(t, &gone, &elsewhere, &step);
+	put_offer(t, &none, &gone, &nowhere);
+	put_offer(t, &none, &t->t[0].totals.manifest, &first);
+	assert_int_equal(ay_store_switch(t->s, "b", 5, false, &t->err), 0);
+	struct ay_gc_result res;
+	if (ay_store_gc(t->s, 0, &res, &t->err) < 0)
+		fail_msg("%s", t->err.msg);
+	assert_true(bundle_here(t, &here));
+	assert_true(bundle_here(t, &newest));
+	assert_true(bundle_here(t, &step));
+	assert_true(bundle_here(t, &young));
+	assert_false(bundle_here(t, &nowhere));
+	assert_false(bundle_here(t, &first));
+	assert_false(bundle_here(t, &old));
+	assert_int_equal(kit_count(&t->k, "store/offers"), 3);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(nothing_current_keeps_the_newest),
+		TEST(the_current_tree_and_the_one_before_stay),
+		TEST(a_tree_in_use_stays_until_it_is_left),
+		TEST(a_branch_in_which_a_tree_is_made_is_left_alone),
+		TEST(objects_shared_with_another_branch_stay),
+		TEST(a_file_linked_elsewhere_keeps_its_object),
+		TEST(an_interrupted_collection_is_finished_by_the_next_open),
+		TEST(a_broken_manifest_in_staging_stops_nothing),
+		TEST(bundles_that_lead_nowhere_go),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
