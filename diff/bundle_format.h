@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * diff/bundle_format.h - a bundle's bytes. docs/formats.md, "Bundle", says the same at length.
+ *
+ *     header | delta section ... | part ... |                     nothing behind the last part
+ *
+ *   header, 112 bytes
+ *      0  "AyniBn" 0x00 version(1)
+ *      8  from         32  manifest digest; zeros: from nothing
+ *     40  to           32
+ *     72  delta size   u64 unpacked bytes of the manifest delta
+ *     80  unpacked     u64 sum of the records' sizes
+ *     88  records      u32
+ *     92  parts        u32
+ *     96  part limit   u32 bytes that one section's streams unpack to at most
+ *    100  flags        u32 0
+ *    104  check        8   the first 8 bytes of SHA-256 of all before
+ *
+ *   section (of the delta, kind 'D'; or a part, kind 'P')
+ *      0  kind u8, streams u8 (n), zero u16
+ *      4  n times 12 bytes: id u8, codec u8, zero u16, packed u32, unpacked u32; ids ascending
+ *         the packed streams
+ *         check 8: as above, of the whole section before it
+ *
+ *   A delta section has one stream, AY_STREAM_DELTA, of part-limit bytes (the last one: the rest).
+ *   The streams of a part are columns, from which a reader takes values in the order in which it needs them:
+ *
+ *     RECORD  method u8, bases u8, filters u8, [filter id varint]..., size varint, [base size - size zigzag]...
+ *     DIGEST  the target's digest, then each base's
+ *     and then, until the record's size is reached, operations:
+ *     DIFF_LEN  varint d  (method bsdiff only)  d bytes are copied from the base, differences added
+ *     SEEK      zigzag    (when d > 0)          where from, less the end of the record's last copy (0 at first)
+ *     EXTRA_LEN varint e                        then e bytes come from LITERAL; d + e > 0
+ *     LITERAL   those bytes
+ *
+ *   The differences of all copies of a part, in order, are one sequence, coded as pairs:
+ *     ZERO_RUN  varint z  so many differences are 0
+ *     DIFF_RUN  varint l  so many are the next bytes of DIFF; z + l > 0
+ *     DIFF      those bytes
+ *
+ *   A part ends where a record or an operation needs a value and the column is empty; all of the part's columns are then empty,
+ *   and the sequence of differences is at the end of a pair. Empty columns are left out.
+ *
+ * Version history: 1 (first).
+ */
+#ifndef AYNI_DIFF_BUNDLE_FORMAT_H
+#define AYNI_DIFF_BUNDLE_FORMAT_H
+
+#include "diff/bundle.h"
+
+#define AY_BUNDLE_MAGIC	       "AyniBn\0\1"
+#define AY_BUNDLE_MAGIC_LEN    7 /* the version follows */
+#define AY_BUNDLE_VERSION      1
+#define AY_BUNDLE_HEADER_SIZE  112
+#define AY_BUNDLE_CHECK_SIZE   8
+#define AY_SECTION_HEAD_SIZE   4
+#define AY_SECTION_STREAM_SIZE 12
+#define AY_BUNDLE_PART_MIN     16384 /* holds any record's head and a piece of its streams */
+#define AY_RECORD_HEAD_MAX     512   /* bytes that a record adds to RECORD and DIGEST at most */
+
+enum ay_section_kind { AY_SECTION_DELTA = 'D', AY_SECTION_PART = 'P' };
+
+enum ay_stream {
+	AY_STREAM_RECORD = 0,
+	AY_STREAM_DIGEST,
+	AY_STREAM_DIFF_LEN,
+	AY_STREAM_SEEK,
+	AY_STREAM_EXTRA_LEN,
+	AY_STREAM_ZERO_RUN,
+	AY_STREAM_DIFF_RUN,
+	AY_STREAM_DIFF,
+	AY_STREAM_LITERAL,
+	AY_STREAMS, /* of a part */
+	AY_STREAM_DELTA = 255,
+};
+
+/**
+ * ay_bundle_memory() - bytes that reading a bundle of this part limit needs at most.
+ *
+ * A section as it is packed, its streams unpacked, xz's dictionary of one of them; buffers, contexts, hash state.
+ */
+static inline uint64_t ay_bundle_memory(uint32_t part_limit)
+{
+	return 3 * (uint64_t)part_limit + (2u << 20);
+}
+
+/** ay_stream_name() - for messages. Static storage. */
+const char *ay_stream_name(unsigned id);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * diff/codec.h - one stream packed on its own: as it is, by zstd, or by xz's LZMA2.
+ *
+ * The unpacked size is known to the reader before (it stands in the section's head), so neither codec is
+ * asked for it and none can surprise: the bytes given must unpack to exactly so many and be used up.
+ */
+#ifndef AYNI_DIFF_CODEC_H
+#define AYNI_DIFF_CODEC_H
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+enum ay_codec {
+	AY_CODEC_NONE = 0, /* the bytes themselves */
+	AY_CODEC_ZSTD = 1, /* one zstd frame with content size, without dictionary */
+	AY_CODEC_XZ = 2,   /* raw LZMA2 (no .xz container); dictionary: ay_codec_xz_dict() */
+	AY_CODECS,
+};
+
+/** ay_codec_name() - "none", "zstd", "xz"; "?" for others. Static storage. */
+const char *ay_codec_name(unsigned codec);
+
+/** ay_codec_xz_dict() - LZMA2's dictionary for a stream of @len bytes; not in the bundle, so both sides ask here. */
+uint32_t ay_codec_xz_dict(size_t len);
+
+/**
+ * ay_codec_pack() - pack @len bytes (at least 1, below 2^31) the smallest way and append them to @out.
+ * @level: zstd's. @xz: whether xz is tried too. A codec is only used where it makes the stream smaller, xz
+ *   (slower to unpack) only where it is smaller than zstd by one in a hundred.
+ *
+ * The bytes depend on the arguments (and the version of the libraries) alone.
+ *
+ * Return: 0 and @codec; -ENOMEM.
+ */
+int ay_codec_pack(const void *data, size_t len, int level, bool xz, struct ay_buf *out, enum ay_codec *codec);
+
+/** ay_codec_estimate() - about how many bytes @len bytes pack to; quick. 0 or -ENOMEM. */
+int ay_codec_estimate(const void *data, size_t len, size_t *packed);
+
+/**
+ * ay_codec_unpack() - unpack all of @packed to exactly @out_len bytes at @out.
+ *
+ * Memory besides the arguments: zstd at most 256 KiB (no window: @out is the window), xz at most
+ * ay_codec_xz_dict(@out_len) and 64 KiB.
+ *
+ * Return: 0; AY_EFORMAT with the reason in @err; AY_EUNSUPPORTED unknown @codec; -ENOMEM.
+ */
+int ay_codec_unpack(unsigned codec, struct ay_slice packed, void *out, size_t out_len, struct ay_err *err);
+
+#endif

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * diff/make.c - a bundle out of two trees: plan, diff on all cores, write in order.
+ *
+ * One thread (the caller's) hands out windows and writes what comes back, in the plan's order; the pool's threads
+ * diff windows and pack parts meanwhile. Neither the threads' number nor their luck shows in the bytes.
+ */
+#include "diff/make.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "diff/bundle_writer.h"
+#include "diff/make_window.h"
+#include "diff/pool.h"
+
+#define LEVEL_DIFF    19
+#define LEVEL_LITERAL 12
+#define LEVEL_XZ_MIN  16 /* who asks for less is in a hurry */
+#define JOBS_AHEAD    256	     /* windows handed out and not written yet */
+#define BYTES_AHEAD   (256ull << 20) /* and the bytes of files in them: what is coded waits in memory */
+#define MEMORY_MIN    (64ull << 20)
+
+struct window_job {
+	struct ay__job job;
+	struct ay__window window;
+	struct maker *maker;
+	bool last; /* of its record */
+	int rc;
+	struct ay_err err;
+	struct window_job *next;
+};
+
+/* A record of several windows: what its windows are proved by. */
+struct large {
+	struct ay_merkle *new_merkle, *old_merkle;
+};
+
+struct maker {
+	const struct ay_make_tree *old, *new_;
+	const struct ay_make_options *options;
+	struct ay__plan plan;
+	struct ay__window_sizes sizes;
+	struct ay__pool *pool;
+	struct ay_bundle_writer *writer;
+	uint32_t piece_max;
+	/* the next window to hand out */
+	size_t record;
+	uint64_t at;
+	struct large *large; /* per record; owned */
+	/* handed out, oldest first */
+	struct window_job *first, *last;
+	size_t n_ahead;
+	uint64_t bytes_ahead, done;
+	int stop; /* read by the pool's threads: what still waits is not worth doing */
+	struct ay_make_result *res;
+};
+
+static void window_run(struct ay__job *job)
+{
+	struct window_job *w = (struct window_job *)job;
+
+	w->rc = __atomic_load_n(&w->maker->stop, __ATOMIC_RELAXED);
+	if (w->rc == 0)
+		w->rc = ay__window_run(&w->window, &w->err);
+}
+
+static uint64_t size_of(const struct maker *m, size_t record)
+{
+	return m->plan.new_.files[m->plan.records[record].file].size;
+}
+
+/* Method, base and proofs of a record of several windows. */
+static int large_begin(struct maker *m, struct window_job *j, struct ay_err *err)
+{
+	const struct ay__plan_record *r = j->window.record;
+	struct large *l = &m->large[m->record];
+	int rc = 0;
+
+	j->window.method = r->match.n ? AY_METHOD_BSDIFF : AY_METHOD_LITERAL;
+	j->window.base = r->match.n ? r->match.base[0] : 0;
+	if (m->at == 0) {
+		rc = ay__window_merkle(m->new_, &m->plan.new_.entries[r->file], &l->new_merkle, err);
+		if (rc == 0 && r->match.n)
+			rc = ay__window_merkle(m->old, &m->plan.old.entries[r->match.base[0]], &l->old_merkle, err);
+	}
+	j->window.new_merkle = l->new_merkle;
+	j->window.old_merkle = l->old_merkle;
+	return rc;
+}
+
+static void large_end(struct maker *m, size_t record)
+{
+	ay_merkle_free(m->large[record].new_merkle);
+	ay_merkle_free(m->large[record].old_merkle);
+	m->large[record] = (struct large){0};
+}
+
+/* Hand out the next window. */
+static int hand_out(struct maker *m, struct ay_err *err)
+{
+	struct window_job *j = calloc(1, sizeof(*j));
+	const struct ay__plan_record *r = &m->plan.records[m->record];
+	uint64_t size = size_of(m, m->record), left = size - m->at;
+	bool whole = ay__window_whole(&m->sizes, &m->plan, r);
+	uint64_t max = whole ? size : r->match.n ? m->sizes.new_max : m->sizes.literal_max;
+	int rc = 0;
+
+	if (!j)
+		return ay_err_errno(err, ENOMEM, "make a bundle");
+	j->maker = m;
+	j->window = (struct ay__window){.old_tree = m->old,
+					.new_tree = m->new_,
+					.plan = &m->plan,
+					.record = r,
+					.sizes = m->sizes,
+					.piece_max = m->piece_max,
+					.at = m->at,
+					.len = left < max ? left : max,
+					.whole = whole};
+	j->last = j->window.len == left;
+	if (!whole)
+		rc = large_begin(m, j, err);
+	if (rc) {
+		free(j);
+		return rc;
+	}
+	j->job = (struct ay__job){.run = window_run, .memory = ay__window_memory(&j->window)};
+	m->at += j->window.len;
+	if (j->last) {
+		m->record++;
+		m->at = 0;
+	}
+	if (m->first)
+		m->last->next = j;
+	else
+		m->first = j;
+	m->last = j;
+	m->n_ahead++;
+	m->bytes_ahead += j->window.len;
+	ay__pool_submit(m->pool, AY__QUEUE_DIFF, &j->job);
+	return 0;
+}
+
+/* Take the oldest window out of the list, when it has run. */
+static struct window_job *take_first(struct maker *m)
+{
+	struct window_job *j = m->first;
+
+	ay__pool_wait(m->pool, &j->job);
+	m->first = j->next;
+	m->n_ahead--;
+	m->bytes_ahead -= j->window.len;
+	return j;
+}
+
+static int record_begin(struct maker *m, const struct ay__window *w, struct ay_err *err)
+{
+	const struct ay_match_file *file = &m->plan.new_.files[w->record->file];
+	struct ay_bundle_record r = {.target = file->digest, .size = file->size, .method = w->method};
+
+	if (w->method == AY_METHOD_BSDIFF) {
+		r.n_bases = 1;
+		r.bases[0] = m->plan.old.files[w->base].digest;
+		r.base_sizes[0] = m->plan.old.files[w->base].size;
+		m->res->n_diffed++;
+	} else {
+		m->res->n_literal++;
+	}
+	m->res->n_records++;
+	return ay_bundle_writer_record(m->writer, &r, err);
+}
+
+/* Wait for the oldest window and write it. */
+static int write_first(struct maker *m, struct ay_err *err)
+{
+	struct window_job *j = take_first(m);
+	int rc = j->rc;
+
+	if (rc && err)
+		*err = j->err;
+	if (rc == 0 && j->window.at == 0)
+		rc = record_begin(m, &j->window, err);
+	if (rc == 0)
+		rc = ay_bundle_writer_columns(m->writer, &j->window.columns, err);
+	m->done += j->window.len;
+	if (j->last)
+		large_end(m, (size_t)(j->window.record - m->plan.records));
+	ay__window_release(&j->window);
+	free(j);
+	if (rc == 0 && m->options->progress) {
+		rc = m->options->progress(m->options->progress_ctx, m->done, m->plan.unpacked_size);
+		if (rc)
+			ay_err_set(err, rc, "stopped");
+	}
+	return rc;
+}
+
+static int records_write(struct maker *m, struct ay_err *err)
+{
+	int rc = 0;
+
+	while (rc == 0 && (m->first || m->record < m->plan.n_records)) {
+		if (m->record < m->plan.n_records &&
+		    (!m->first || (m->n_ahead < JOBS_AHEAD && m->bytes_ahead < BYTES_AHEAD)))
+			rc = hand_out(m, err);
+		else
+			rc = write_first(m, err);
+	}
+	return rc;
+}
+
+struct delta_ctx {
+	struct ay_bundle_writer *writer;
+	struct ay_err *err;
+};
+
+static int delta_put(void *ctx, const void *data, size_t len)
+{
+	struct delta_ctx *d = ctx;
+
+	return ay_bundle_writer_delta(d->writer, data, len, d->err);
+}
+
+static int delta_write(struct maker *m, struct ay_err *err)
+{
+	struct ay_manifest_reader *old = NULL, *new_ = NULL;
+	struct delta_ctx ctx = {.writer = m->writer, .err = err};
+	int rc;
+
+	if (m->old->manifest)
+		old = ay_manifest_reader_new_mem(m->old->manifest, m->old->manifest_len);
+	new_ = ay_manifest_reader_new_mem(m->new_->manifest, m->new_->manifest_len);
+	if (!new_ || (m->old->manifest && !old))
+		rc = ay_err_errno(err, ENOMEM, "manifest delta");
+	else
+		rc = ay_delta_make(old, &m->old->manifest_digest, new_, &m->new_->manifest_digest, delta_put, &ctx,
+				   err);
+	ay_manifest_reader_free(old);
+	ay_manifest_reader_free(new_);
+	return rc;
+}
+
+static uint32_t part_limit_for(uint64_t apply_memory)
+{
+	uint64_t fixed = ay_bundle_memory(0), limit;
+
+	if (apply_memory == 0)
+		return AY_BUNDLE_PART_DEFAULT;
+	limit = apply_memory > fixed ? (apply_memory - fixed) / 3 / AY_LEAF_SIZE * AY_LEAF_SIZE : 0;
+	if (limit < AY_BUNDLE_PART_MIN)
+		return AY_BUNDLE_PART_MIN;
+	return limit < AY_BUNDLE_PART_MAX ? (uint32_t)limit : AY_BUNDLE_PART_MAX;
+}
+
+static uint64_t memory_for(const struct ay_make_options *o)
+{
+	uint64_t memory = o->memory;
+
+	if (memory == 0)
+		memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2;
+	return memory > MEMORY_MIN ? memory : MEMORY_MIN;
+}
+
+/* Pool and writer. */
+static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
+{
+	const struct ay_make_options *o = m->options;
+	bool diff = m->plan.old.n > 0;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned threads = o->threads ? o->threads : cores > 0 ? (unsigned)cores : 1;
+	struct ay_bundle_writer_options w = {.from = m->old->manifest_digest,
+					     .to = m->new_->manifest_digest,
+					     .part_limit = part_limit_for(o->apply_memory),
+					     .level = o->level ? o->level : diff ? LEVEL_DIFF : LEVEL_LITERAL,
+					     .xz = diff && (o->level == 0 || o->level >= LEVEL_XZ_MIN),
+					     .parts_ahead = threads + 1};
+
+	m->sizes = ay__window_sizes_for(memory_for(o));
+	m->piece_max = ay_bundle_piece_max(w.part_limit);
+	m->large = calloc(m->plan.n_records + 1, sizeof(*m->large));
+	m->pool = ay__pool_new(threads, memory_for(o));
+	w.pool = m->pool;
+	m->writer = m->pool ? ay_bundle_writer_new(out_fd, &w) : NULL;
+	m->res->apply_memory = ay_bundle_memory(w.part_limit);
+	return m->large && m->writer ? 0 : ay_err_errno(err, ENOMEM, "make a bundle");
+}
+
+static void maker_release(struct maker *m)
+{
+	__atomic_store_n(&m->stop, -ECANCELED, __ATOMIC_RELAXED);
+	while (m->first) {
+		struct window_job *j = take_first(m);
+
+		ay__window_release(&j->window);
+		free(j);
+	}
+	ay_bundle_writer_free(m->writer);
+	ay__pool_free(m->pool);
+	for (size_t i = 0; m->large && i < m->plan.n_records; i++)
+		large_end(m, i);
+	free(m->large);
+	ay__plan_release(&m->plan);
+}
+
+int ay_bundle_make(const struct ay_make_tree *old, const struct ay_make_tree *new_, const struct ay_make_options *opts,
+		   int out_fd, struct ay_make_result *res, struct ay_err *err)
+{
+	static const struct ay_make_tree nothing;
+	static const struct ay_make_options defaults;
+	struct maker m = {.old = old ? old : &nothing, .new_ = new_, .options = opts ? opts : &defaults, .res = res};
+
+	*res = (struct ay_make_result){0};
+	int rc = ay__plan_make(m.old, m.new_, &m.plan, err);
+	if (rc == 0)
+		rc = maker_start(&m, out_fd, err);
+	if (rc == 0)
+		rc = delta_write(&m, err);
+	if (rc == 0)
+		rc = records_write(&m, err);
+	if (rc == 0)
+		rc = ay_bundle_writer_finish(m.writer, err);
+	if (rc == 0) {
+		rc = ay_digest_fd(out_fd, &res->bundle, &res->bundle_size);
+		if (rc)
+			ay_err_set(err, rc, "read the bundle back: %s", ay_strerror(rc));
+	}
+	res->unpacked_size = m.plan.unpacked_size;
+	maker_release(&m);
+	return rc;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * diff/make_window.h - one file, or one window of a large one: read, proved, diffed, coded (internal to diff/).
+ */
+#ifndef AYNI_DIFF_MAKE_WINDOW_H
+#define AYNI_DIFF_MAKE_WINDOW_H
+
+#include "base/merkle.h"
+#include "diff/columns.h"
+#include "diff/make_plan.h"
+
+/* How much of a file is diffed at once. */
+struct ay__window_sizes {
+	uint64_t new_max, old_max, literal_max; /* multiples of 4096 */
+};
+
+/* Zero-initialise, fill in the first block, run, use the second, release. */
+struct ay__window {
+	const struct ay_make_tree *old_tree, *new_tree;
+	const struct ay__plan *plan;
+	const struct ay__plan_record *record;
+	struct ay__window_sizes sizes;
+	uint32_t piece_max;
+	uint64_t at, len; /* of the new file */
+	bool whole;	  /* ay__window_whole() */
+	const struct ay_merkle *new_merkle, *old_merkle; /* when it is not the whole file; borrowed */
+
+	enum ay_bundle_method method; /* for a window that is not the whole file: set by the caller */
+	uint32_t base;		      /* index of the old file, with AY_METHOD_BSDIFF */
+	struct ay_columns columns;
+};
+
+/** ay__window_sizes_for() - the largest sizes whose diff needs at most @memory bytes. */
+struct ay__window_sizes ay__window_sizes_for(uint64_t memory);
+
+/** ay__window_whole() - is the record's file one window? */
+bool ay__window_whole(const struct ay__window_sizes *sizes, const struct ay__plan *plan,
+		      const struct ay__plan_record *record);
+
+/** ay__window_memory() - bytes that ay__window_run() needs. */
+uint64_t ay__window_memory(const struct ay__window *w);
+
+/**
+ * ay__window_run() - read and code the window. Safe in any thread.
+ *
+ * Return: 0; AY_EDIGEST a file is not what its manifest says; -errno, -ENOMEM; what open() returned. @err names the path.
+ */
+int ay__window_run(struct ay__window *w, struct ay_err *err);
+void ay__window_release(struct ay__window *w);
+
+/** ay__window_merkle() - the Merkle tree of file @e, proved to be the one that the manifest says. */
+int ay__window_merkle(const struct ay_make_tree *tree, const struct ay_entry *e, struct ay_merkle **out,
+		      struct ay_err *err);
+
+#endif
