@@ -4,6 +4,7 @@
  */
 #include "manifest/release.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/path.h"
@@ -15,8 +16,14 @@ static int get_prose(struct ay__text *t, const char *key, char *out, size_t size
 	struct ay_slice value;
 	int r = ay__text_value(t, key, &value, err);
 
-	if (!r && ay__prose_get(&value, out, size, newlines))
-		r = ay__text_bad(t, err, "not percent-encoded UTF-8 without control characters, or too long");
+	if (r)
+		return r;
+	r = ay__prose_get(&value, out, size, newlines);
+	if (r == -ENOMEM)
+		return ay_err_set(err, r, "out of memory for a release");
+	if (r)
+		return ay__text_bad(t, err,
+				    "not percent-encoded UTF-8 without control characters, or too long");
 	return r;
 }
 

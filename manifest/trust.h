@@ -4,7 +4,9 @@
  *
  * Every check of type, role, threshold, root epoch, branch and serial stands here
  * and nowhere else; who wants a release, offer, head or root believed calls one of
- * these. On failure nothing of the text is handed out. Source of the rules: The Update Framework specification, section 5.
+ * these. On failure nothing of the text is handed out.
+ *
+ * Source of the rules: The Update Framework specification, section 5.
  */
 #ifndef AYNI_MANIFEST_TRUST_H
 #define AYNI_MANIFEST_TRUST_H

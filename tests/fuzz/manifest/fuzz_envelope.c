@@ -19,7 +19,7 @@ static struct ay_root *small_root(void)
 	memcpy(root->keys[0].id, "key-C\0\0", 8);
 	root->n_keys = 1;
 	root->version = 1;
-	strcpy(root->fleet, "test");
+	memcpy(root->fleet, "test", 5);
 	for (int i = 0; i < AY_ROLES; i++)
 		root->roles[i] = (struct ay_role_keys){.threshold = 1, .n = 1, .keys = {0}};
 	return root;

@@ -56,7 +56,7 @@ struct ay_root *fleet_root(uint32_t version)
 
 	assert_non_null(root);
 	root->version = version;
-	strcpy(root->fleet, "test");
+	memcpy(root->fleet, "test", 5);
 	for (const char *p = "ABCDEHIST"; *p; p++)
 		root->keys[root->n_keys++] = pub_of(*p);
 	set_role(root, AY_ROLE_ROOT, 2, "AB");

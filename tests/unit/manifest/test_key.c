@@ -119,10 +119,9 @@ static void write_secret(const struct ay_secret_key *sk, const char *password, u
 	}
 	if (!password)
 		memset(raw + 2, 0, 2);
-	strcpy(out, "untrusted comment: any\n");
-	sodium_bin2base64(out + strlen(out), 400 - strlen(out), raw, sizeof(raw),
-			  sodium_base64_VARIANT_ORIGINAL);
-	strcat(out, "\n");
+	char base64[220];
+	sodium_bin2base64(base64, sizeof(base64), raw, sizeof(raw), sodium_base64_VARIANT_ORIGINAL);
+	snprintf(out, 400, "untrusted comment: any\n%s\n", base64);
 }
 
 static void test_encrypted_secret(void **state)

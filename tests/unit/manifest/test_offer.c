@@ -95,7 +95,7 @@ static void test_writer_refuses(void **state)
 	o.n_encoders = AY_ENCODERS_MAX + 1;
 	assert_code(ay_offer_write(&o, &out, &err), AY_EFORMAT);
 	o = some_offer("xo", false);
-	strcpy(o.encoders[0], "zz");
+	memcpy(o.encoders[0], "zz", 3);
 	assert_code(ay_offer_write(&o, &out, &err), AY_EFORMAT);
 	o = some_offer("xo", false);
 	o.to = o.from;

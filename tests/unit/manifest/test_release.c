@@ -103,7 +103,7 @@ static void test_writer_refuses(void **state)
 	r = some_release("No Branch", 7);
 	assert_code(ay_release_write(&r, &out, &err), AY_EFORMAT);
 	r = some_release("xo/stable", 7);
-	strcpy(r.name, "bell\a");
+	memcpy(r.name, "bell\a", 6);
 	assert_code(ay_release_write(&r, &out, &err), AY_EFORMAT);
 	r = some_release("a\nserial: 9", 7);
 	assert_code(ay_release_write(&r, &out, &err), AY_EFORMAT);

@@ -206,7 +206,7 @@ static void test_limits(void **state)
 	root = ay_root_new();
 	assert_non_null(root);
 	root->version = 1;
-	strcpy(root->fleet, "x");
+	memcpy(root->fleet, "x", 2);
 	for (int i = 0; i < AY_ROOT_KEYS_MAX; i++) {
 		root->keys[root->n_keys++] = pub_of((char)(i + 1));
 		for (int role = 0; role < AY_ROLES; role++) {

@@ -387,7 +387,7 @@ static int next_root(uint32_t version, unsigned threshold, const char *root_keys
 	for (const char *p = "XY"; *p; p++)
 		next->keys[next->n_keys++] = pub_of(*p);
 	set_role(next, AY_ROLE_ROOT, threshold, root_keys);
-	strcpy(next->fleet, fleet);
+	snprintf(next->fleet, sizeof(next->fleet), "%s", fleet);
 	seal_root(next, signers, &env);
 	int r = ay_trust_next_root(root, env.data, env.len, &got, err);
 	assert_int_equal(r == 0, got != NULL);
