@@ -68,8 +68,11 @@ static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_
 		AY_CLOSE int manifest = ay__open_beneath(tree, "manifest", O_RDONLY);
 		if (ay__remove_tree(s->fs, tree, "root") < 0)
 			return;
+		/* raw/ and new/ have links to objects too. */
+		if (ay__remove_tree(s->fs, dir, "raw") < 0 || ay__remove_tree(s->fs, dir, "new") < 0)
+			return;
 		/* A manifest that was not written to its end is broken; no object was renamed in then. */
-		if (manifest >= 0 && ay__remove_tree(s->fs, dir, "new") == 0)
+		if (manifest >= 0)
 			ay__objects_drop(s, manifest, res, NULL);
 		if (ay__remove_tree(s->fs, tree, "release") < 0 || ay__remove_tree(s->fs, tree, ".ref") < 0)
 			return;

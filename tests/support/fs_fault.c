@@ -59,6 +59,13 @@ static ssize_t done(struct fs_fault *f, ssize_t r)
 		return fault;                                                                                \
 	return (__typeof__(real->ops->call))done(f, real->ops->call)
 
+#define SYNC_FAULT(op, call)                                                                                 \
+	if (((struct fs_fault *)fs->ctx)->syncs_off) {                                                       \
+		int off = turn(fs->ctx, op);                                                                 \
+		return off < 0 ? off : (int)done(fs->ctx, 0);                                                \
+	}                                                                                                    \
+	FAULT(op, call)
+
 static int fault_open(struct ay_fs *fs, int dirfd, const char *path, int flags, mode_t mode)
 {
 	if (!(flags & (O_CREAT | O_TRUNC)))
@@ -128,17 +135,17 @@ static int fault_setxattr(struct ay_fs *fs, int dirfd, const char *name, const c
 
 static int fault_fsync(struct ay_fs *fs, int fd)
 {
-	FAULT(OP_FSYNC, fsync(real, fd));
+	SYNC_FAULT(OP_FSYNC, fsync(real, fd));
 }
 
 static int fault_fdatasync(struct ay_fs *fs, int fd)
 {
-	FAULT(OP_FDATASYNC, fdatasync(real, fd));
+	SYNC_FAULT(OP_FDATASYNC, fdatasync(real, fd));
 }
 
 static int fault_syncfs(struct ay_fs *fs, int fd)
 {
-	FAULT(OP_SYNCFS, syncfs(real, fd));
+	SYNC_FAULT(OP_SYNCFS, syncfs(real, fd));
 }
 
 static int fault_link(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd, const char *to)

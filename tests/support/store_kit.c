@@ -77,7 +77,7 @@ void kit_root_with_rule(struct kit *k, const char *branch, const char *rule)
 		die("root: %s", err.msg);
 	ay_root_free(root);
 	ay_public_key_line(&k->public_key, line);
-	if (branch)
+	if (branch && rule[0])
 		ay_put_fmt(&text, "branch: %s %s\n", branch, rule);
 	ay_buf_reset(&k->root);
 	if (ay_envelope_write(text.data, text.len, keys, 1, "test", &k->root, &err) < 0)
