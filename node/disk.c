@@ -336,11 +336,11 @@ void ay_disk_adopt(struct ay_disk *d, const struct ay_digest *digest, struct ay_
 	tell_bundle(d, b);
 }
 
-void ay_disk_forget(struct ay_disk *d, const struct ay_digest *keep, size_t n)
+void ay_disk_forget(struct ay_disk *d, bool elsewhere, const struct ay_digest *keep, size_t n)
 {
 	struct ay_disk_bundle *b = d->bundles;
 	while (b) {
-		bool kept = b->state != OPEN;
+		bool kept = b->state != OPEN || b->elsewhere != elsewhere;
 		for (size_t i = 0; i < n && !kept; i++)
 			kept = ay_digest_eq(&b->digest, &keep[i]);
 		struct ay_digest digest = b->digest;

@@ -42,8 +42,11 @@ void ay_disk_open(struct ay_disk *d, const struct ay_digest *digest, uint64_t si
  * outside of a step. One that is open already is closed again.
  */
 void ay_disk_adopt(struct ay_disk *d, const struct ay_digest *digest, struct ay_bundle_file *file);
-/** ay_disk_forget() - close bundles that are not among the @n digests of @keep, telling BUNDLE_GONE for each. */
-void ay_disk_forget(struct ay_disk *d, const struct ay_digest *keep, size_t n);
+/**
+ * ay_disk_forget() - close bundles that are not among the @n digests of @keep, telling BUNDLE_GONE for each.
+ * @elsewhere: those that were adopted, or only the store's own. May be called only outside of a step.
+ */
+void ay_disk_forget(struct ay_disk *d, bool elsewhere, const struct ay_digest *keep, size_t n);
 /** ay_disk_find() - an open bundle or NULL. */
 struct ay_disk_bundle *ay_disk_find(struct ay_disk *d, const struct ay_digest *digest);
 

@@ -262,19 +262,17 @@ static void pop(struct conn *c, struct queue *q)
 	}
 }
 
-/* The kernel took @n bytes of what write_memory() gave it. */
+/* The kernel took @n bytes of the small frames in front. */
 static void advance(struct conn *c, size_t n)
 {
-	struct out *o;
-	while (n > 0 && !c->dead && !block_begun(c) && (o = c->small.first)) {
+	while (n > 0 && !c->dead) {
+		struct out *o = c->small.first;
 		size_t part = o->len - o->done < n ? o->len - o->done : n;
 		o->done += part;
 		n -= part;
 		if (o->done == o->len)
 			pop(c, &c->small);
 	}
-	if (n > 0 && !c->dead && c->blocks.first)
-		c->blocks.first->done += n;
 }
 
 /* All that lies in memory, up to and with the next block's header. Bytes, or -errno. */
@@ -283,8 +281,11 @@ static ssize_t write_memory(struct conn *c)
 	struct iovec iov[IOV_MAX_OURS];
 	struct msghdr msg = {.msg_iov = iov};
 	struct out *o = block_begun(c) ? NULL : c->small.first;
-	for (; o && msg.msg_iovlen < IOV_MAX_OURS - 1; o = o->next)
+	size_t small = 0;
+	for (; o && msg.msg_iovlen < IOV_MAX_OURS - 1; o = o->next) {
 		iov[msg.msg_iovlen++] = (struct iovec){o->data + o->done, o->len - o->done};
+		small += o->len - o->done;
+	}
 	struct out *block = o ? NULL : c->blocks.first;
 	if (block && (block->done > 0 || rate_allows(c->tcp)))
 		iov[msg.msg_iovlen++] = (struct iovec){block->data + block->done, block->len - block->done};
@@ -296,7 +297,10 @@ static ssize_t write_memory(struct conn *c)
 	if (n < 0)
 		return -errno;
 	took(c, (size_t)n);
-	advance(c, (size_t)n);
+	/* The block first: what the small ones tell may bring new small ones. */
+	if ((size_t)n > small)
+		block->done += (size_t)n - small;
+	advance(c, (size_t)n < small ? (size_t)n : small);
 	return n;
 }
 

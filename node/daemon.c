@@ -1,0 +1,632 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The machine around the core. It decides nothing: what it hears becomes an event, what the core orders it does.
+ *
+ * An order may cause an event at once (a connection that cannot be made). Events that come while orders are being
+ * carried out wait in a queue, so that the core is never entered twice and orders of one step stay together.
+ *
+ * A kill at any moment is harmless, and so the end is simple: close everything, wait for the one job that may be on
+ * the disk's thread, go.
+ */
+#include "node/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "base/cleanup.h"
+#include "node/address.h"
+#include "node/applier.h"
+#include "node/control.h"
+#include "node/disk.h"
+#include "node/load.h"
+#include "node/log.h"
+#include "node/repo_watch.h"
+#include "node/status.h"
+#include "node/tcp.h"
+#include "node/udp.h"
+#include "node/wake.h"
+
+#define SCHOOL_SESSIONS	 1024
+#define FDS_RESERVED	 (AY_CORE_BUNDLES_MAX + 64) /* bundles, sockets, the store's own */
+#define FDS_WANTED	 4096
+#define EXIT_PATIENCE_MS 1000
+
+struct queued {
+	struct queued *next;
+	struct ay_event ev;
+	char name[AY_BRANCH_NAME_MAX + 1];
+	uint8_t data[];
+};
+
+struct ay_daemon {
+	uv_loop_t loop;
+	const struct ay_config *config;
+	struct ay_store *store;
+	int lock_fd;
+	struct ay_core *core;
+	struct ay_events events;
+	bool stepping, stopping;
+	struct queued *first, *last;
+	uint64_t now_ns, deadline_ns, started_ms;
+	uv_timer_t deadline;
+	uv_signal_t sigterm, sigint;
+	struct ay_udp *udp;
+	struct ay_tcp *tcp;
+	struct ay_disk *disk;
+	struct ay_applier *applier;
+	struct ay_repo_watch *repo;
+	struct ay_wake *wake;
+	struct ay_control *control;
+	const char *trace; /* AYNI_TRACE */
+	char apply_problem[AY_ERR_MSG_MAX];
+	char network_problem[128];
+	unsigned sessions_max;
+	struct ay_applier_progress progress; /* lent to control */
+};
+
+/* ---- events in, orders out ---- */
+
+static void do_order(struct ay_daemon *d, const struct ay_order *o);
+
+static const char *document_name(enum ay_event_type type)
+{
+	switch (type) {
+	case AY_EV_ROOT:
+		return "root";
+	case AY_EV_HEAD:
+		return "head";
+	case AY_EV_RELEASE:
+		return "release";
+	case AY_EV_OFFER:
+		return "offer";
+	case AY_EV_BUNDLE:
+		return "bundle";
+	case AY_EV_BRANCH:
+		return "branch";
+	default:
+		return NULL;
+	}
+}
+
+static void step(struct ay_daemon *d, struct ay_event *ev)
+{
+	struct ay_orders out = {0};
+	uint64_t now = uv_hrtime();
+	d->now_ns = now > d->now_ns ? now : d->now_ns;
+	ev->now_ns = d->now_ns;
+	d->stepping = true;
+	int r = ay_core_step(d->core, ev, &out);
+	for (size_t i = 0; i < out.n; i++)
+		do_order(d, &out.list[i]);
+	d->stepping = false;
+	if (r == -ENOMEM)
+		ay_log(AY_LOG_ERROR, "out of memory: an event is lost");
+	/* A root that is known already comes again at each reload. */
+	else if (r < 0 && r != AY_ENOTHING && document_name(ev->type) &&
+		 !(ev->type == AY_EV_ROOT && r == AY_EROLLBACK))
+		ay_log(AY_LOG_WARNING, "a %s from our own disk is refused: %s", document_name(ev->type),
+		       ay_strerror(r));
+}
+
+/* Keep an event that came inside a step; what it borrows is copied. */
+static void enqueue(struct ay_daemon *d, const struct ay_event *ev)
+{
+	AY_ASSERT(ev->type != AY_EV_BUNDLE); /* its bitmap is not copied; the disk never answers inside an order */
+	struct queued *q = calloc(1, sizeof(*q) + ev->data.len);
+	if (!q) {
+		ay_log(AY_LOG_ERROR, "out of memory: an event is lost");
+		return;
+	}
+	q->ev = *ev;
+	if (ev->data.len) {
+		memcpy(q->data, ev->data.data, ev->data.len);
+		q->ev.data.data = q->data;
+	}
+	const char **name = ev->type == AY_EV_BRANCH	? &q->ev.branch.name
+			    : ev->type == AY_EV_APPLIED ? &q->ev.applied.branch
+			    : ev->type == AY_EV_UPDATE	? &q->ev.update.branch
+							: NULL;
+	if (name) {
+		snprintf(q->name, sizeof(q->name), "%s", *name);
+		*name = q->name;
+	}
+	if (d->last)
+		d->last->next = q;
+	else
+		d->first = q;
+	d->last = q;
+}
+
+static void post(void *ctx, const struct ay_event *ev)
+{
+	struct ay_daemon *d = ctx;
+	struct ay_event copy = *ev;
+	if (d->stopping || !d->core)
+		return;
+	if (d->stepping) {
+		enqueue(d, ev);
+		return;
+	}
+	step(d, &copy);
+	while (d->first && !d->stopping) {
+		struct queued *q = d->first;
+		d->first = q->next;
+		if (!d->first)
+			d->last = NULL;
+		step(d, &q->ev);
+		free(q);
+	}
+}
+
+static void on_deadline(uv_timer_t *t);
+
+static void arm(struct ay_daemon *d)
+{
+	if (d->deadline_ns == UINT64_MAX) {
+		uv_timer_stop(&d->deadline);
+		return;
+	}
+	uv_update_time(&d->loop);
+	uint64_t now = uv_hrtime();
+	uint64_t ms = d->deadline_ns > now ? (d->deadline_ns - now + 999999) / 1000000 : 0;
+	uv_timer_start(&d->deadline, on_deadline, ms, 0);
+}
+
+static void on_deadline(uv_timer_t *t)
+{
+	struct ay_daemon *d = t->data;
+	struct ay_event ev = {.type = AY_EV_TICK};
+	if (uv_hrtime() < d->deadline_ns) {
+		arm(d); /* the loop's clock is coarser than the core's */
+		return;
+	}
+	d->deadline_ns = UINT64_MAX;
+	post(d, &ev);
+}
+
+static void do_order(struct ay_daemon *d, const struct ay_order *o)
+{
+	switch (o->type) {
+	case AY_ORDER_DATAGRAM:
+		ay_udp_send(d->udp, o);
+		return;
+	case AY_ORDER_CONNECT:
+	case AY_ORDER_CLOSE:
+	case AY_ORDER_FRAME:
+	case AY_ORDER_SEND_BLOCK:
+	case AY_ORDER_SEND_HASHES:
+		ay_tcp_order(d->tcp, o);
+		return;
+	case AY_ORDER_STORE_ROOT:
+	case AY_ORDER_STORE_RELEASE:
+	case AY_ORDER_STORE_OFFER:
+	case AY_ORDER_STORE_HEAD:
+	case AY_ORDER_OPEN_BUNDLE:
+	case AY_ORDER_FINISH_BUNDLE:
+	case AY_ORDER_DROP_BUNDLE:
+		ay_disk_order(d->disk, o);
+		return;
+	case AY_ORDER_APPLY:
+		ay_log(AY_LOG_NOTICE, "%s: applying serial %u", o->apply.branch, (unsigned)o->apply.serial);
+		ay_applier_order(d->applier, o);
+		return;
+	case AY_ORDER_DEADLINE:
+		d->deadline_ns = o->at_ns;
+		arm(d);
+		return;
+	}
+}
+
+/* AYNI_TRACE=swarm,plan or all */
+static void trace(void *ctx, const char *room, const char *line)
+{
+	struct ay_daemon *d = ctx;
+	size_t len = strlen(room);
+	const char *p = d->trace;
+	bool wanted = strcmp(p, "all") == 0;
+	while (!wanted && p && *p) {
+		wanted = strncmp(p, room, len) == 0 && (p[len] == ',' || p[len] == 0);
+		p = strchr(p, ',');
+		p += p ? 1 : 0;
+	}
+	if (wanted)
+		fprintf(stderr, "%.6f %s %s\n", (double)d->now_ns / 1e9, room, line);
+}
+
+/* ---- what the parts tell ---- */
+
+static void on_applied(void *ctx, const struct ay_event *ev)
+{
+	struct ay_daemon *d = ctx;
+	if (ev->status == 0) {
+		d->apply_problem[0] = 0;
+		ay_log(AY_LOG_NOTICE, "%s: serial %u is current", ev->applied.branch, (unsigned)ev->applied.serial);
+	}
+	post(d, ev);
+}
+
+static void on_apply_failed(void *ctx, const char *branch, int code, const char *message)
+{
+	struct ay_daemon *d = ctx;
+	snprintf(d->apply_problem, sizeof(d->apply_problem), "%s: %s", branch, message);
+	ay_log(AY_LOG_ERROR, "%s: applying failed: %s", branch, message);
+	if (d->control)
+		ay_control_failed(d->control, branch, code, message);
+}
+
+static void look_at_network(struct ay_daemon *d)
+{
+	char names[128];
+	if (ay_udp_interfaces(d->udp, names, sizeof(names)) == 0)
+		snprintf(d->network_problem, sizeof(d->network_problem),
+			 "no interface with an address can multicast; only configured peers are asked");
+	else
+		d->network_problem[0] = 0;
+}
+
+static void on_woke(void *ctx, enum ay_wake_reason reason)
+{
+	struct ay_daemon *d = ctx;
+	struct ay_event ev = {.type = AY_EV_WAKE};
+	ay_udp_rescan(d->udp);
+	look_at_network(d);
+	ay_log(AY_LOG_INFO, "%s: asking for news",
+	       reason == AY_WAKE_RESUME ? "awake again, or the clock was set" : "the network changed");
+	post(d, &ev);
+}
+
+static void stop(struct ay_daemon *d);
+
+static void on_signal(uv_signal_t *s, int number)
+{
+	ay_log(AY_LOG_NOTICE, "signal %d: goodbye", number);
+	stop(s->data);
+}
+
+/* ---- what the control socket asks ---- */
+
+static json_t *on_status(void *ctx)
+{
+	struct ay_daemon *d = ctx;
+	char names[256];
+	struct ay_status_view v = {.config = d->config, .interfaces = names};
+	AY_FREE struct ay_core_status *core = malloc(sizeof(*core));
+	if (!core)
+		return NULL;
+	ay_core_status(d->core, core);
+	v.core = core;
+	ay_tcp_totals(d->tcp, &v.tcp);
+	v.port = ay_tcp_port(d->tcp);
+	ay_udp_interfaces(d->udp, names, sizeof(names));
+	if (d->applier)
+		ay_applier_progress(d->applier, &v.apply);
+	v.uptime_s = (uv_now(&d->loop) - d->started_ms) / 1000;
+	v.problem = ay_disk_problem(d->disk);
+	if (!v.problem[0])
+		v.problem = d->apply_problem;
+	if (!v.problem[0] && d->repo)
+		v.problem = ay_repo_watch_problem(d->repo);
+	if (!v.problem[0])
+		v.problem = d->network_problem;
+	return ay_status_object(&v);
+}
+
+static void on_view(void *ctx, struct ay_core_status *core, struct ay_update_view *view)
+{
+	struct ay_daemon *d = ctx;
+	ay_core_status(d->core, core);
+	if (d->applier)
+		ay_applier_progress(d->applier, &d->progress);
+	*view = (struct ay_update_view){.core = core,
+					.apply_done = d->progress.done_bytes,
+					.apply_total = d->progress.total_bytes,
+					.apply_branch = d->progress.branch};
+}
+
+static void on_update(void *ctx, const char *branch, bool force)
+{
+	struct ay_daemon *d = ctx;
+	struct ay_event ev = {.type = AY_EV_UPDATE, .update = {.branch = branch, .force = force}};
+	ay_log(AY_LOG_NOTICE, "the owner asks for an update of %s", branch[0] ? branch : "all branches");
+	post(d, &ev);
+}
+
+struct reload {
+	struct ay_daemon *daemon;
+	void (*done)(void *arg, int status, const char *message);
+	void *arg;
+	struct ay_load *load;
+	int status;
+	struct ay_err err;
+};
+
+static void reload_work(void *ctx)
+{
+	struct reload *r = ctx;
+	r->status = ay_load_read(r->daemon->store, &r->load, &r->err);
+}
+
+static void reload_done(void *ctx, bool cancelled)
+{
+	struct reload *r = ctx;
+	struct ay_daemon *d = r->daemon;
+	if (!cancelled) {
+		if (r->status == 0)
+			ay_load_tell(r->load, &d->events, d->disk);
+		if (r->status == 0)
+			ay_log(AY_LOG_INFO, "the store was read again");
+		else
+			ay_log(AY_LOG_ERROR, "%s", r->err.msg);
+		r->done(r->arg, r->status, r->err.msg);
+	}
+	ay_load_free(r->load);
+	free(r);
+}
+
+static void on_reload(void *ctx, void (*done)(void *arg, int status, const char *message), void *arg)
+{
+	struct ay_daemon *d = ctx;
+	struct reload *r = d->store ? calloc(1, sizeof(*r)) : NULL;
+	if (d->repo)
+		ay_repo_watch_scan(d->repo);
+	if (r)
+		*r = (struct reload){.daemon = d, .done = done, .arg = arg};
+	if (!r || ay_disk_job(d->disk, reload_work, reload_done, r)) {
+		free(r);
+		done(arg, d->store ? -ENOMEM : 0, "out of memory");
+	}
+}
+
+/* ---- life ---- */
+
+/* One node per store. The lock goes with the process, however that ends. */
+static int lock_store(struct ay_daemon *d, struct ay_err *err)
+{
+	AY_FREE char *path = NULL;
+	if (asprintf(&path, "%s/state/node.lock", d->config->store) < 0) {
+		path = NULL;
+		return ay_err_set(err, -ENOMEM, "out of memory");
+	}
+	d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (d->lock_fd < 0)
+		return ay_err_errno(err, errno, "cannot open %s", path);
+	if (flock(d->lock_fd, LOCK_EX | LOCK_NB))
+		return errno == EWOULDBLOCK ? ay_err_set(err, AY_EBUSY,
+							 "another node has the store %s open: stop it, or give this one "
+							 "another --store",
+							 d->config->store)
+					    : ay_err_errno(err, errno, "cannot lock %s", path);
+	return 0;
+}
+
+static int open_store(struct ay_daemon *d, struct ay_load **load, struct ay_err *err)
+{
+	if (!d->config->store[0])
+		return 0;
+	int r = ay_store_open(ay_fs_real(), d->config->store, 0, &d->store, err);
+	if (r == AY_EUSAGE && access(d->config->store, F_OK) && errno == ENOENT)
+		return ay_err_wrap(err, r, "`ayni init` makes a store");
+	if (r == 0)
+		r = lock_store(d, err);
+	return r < 0 ? r : ay_load_read(d->store, load, err);
+}
+
+static int random_u64(uint64_t *out, struct ay_err *err)
+{
+	return getrandom(out, sizeof(*out), 0) == sizeof(*out) ? 0 : ay_err_errno(err, errno, "random numbers");
+}
+
+static int make_core(struct ay_daemon *d, struct ay_err *err)
+{
+	struct ay_core_config c = {.role = d->config->role,
+				   .tcp_port = ay_tcp_port(d->tcp),
+				   .sessions_max = d->sessions_max,
+				   .auto_update = d->config->auto_update,
+				   .peers = d->config->peers,
+				   .n_peers = d->config->n_peers};
+	int r = random_u64(&c.session_id, err);
+	if (r == 0)
+		r = random_u64(&c.seed, err);
+	if (r == 0 && d->store) {
+		/* A draw that stays: who is among the first ten percent once must not draw again at each start. */
+		uint8_t id[16], hash[32];
+		r = ay_state_install_id(d->store, id, err);
+		if (r < 0)
+			return r;
+		ay_sha256(id, sizeof(id), hash);
+		c.rollout_draw = (uint8_t)(ay_get_le64(hash) % 100);
+	}
+	if (r < 0)
+		return r;
+	d->trace = getenv("AYNI_TRACE");
+	if (d->trace && *d->trace) {
+		c.trace = trace;
+		c.trace_ctx = d;
+	}
+	d->core = ay_core_new(&c);
+	return d->core ? 0 : ay_err_set(err, -ENOMEM, "out of memory");
+}
+
+/* As many sessions as there are file descriptors for. */
+static void count_fds(struct ay_daemon *d)
+{
+	struct rlimit l;
+	unsigned want = d->config->role == AY_NODE_SCHOOL ? SCHOOL_SESSIONS : AY_CORE_SESSIONS_MAX;
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0) {
+		rlim_t aim = l.rlim_max < FDS_WANTED ? l.rlim_max : FDS_WANTED;
+		if (l.rlim_cur < aim) {
+			l.rlim_cur = aim;
+			setrlimit(RLIMIT_NOFILE, &l);
+			getrlimit(RLIMIT_NOFILE, &l);
+		}
+		rlim_t room = l.rlim_cur > FDS_RESERVED + 16 ? l.rlim_cur - FDS_RESERVED : l.rlim_cur / 4;
+		if (room < want) {
+			want = room > 4 ? (unsigned)room : 4;
+			ay_log(AY_LOG_WARNING, "only %u sessions at once: the limit is %u open files (ulimit -n)", want,
+			       (unsigned)l.rlim_cur);
+		}
+	}
+	d->sessions_max = want;
+}
+
+/* Neither a group nor a peer: such a node would wait for ever. */
+static int check_reach(struct ay_daemon *d, struct ay_err *err)
+{
+	char names[128];
+	if (ay_udp_interfaces(d->udp, names, sizeof(names)))
+		return 0;
+	const char *where = d->config->interface[0] ? d->config->interface : "any interface";
+	if (d->config->n_peers == 0)
+		return ay_err_set(err, -ENETUNREACH,
+				  "no multicast on %s (it needs to be up, with an address), and no peers are "
+				  "configured: bring a network up, name another --interface, or give --peers",
+				  where);
+	ay_log(AY_LOG_WARNING, "no multicast on %s: only the %u configured peers are asked, and nobody hears us", where,
+	       d->config->n_peers);
+	return 0;
+}
+
+static int start_parts(struct ay_daemon *d, struct ay_err *err)
+{
+	const struct ay_config *c = d->config;
+	const struct ay_addr *address = c->has_address ? &c->address : NULL;
+	const struct ay_events applied = {on_applied, d};
+	const struct ay_tcp_config tcp = {address, c->port, d->sessions_max, c->rate};
+	const struct ay_udp_config udp = {c->interface, address, c->news_port, c->chat_port};
+	const struct ay_control_ops ops = {d, on_status, on_view, on_update, on_reload};
+	int r = ay_disk_new(&d->loop, d->store, &d->events, &d->disk);
+	if (r == 0 && d->store)
+		r = ay_applier_new(&d->loop, c->store, &applied, on_apply_failed, d, &d->applier);
+	if (r == 0)
+		r = ay_wake_new(&d->loop, on_woke, d, &d->wake);
+	if (r < 0)
+		return ay_err_set(err, r, "out of memory");
+	r = ay_control_new(&d->loop, c->control, c->control_group, &ops, &d->control, err);
+	if (r == 0)
+		r = ay_tcp_new(&d->loop, &tcp, d->disk, &d->events, &d->tcp, err);
+	if (r == 0)
+		r = ay_udp_new(&d->loop, &udp, &d->events, &d->udp, err);
+	if (r == 0)
+		r = check_reach(d, err);
+	if (r == 0 && c->role == AY_NODE_SCHOOL)
+		r = ay_repo_watch_new(&d->loop, c->repo, d->disk, &d->events, &d->repo, err);
+	return r;
+}
+
+static void say_ready(struct ay_daemon *d, const struct ay_load *load)
+{
+	char names[128], branches[512] = "no branch";
+	const struct ay_config *c = d->config;
+	ay_udp_interfaces(d->udp, names, sizeof(names));
+	if (load)
+		ay_load_branches(load, branches, sizeof(branches));
+	look_at_network(d);
+	ay_log(AY_LOG_NOTICE, "%s ready: TCP port %u, groups on %s, %s %s%s%s", c->role == AY_NODE_SCHOOL ? "school" : "laptop",
+	       (unsigned)ay_tcp_port(d->tcp), names[0] ? names : "no interface",
+	       c->role == AY_NODE_SCHOOL ? "repository" : "store", c->role == AY_NODE_SCHOOL ? c->repo : c->store,
+	       load ? ", follows " : "", load ? branches : "");
+	if (load && !branches[0])
+		ay_log(AY_LOG_WARNING, "no branch is followed: `ayni init --branch NAME` chooses one");
+}
+
+static void stop(struct ay_daemon *d)
+{
+	if (d->stopping)
+		return;
+	d->stopping = true;
+	uv_close((uv_handle_t *)&d->deadline, NULL);
+	uv_close((uv_handle_t *)&d->sigterm, NULL);
+	uv_close((uv_handle_t *)&d->sigint, NULL);
+	if (d->control)
+		ay_control_close(d->control);
+	if (d->repo)
+		ay_repo_watch_close(d->repo);
+	if (d->wake)
+		ay_wake_close(d->wake);
+	if (d->udp)
+		ay_udp_close(d->udp);
+	if (d->tcp)
+		ay_tcp_close(d->tcp);
+	if (d->applier)
+		ay_applier_close(d->applier);
+	if (d->disk)
+		ay_disk_close(d->disk);
+}
+
+static void release(struct ay_daemon *d)
+{
+	uint64_t start = uv_hrtime();
+	while (uv_run(&d->loop, UV_RUN_NOWAIT) != 0) {
+		/* A job that hashes a large bundle need not be waited for: nothing it does matters any more. */
+		if (uv_hrtime() - start > EXIT_PATIENCE_MS * 1000000ull && d->disk && ay_disk_busy(d->disk))
+			_exit(0);
+		usleep(1000);
+	}
+	while (d->first) {
+		struct queued *q = d->first;
+		d->first = q->next;
+		free(q);
+	}
+	ay_control_free(d->control);
+	ay_repo_watch_free(d->repo);
+	ay_wake_free(d->wake);
+	ay_udp_free(d->udp);
+	ay_tcp_free(d->tcp);
+	ay_applier_free(d->applier);
+	ay_core_free(d->core); /* before the disk: it looks at the bundles' trees */
+	ay_disk_free(d->disk);
+	ay_store_close(d->store);
+	if (d->lock_fd >= 0)
+		close(d->lock_fd);
+	uv_loop_close(&d->loop);
+}
+
+int ay_daemon_run(const struct ay_config *config, struct ay_err *err)
+{
+	struct ay_daemon *d = calloc(1, sizeof(*d));
+	struct ay_load *load = NULL;
+	if (!d || uv_loop_init(&d->loop)) {
+		free(d);
+		return ay_err_set(err, -ENOMEM, "out of memory");
+	}
+	d->config = config;
+	d->lock_fd = -1;
+	d->deadline_ns = UINT64_MAX;
+	d->events = (struct ay_events){post, d};
+	d->deadline.data = d->sigterm.data = d->sigint.data = d;
+	uv_timer_init(&d->loop, &d->deadline);
+	uv_signal_init(&d->loop, &d->sigterm);
+	uv_signal_init(&d->loop, &d->sigint);
+	signal(SIGPIPE, SIG_IGN);
+	count_fds(d);
+	int r = open_store(d, &load, err);
+	if (r == 0)
+		r = start_parts(d, err);
+	if (r == 0)
+		r = make_core(d, err);
+	if (r == 0) {
+		d->started_ms = uv_now(&d->loop);
+		uv_signal_start(&d->sigterm, on_signal, SIGTERM);
+		uv_signal_start(&d->sigint, on_signal, SIGINT);
+		say_ready(d, load);
+		if (load)
+			ay_load_tell(load, &d->events, d->disk);
+		ay_load_free(load);
+		load = NULL;
+		uv_run(&d->loop, UV_RUN_DEFAULT);
+	}
+	ay_load_free(load);
+	stop(d);
+	release(d);
+	free(d);
+	return r;
+}
