@@ -16,6 +16,7 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "node/client.h"
 
 int ay_exit_code(int code)
 {
@@ -171,4 +172,20 @@ int ay_write_output(const char *path, const void *data, size_t len, unsigned mod
 	if (dirfd < 0 || fsync(dirfd) < 0)
 		return ay_err_errno(err, errno, "cannot sync the directory of %s", path);
 	return 0;
+}
+
+void ay_tell_node(const char *control)
+{
+	struct ay_client *client = NULL;
+	struct ay_err err = {0};
+	json_t *reply = NULL;
+	int r = ay_client_open(control, &client, &err);
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		return;
+	if (r == 0)
+		r = ay_client_call(client, "org.ayni.Node.Reload", NULL, NULL, NULL, &reply, 0, &err);
+	if (r < 0)
+		fprintf(stderr, "ayni: done, but the running node could not be told: %s\n", err.msg);
+	json_decref(reply);
+	ay_client_close(client);
 }

@@ -49,6 +49,9 @@ int ay_write_output(const char *path, const void *data, size_t len, unsigned mod
 int ay_parse_u32(const char *text, uint32_t min, uint32_t max, const char *what, uint32_t *out,
 		 struct ay_err *err);
 
+/** ay_tell_node() - tell a running node at @control that the store changed under it; no node is no error. */
+void ay_tell_node(const char *control);
+
 extern const struct ay_cmd ay_cmd_keygen, ay_cmd_root, ay_cmd_init, ay_cmd_publish, ay_cmd_show, ay_cmd_list,
 	ay_cmd_log, ay_cmd_rollback, ay_cmd_gc, ay_cmd_verify, ay_cmd_import;
 extern const struct ay_cmd ay_cmd_node, ay_cmd_status, ay_cmd_update, ay_cmd_apply_worker;

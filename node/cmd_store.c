@@ -14,7 +14,6 @@
 
 #include "base/cleanup.h"
 #include "base/path.h"
-#include "node/client.h"
 #include "node/cmd.h"
 #include "node/paths.h"
 #include "node/progress.h"
@@ -83,12 +82,6 @@ static int finish(struct args *a, int r)
 {
 	ay_store_close(a->s);
 	return r;
-}
-
-/* Tell a running node that the store changed under it; no node is no error. */
-static void tell_node(const struct args *a)
-{
-	ay_client_reload(a->control);
 }
 
 static const char *date_text(uint64_t date_s, char out[32])
@@ -209,7 +202,7 @@ static int run_rollback(int argc, char **argv, struct ay_err *err)
 		       before, to, before);
 	finish(&a, r);
 	if (r == 0)
-		tell_node(&a);
+		ay_tell_node(a.control);
 	return r;
 }
 
@@ -230,7 +223,7 @@ static int run_gc(int argc, char **argv, struct ay_err *err)
 		       ay_human_bytes(res.bytes, size));
 	finish(&a, r);
 	if (r == 0)
-		tell_node(&a);
+		ay_tell_node(a.control);
 	return r;
 }
 
