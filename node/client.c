@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -154,4 +155,18 @@ int ay_client_call(struct ay_client *c, const char *method, json_t *parameters,
 			break;
 	}
 	return r;
+}
+
+void ay_client_reload(const char *path)
+{
+	struct ay_client *c = NULL;
+	struct ay_err err = {0};
+	int r = ay_client_open(path, &c, &err);
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		return;
+	if (r == 0)
+		r = ay_client_call(c, AY_IFACE_NODE ".Reload", NULL, NULL, NULL, NULL, 0, &err);
+	if (r < 0)
+		fprintf(stderr, "ayni: the running node does not know of it yet: %s\n", err.msg);
+	ay_client_close(c);
 }

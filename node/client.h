@@ -34,4 +34,10 @@ int ay_client_call(struct ay_client *c, const char *method, json_t *parameters,
 		   int (*each)(void *ctx, const json_t *parameters, bool last), void *ctx, json_t **reply,
 		   int timeout_ms, struct ay_err *err);
 
+/**
+ * ay_client_reload() - tell the node at @path that the store changed under it. That no node runs is no error; what a
+ * running one cannot do it says on standard error, because the caller's own work is done.
+ */
+void ay_client_reload(const char *path);
+
 #endif
