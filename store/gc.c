@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "store/gc_bundles.h"
@@ -75,6 +76,40 @@ static int move_aside(struct ay_store *s, int dir, const char *branch, uint32_t 
 		return ay_err_errno(err, -r, "cannot move %s %u aside durably", branch, serial);
 	}
 	return 0;
+}
+
+int ay_store_remove_tree(struct ay_store *s, const char *branch, uint32_t serial, struct ay_err *err)
+{
+	struct ay__staging st = AY__STAGING_NONE;
+	struct ay_gc_result gone = {0};
+	char name[AY__SERIAL_NAME_MAX];
+	uint32_t current = 0;
+	struct stat sb;
+	int r = ay__store_writable(s, err);
+
+	if (r < 0)
+		return r;
+	AY_CLOSE int dir = ay__branch_open(s, branch, false, err);
+	if (dir < 0)
+		return dir;
+	AY_CLOSE int busy = ay__branch_lock(s, dir, ".apply", LOCK_EX | LOCK_NB, NULL);
+	if (busy < 0)
+		return ay_err_set(err, busy == -EWOULDBLOCK ? AY_EBUSY : busy,
+				  "remove %s %u: a tree of this branch is being made; try again later", branch,
+				  serial);
+	AY_CLOSE int lock = ay__branch_lock(s, dir, ".switch", LOCK_EX, err);
+	r = lock < 0 ? lock : ay__branch_current_or_0(s, dir, branch, &current, err);
+	if (r < 0)
+		return r;
+	if (serial == current)
+		return ay_err_set(err, AY_EBUSY, "remove %s %u: it is the current tree", branch, serial);
+	ay__serial_name(serial, name);
+	if (fstatat(dir, name, &sb, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? ay_err_set(err, AY_ENOTHING, "%s %u is not here", branch, serial)
+				       : ay_err_errno(err, errno, "%s %u", branch, serial);
+	r = move_aside(s, dir, branch, serial, &st, err);
+	ay__staging_end(&st, &gone);
+	return r == AY_EBUSY ? ay_err_set(err, r, "remove %s %u: somebody uses it", branch, serial) : r;
 }
 
 static int gc_branch(struct ay_store *s, const char *branch, unsigned keep, struct ay_gc_result *res,
