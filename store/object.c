@@ -326,8 +326,11 @@ int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, 
 
 /* ---- dropping ---- */
 
-/* One slice under the lock that the caller holds. 1: more; 0: that was all; negative: the manifest ends here. */
-static int drop_slice(struct ay_store *s, struct ay_manifest_reader *m, struct ay_gc_result *res,
+/*
+ * One slice under the lock that the caller holds. 1: more; 0: that was all; negative: the manifest ends here.
+ * What could not be removed goes to @failed, and on it goes.
+ */
+static int drop_slice(struct ay_store *s, struct ay_manifest_reader *m, struct ay_gc_result *res, int *failed,
 		      struct ay_err *err)
 {
 	struct ay_entry e;
@@ -341,8 +344,8 @@ static int drop_slice(struct ay_store *s, struct ay_manifest_reader *m, struct a
 			continue;
 		int u = s->fs->ops->unlink(s->fs, s->objects, name.s, 0);
 		if (u < 0)
-			return ay_err_errno(err, -u, "cannot remove object %s", name.s);
-		if (res) {
+			*failed = ay_err_errno(err, -u, "cannot remove object %s", name.s);
+		else if (res) {
 			res->objects++;
 			res->bytes += (uint64_t)st.st_blocks * 512;
 		}
@@ -354,18 +357,18 @@ int ay__objects_drop(struct ay_store *s, int manifest_fd, struct ay_gc_result *r
 {
 	struct ay__fd_reader reader = {.fd = manifest_fd};
 	struct ay_manifest_reader *m = ay_manifest_reader_new(ay__fd_read, &reader);
-	int r = 1;
+	int r = 1, failed = 0;
 
 	if (!m)
 		return ay_err_errno(err, ENOMEM, "read manifest");
 	while (r > 0) {
 		if ((r = ay__store_lock(s, LOCK_EX, err)) < 0)
 			break;
-		r = drop_slice(s, m, res, err);
+		r = drop_slice(s, m, res, &failed, err);
 		ay__store_unlock(s);
 	}
 	ay_manifest_reader_free(m);
-	return r;
+	return r < 0 ? r : failed;
 }
 
 /* ---- a manifest in a file ---- */

@@ -71,9 +71,13 @@ static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_
 		/* raw/ and new/ have links to objects too. */
 		if (ay__remove_tree(s->fs, dir, "raw") < 0 || ay__remove_tree(s->fs, dir, "new") < 0)
 			return;
-		/* A manifest that was not written to its end is broken; no object was renamed in then. */
-		if (manifest >= 0)
-			ay__objects_drop(s, manifest, res, NULL);
+		/*
+		 * A manifest that was not written to its end is broken; no object was renamed in then. But if the
+		 * disk failed, the manifest must stay: it alone knows which objects are left.
+		 */
+		int r = manifest == -ENOENT ? 0 : manifest < 0 ? manifest : ay__objects_drop(s, manifest, res, NULL);
+		if (r < 0 && r != AY_EFORMAT && r != AY_EVERSION && r != AY_ELIMIT)
+			return;
 		if (ay__remove_tree(s->fs, tree, "release") < 0 || ay__remove_tree(s->fs, tree, ".ref") < 0)
 			return;
 	}

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -88,8 +89,13 @@ void kit_root_with_rule(struct kit *k, const char *branch, const char *rule)
 void kit_init(struct kit *k)
 {
 	const char *tmp = getenv("TMPDIR");
+	struct statvfs v;
 
 	memset(k, 0, sizeof(*k));
+	/* In memory where there is room: thousands of small files are made and removed. */
+	if (!tmp && access("/dev/shm", W_OK) == 0 && statvfs("/dev/shm", &v) == 0 &&
+	    (uint64_t)v.f_bavail * v.f_frsize > (256u << 20))
+		tmp = "/dev/shm";
 	snprintf(k->dir, sizeof(k->dir), "%s/ayni-store-XXXXXX", tmp ? tmp : "/tmp");
 	if (!mkdtemp(k->dir))
 		die("mkdtemp %s: %s", k->dir, strerror(errno));

@@ -219,7 +219,7 @@ static void too_many_links_begin_a_fresh_inode(void **arg)
 	struct ay__object_name n;
 	struct stat first, last, object;
 	struct ay_err err = {0};
-	char name[8];
+	char name[16];
 
 	assert_int_equal(ay__object_name_of(t->s, &e, &n), 0);
 	stage(t, "a", "linked often", &e);

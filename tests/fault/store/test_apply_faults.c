@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An update in which each change of the disk goes wrong in turn.
+ *
+ * The work is what a laptop does with a release: apply, switch, go back, switch
+ * again, collect. It is done once to count its changes of the disk; then once per change
+ * and kind of fault, from the same store each time:
+ *
+ *     once ENOSPC, once EIO      a bad moment; the process goes on and must clean up
+ *     ENOSPC or EIO from then on a full disk, a dead disk
+ *     kill before, kill after    kill -9 around the call
+ *
+ * After each: the store opens, every tree in it is whole to the last byte, `current`
+ * names one of them, there is no garbage, and the same work done again without
+ * faults ends where it ends on a good day.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "store/state.h"
+#include "tests/support/fs_fault.h"
+#include "tests/support/store_kit.h"
+
+#define B "b"
+
+struct fixture {
+	struct kit k;
+	struct kit_tree v[3]; /* serials 1, 2, 3 */
+	struct ay_offer offer;
+	int bundle; /* 2 to 3 */
+	unsigned calls; /* changes of the disk on a good day */
+};
+
+/* ---- a store is copied before each run ---- */
+
+struct seen {
+	ino_t ino;
+	char path[200];
+};
+
+struct copier {
+	int from, to; /* the two stores */
+	struct seen seen[64];
+	size_t n;
+};
+
+static void must(bool ok, const char *what)
+{
+	if (!ok) {
+		perror(what);
+		abort();
+	}
+}
+
+static void copy_file(struct copier *c, const char *path, const struct stat *st)
+{
+	char buf[65536];
+	const struct timespec ts[2] = {st->st_mtim, st->st_mtim};
+
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->seen[i].ino == st->st_ino) {
+			must(linkat(c->to, c->seen[i].path, c->to, path, 0) == 0, path);
+			return;
+		}
+	}
+	AY_CLOSE int in = openat(c->from, path, O_RDONLY | O_CLOEXEC);
+	AY_CLOSE int out = openat(c->to, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	must(in >= 0 && out >= 0, path);
+	for (ssize_t n; (n = read(in, buf, sizeof(buf))) != 0;)
+		must(n > 0 && write(out, buf, (size_t)n) == n, path);
+	must(fchmod(out, st->st_mode) == 0 && futimens(out, ts) == 0, path);
+	if (st->st_nlink > 1) {
+		must(c->n < 64, "fixture grew");
+		c->seen[c->n].ino = st->st_ino;
+		snprintf(c->seen[c->n++].path, sizeof(c->seen[0].path), "%s", path);
+	}
+}
+
+static void copy_dir(struct copier *c, const char *path)
+{
+	struct stat st;
+	int fd = openat(c->from, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AY_CLOSEDIR DIR *d = fdopendir(fd);
+	struct dirent *e;
+
+	must(d && fstat(fd, &st) == 0, path);
+	must(mkdirat(c->to, path, 0700) == 0 || errno == EEXIST, path);
+	while ((e = readdir(d))) {
+		char sub[200], target[200];
+		struct stat s;
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		must(snprintf(sub, sizeof(sub), "%s/%s", path, e->d_name) < (int)sizeof(sub), path);
+		must(fstatat(c->from, sub, &s, AT_SYMLINK_NOFOLLOW) == 0, sub);
+		const struct timespec ts[2] = {s.st_mtim, s.st_mtim};
+		if (S_ISDIR(s.st_mode)) {
+			copy_dir(c, sub);
+		} else if (S_ISLNK(s.st_mode)) {
+			ssize_t n = readlinkat(c->from, sub, target, sizeof(target) - 1);
+			must(n > 0, sub);
+			target[n] = '\0';
+			must(symlinkat(target, c->to, sub) == 0, sub);
+			must(utimensat(c->to, sub, ts, AT_SYMLINK_NOFOLLOW) == 0, sub);
+		} else {
+			copy_file(c, sub, &s);
+		}
+	}
+	const struct timespec ts[2] = {st.st_mtim, st.st_mtim};
+	must(fchmodat(c->to, path, st.st_mode, 0) == 0 && utimensat(c->to, path, ts, 0) == 0, path);
+}
+
+/* kit.dir/store becomes what kit.dir/before is. */
+static void fresh_store(struct fixture *x)
+{
+	struct copier c = {.n = 0};
+
+	kit_rm(&x->k, "store");
+	must(mkdirat(x->k.fd, "store", 0755) == 0, "store");
+	c.from = openat(x->k.fd, "before", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	c.to = openat(x->k.fd, "store", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	copy_dir(&c, ".");
+	close(c.from);
+	close(c.to);
+}
+
+/* ---- the trees: few files, every kind of change ---- */
+
+static void make_tree(struct kit *k, int n)
+{
+	char p[64], v[16];
+
+	snprintf(v, sizeof(v), "v%d", n);
+	kit_mkdir(k, v, 0755);
+#define AT(rest) (snprintf(p, sizeof(p), "%s/" rest, v), p)
+	kit_noise(k, AT("changes"), 9000, 3000 + (uint64_t)n, 0644);
+	kit_text(k, AT("kept"), "always the same", 0644);
+	kit_text(k, AT("mode"), "only my mode changes", n == 3 ? 0600 : 0644);
+	kit_text(k, AT("empty"), "", 0644);
+	kit_mkdir(k, AT("d"), 0755);
+	kit_text(k, AT("d/kept-too"), "in a directory", 0644);
+	kit_symlink(k, AT("link"), n == 3 ? "d" : "kept");
+	kit_text(k, n == 3 ? AT("d/new") : AT("old"), "same text, new", 0644);
+	if (n == 3) {
+		kit_mkdir(k, AT("e"), 0700);
+		kit_text(k, AT("e/two"), "one content, two modes", 0755);
+		kit_text(k, AT("e/one"), "one content, two modes", 0644);
+	}
+#undef AT
+}
+
+static struct fs_fault no_faults(void)
+{
+	struct fs_fault f;
+
+	fs_fault_init(&f);
+	f.syncs_off = true;
+	return f;
+}
+
+static int open_kit(struct fixture *x, struct fs_fault *f, struct ay_store **s, struct ay_err *err)
+{
+	f->fs.ctx = f; /* it may have been copied */
+	return kit_store(&x->k, &f->fs, s, err);
+}
+
+/* The work. Everything in it may be done again after it was interrupted anywhere. */
+static int work(struct fixture *x, struct ay_store *s, struct ay_err *err)
+{
+	struct ay_gc_result res;
+	uint32_t to;
+	int r = kit_apply(s, B, &x->v[2], x->bundle, &x->offer, err);
+
+	if (r < 0 && r != AY_ENOTHING)
+		return r;
+	memset(err, 0, sizeof(*err));
+	if ((r = ay_store_switch(s, B, 3, false, err)) < 0 || (r = ay_store_rollback(s, B, 2, &to, err)) < 0 ||
+	    (r = ay_store_switch(s, B, 3, false, err)) < 0)
+		return r;
+	return ay_store_gc(s, 0, &res, err);
+}
+
+static int open_and_work(struct fixture *x, struct fs_fault *f)
+{
+	struct ay_err err = {0};
+	struct ay_store *s;
+	int r = open_kit(x, f, &s, &err);
+
+	if (r < 0)
+		return r;
+	r = work(x, s, &err);
+	if (r < 0 && !err.msg[0]) {
+		print_error("%d without a sentence\n", r);
+		abort();
+	}
+	ay_store_close(s);
+	return r;
+}
+
+static int setup(void **arg)
+{
+	struct fixture *x = calloc(1, sizeof(*x));
+	struct fs_fault f = no_faults();
+	struct ay_err err = {0};
+	struct ay_store *s;
+
+	kit_init(&x->k);
+	for (int i = 0; i < 3; i++) {
+		char v[16];
+		make_tree(&x->k, i + 1);
+		snprintf(v, sizeof(v), "v%d", i + 1);
+		kit_publish(&x->k, v, B, (uint32_t)i + 1, &x->v[i]);
+	}
+	x->bundle = kit_bundle(&x->k, &x->v[1], &x->v[2], &x->offer);
+	if (open_kit(x, &f, &s, &err) < 0 || kit_import(&x->k, s, B, &x->v[0], &err) < 0 ||
+	    kit_import(&x->k, s, B, &x->v[1], &err) < 0 || ay_store_switch(s, B, 1, false, &err) < 0 ||
+	    ay_store_switch(s, B, 2, false, &err) < 0)
+		fail_msg("%s", err.msg);
+	ay_store_close(s);
+	must(renameat(x->k.fd, "store", x->k.fd, "before") == 0, "before");
+	fresh_store(x);
+	f = no_faults();
+	assert_int_equal(open_and_work(x, &f), 0);
+	x->calls = f.calls;
+	*arg = x;
+	return 0;
+}
+
+static int teardown(void **arg)
+{
+	struct fixture *x = *arg;
+
+	close(x->bundle);
+	for (int i = 0; i < 3; i++)
+		kit_tree_release(&x->v[i]);
+	kit_release(&x->k);
+	free(x);
+	return 0;
+}
+
+/* ---- what must hold ---- */
+
+struct where {
+	const char *kind;
+	unsigned at;
+	const char *call;
+};
+
+#define HOLDS(cond)                                                                                          \
+	do {                                                                                                 \
+		if (!(cond))                                                                                 \
+			fail_msg("%s at change %u (%s): %s does not hold", w->kind, w->at,                   \
+				 w->call ? w->call : "-", #cond);                                            \
+	} while (0)
+
+static void assert_good_store(struct fixture *x, const struct where *w)
+{
+	struct fs_fault f = no_faults();
+	struct ay_err err = {0};
+	struct ay_store *s;
+	uint32_t current = 0;
+
+	int r = open_kit(x, &f, &s, &err);
+	if (r < 0)
+		fail_msg("%s at change %u (%s): the store does not open: %s", w->kind, w->at, w->call, err.msg);
+	HOLDS(ay_store_current(s, B, &current, &err) == 0);
+	HOLDS(current == 2 || current == 3);
+	for (uint32_t i = 1; i <= 3; i++) {
+		char path[64];
+		snprintf(path, sizeof(path), "store/branches/" B "/%u", i);
+		if (kit_exists(&x->k, path))
+			HOLDS(kit_tree_is(&x->k, B, i, &x->v[i - 1]));
+		else
+			HOLDS(i != 2 && i != current);
+	}
+	HOLDS(kit_count(&x->k, "store/tmp") == 0);
+	HOLDS(kit_objects_unlinked(&x->k) == 0);
+	ay_store_close(s);
+}
+
+static void assert_finishes(struct fixture *x, const struct where *w)
+{
+	struct fs_fault f = no_faults();
+	int r = open_and_work(x, &f);
+
+	HOLDS(r == 0);
+	assert_good_store(x, w);
+	HOLDS(kit_exists(&x->k, "store/branches/" B "/3"));
+	HOLDS(!kit_exists(&x->k, "store/branches/" B "/1"));
+}
+
+/* ---- faults ---- */
+
+static void each_change_fails(struct fixture *x, enum fs_fault_kind kind, int error, const char *name)
+{
+	unsigned failed = 0;
+
+	for (unsigned at = 1; at <= x->calls; at++) {
+		struct fs_fault f = no_faults();
+		struct where w = {.kind = name, .at = at};
+		f.kind = kind;
+		f.at = at;
+		f.error = error;
+		fresh_store(x);
+		int r = open_and_work(x, &f);
+		w.call = f.failed;
+		failed += r < 0;
+		/* While the disk works otherwise, a failure is cleaned up at once. */
+		if (kind == AY_FAULT_ONCE && r < 0 && kit_count(&x->k, "store/tmp") + kit_objects_unlinked(&x->k) > 0)
+			fail_msg("%s at change %u (%s): garbage after a failure", name, at, w.call);
+		assert_good_store(x, &w);
+		assert_finishes(x, &w);
+	}
+	print_message("%s: %u changes, %u failures reported\n", name, x->calls, failed);
+	assert_true(failed * 2 > x->calls); /* the faults did bite */
+}
+
+static void each_change_is_killed(struct fixture *x, enum fs_fault_kind kind, const char *name)
+{
+	for (unsigned at = 1; at <= x->calls; at++) {
+		const struct where here = {.kind = name, .at = at}, *w = &here;
+		int status;
+		fresh_store(x);
+		pid_t pid = fork();
+		if (pid == 0) {
+			struct fs_fault f = no_faults();
+			f.kind = kind;
+			f.at = at;
+			open_and_work(x, &f);
+			_exit(0);
+		}
+		must(waitpid(pid, &status, 0) == pid, "waitpid");
+		HOLDS(WIFEXITED(status) && WEXITSTATUS(status) == FS_FAULT_EXIT);
+		assert_good_store(x, w);
+		assert_finishes(x, w);
+	}
+}
+
+static void a_full_disk_for_a_moment(void **arg)
+{
+	each_change_fails(*arg, AY_FAULT_ONCE, ENOSPC, "ENOSPC once");
+}
+
+static void a_bad_sector(void **arg)
+{
+	each_change_fails(*arg, AY_FAULT_ONCE, EIO, "EIO once");
+}
+
+static void a_disk_that_fills_up(void **arg)
+{
+	each_change_fails(*arg, AY_FAULT_FOREVER, ENOSPC, "ENOSPC from then on");
+}
+
+static void a_disk_that_dies(void **arg)
+{
+	each_change_fails(*arg, AY_FAULT_FOREVER, EIO, "EIO from then on");
+}
+
+static void killed_before_each_change(void **arg)
+{
+	each_change_is_killed(*arg, AY_FAULT_KILL, "kill before");
+}
+
+static void killed_after_each_change(void **arg)
+{
+	each_change_is_killed(*arg, AY_FAULT_KILL_AFTER, "kill after");
+}
+
+/* Killed, and the cleaning up killed too: whoever opens last still finds all in order. */
+static void killed_while_cleaning_up(void **arg)
+{
+	struct fixture *x = *arg;
+
+	for (unsigned at = x->calls / 8; at <= x->calls; at += x->calls / 8) {
+		for (unsigned again = 1; again < 60; again += 7) {
+			struct where w = {.kind = "kill twice", .at = at * 1000 + again};
+			int status;
+			fresh_store(x);
+			for (int i = 0; i < 2; i++) {
+				pid_t pid = fork();
+				if (pid == 0) {
+					struct fs_fault f = no_faults();
+					f.kind = AY_FAULT_KILL;
+					f.at = i ? again : at;
+					open_and_work(x, &f);
+					_exit(0);
+				}
+				must(waitpid(pid, &status, 0) == pid, "waitpid");
+			}
+			assert_good_store(x, &w);
+			assert_finishes(x, &w);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_full_disk_for_a_moment),  cmocka_unit_test(a_bad_sector),
+		cmocka_unit_test(a_disk_that_fills_up),	     cmocka_unit_test(a_disk_that_dies),
+		cmocka_unit_test(killed_before_each_change), cmocka_unit_test(killed_after_each_change),
+		cmocka_unit_test(killed_while_cleaning_up),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
