@@ -363,6 +363,21 @@ static void test_damaged_hashes(void **state)
 	assert_had(f, &src, all);
 	ay_bundle_file_close(f);
 	free(turned);
+
+	/* Every record twice; then a log of which nearly all is a hole of a TiB, which must not be read. */
+	put_file(s->partial, src.hashes, log, len);
+	int fd = openat(s->partial, src.hashes, O_WRONLY | O_APPEND);
+	assert_int_equal(write(fd, log, len), len);
+	close(fd);
+	for (int round = 0; round < 2; round++) {
+		size_t now;
+		f = open_bundle(s, &src, false);
+		assert_had(f, &src, all);
+		ay_bundle_file_close(f);
+		free(get_file(s->partial, src.hashes, &now));
+		assert_int_equal(now, len);
+		cut(s->partial, src.hashes, 1ll << 40);
+	}
 	free(log);
 
 	/* A megabyte of anything. */

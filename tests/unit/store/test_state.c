@@ -236,6 +236,17 @@ static void test_branch_strict(void **state)
 		}
 		text[i / 8] ^= (uint8_t)(1 << (i % 8));
 	}
+	/* Numbers have one form. */
+	static const char *const odd[] = {"floor: 07", "floor: +7", "floor: 7 ", "floor: -7",
+					  "floor: 4294967296"};
+	for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++) {
+		char other[1024];
+		const char *at = memmem(text, len, "floor: 70", 9);
+		int n = snprintf(other, sizeof(other), "%.*s%s%.*s", (int)(at - (char *)text), text, odd[i],
+				 (int)(len - (size_t)(at + 9 - (char *)text)), at + 9);
+		put_file(s->state, "branches/a%2Fb", other, (size_t)n);
+		expect_code(ay_state_branch(s, "a/b", &got, &err), AY_ESTORE);
+	}
 	/* Another branch's file under this name. */
 	put_file(s->state, "branches/c", text, len);
 	expect_code(ay_state_branch(s, "c", &got, &err), AY_ESTORE);
