@@ -15,7 +15,7 @@ BUILD="gcc libc6-dev pkg-config libcmocka-dev libuv1-dev libsodium-dev libdivsuf
 LINT="clang clang-format clang-tidy libclang-rt-14-dev llvm-14"
 DEMO="iproute2 procps util-linux"
 CHECK="git minisign fsverity bsdiff xz-utils zstd"
-BENCH="ostree bsdiff python3"
+BENCH="ostree busybox time"
 
 check_only=
 if [ "${1:-}" = --check ]; then
@@ -38,7 +38,7 @@ want=$(printf '%s\n' $want | sort -u)
 # Elsewhere than on Debian a package is there when what we need of it is.
 present_elsewhere() {
 	case $1 in
-	gcc | clang | clang-format | clang-tidy | git | minisign | fsverity | bsdiff | zstd | ostree | python3 | pkg-config)
+	gcc | clang | clang-format | clang-tidy | git | minisign | fsverity | bsdiff | zstd | ostree | busybox | time | pkg-config)
 		command -v "$1" ;;
 	libc6-dev) echo '#include <stdio.h>' | ${CC:-cc} -E -x c - ;;
 	libdivsufsort-dev) echo '#include <divsufsort64.h>' | ${CC:-cc} -E -x c - ;;

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+# What demo and bench have in common; sourced. Looks at trees and numbers with Debian's own tools, so that nothing
+# is believed because our program says it. bash, coreutils, findutils, awk.
+export LC_ALL=C
+
+now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
+
+# 15414789 -> 15.4 MB
+bytes() {
+	awk -v n="$1" 'BEGIN {
+		split("B kB MB GB TB", unit, " ")
+		for (i = 1; n >= 999.5 && i < 5; i++) n /= 1000
+		printf(i == 1 ? "%d %s" : "%.1f %s", n, unit[i])
+	}'
+}
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else printf "0" }'; }
+at_most() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 <= b + 0) }'; }
+median() { printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p"; }
+
+# The first number, or the first text, that stands under KEY in the JSON on stdin.
+json_number() { grep -oE "\"$1\": *-?[0-9]+" | head -n 1 | grep -oE -- "-?[0-9]+$"; }
+json_text() { grep -oE "\"$1\": *\"[^\"]*\"" | head -n 1 | sed -E 's/^"[^"]*": *"(.*)"$/\1/'; }
+
+# One number for a whole tree: kinds, modes, owners (of root's trees; a plain user's store does not keep them), link
+# targets and the SHA-256 of each file. Times are left out: a publisher carries those of unchanged files over.
+fingerprint() { # DIR
+	local owner=
+	[ "$(id -u)" != 0 ] || owner=' %U:%G'
+	(
+		cd "$1" || exit 1
+		find . -mindepth 1 \( -type l -printf "l$owner %p -> %l\n" -o -type f -printf "f %m$owner %s %p\n" \
+			-o -printf "%y %m$owner %p\n" \) | sort
+		find . -type f -print0 | sort -z | xargs -0 -r -P 1 sha256sum
+	) | sha256sum | cut -c 1-64
+}
+
+tree_bytes() { du -s --apparent-size -B1 "$1" | cut -f 1; }
+tree_entries() { find "$1" -mindepth 1 | wc -l; }
+free_bytes() { df -PB1 "$1" | awk 'NR == 2 { print $4 }'; }
+
+# A tree's last two names say what it is: kernel/linux-image-..., usr/1
+title() { echo "$1" | awk -F/ '{ print NF > 2 ? $(NF - 1) "/" $NF : $0 }'; }
