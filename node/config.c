@@ -327,7 +327,7 @@ static int load_one(struct ay_config *c, const char *path, bool must, struct ay_
 		text.len += (size_t)n;
 	}
 	if (r == 0)
-		r = ay_config_parse(c, path, (const char *)text.data, text.len, err);
+		r = ay_config_parse(c, path, text.len ? (const char *)text.data : "", text.len, err);
 	ay_buf_release(&text);
 	return r;
 }

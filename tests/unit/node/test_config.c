@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* Configuration: each key good and bad, where a mistake is, drop-ins, limits, truncation at every byte. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "node/address.h"
+#include "node/config.h"
+
+static struct ay_config config;
+static struct ay_err err;
+
+static int parse(const char *text)
+{
+	ay_config_defaults(&config);
+	err = (struct ay_err){0};
+	return ay_config_parse(&config, "ayni.conf", text, strlen(text), &err);
+}
+
+static void test_defaults(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(""), 0);
+	assert_string_equal(config.store, "/var/lib/ayni");
+	assert_string_equal(config.control, "/run/ayni/control.sock");
+	assert_int_equal(config.port, 24953);
+	assert_int_equal(config.news_port, 24953);
+	assert_int_equal(config.chat_port, 24954);
+	assert_true(config.auto_update);
+	assert_int_equal(config.role, AY_NODE_LAPTOP);
+	assert_int_equal(ay_config_check(&config, &err), 0);
+}
+
+static const char all_keys[] = "# a comment\n"
+			       "[node]\n"
+			       "store = /srv/store   ; and one behind a value\n"
+			       "role=school\n"
+			       "repo = /srv/repo\n"
+			       "interface = wlan0\n"
+			       "address = 192.0.2.7\n"
+			       "port = 0\n"
+			       "news-port = 1\n"
+			       "chat-port = 65535\n"
+			       "control = /tmp/c.sock\n"
+			       "control-group = adm\n"
+			       "peers = 192.0.2.1, 192.0.2.2:99\n"
+			       "peers = [2001:db8::1]:7\n"
+			       "auto-update = no\n"
+			       "rate = 500K\n";
+
+static void test_every_key(void **state)
+{
+	(void)state;
+	char text[AY_ADDR_TEXT];
+	assert_int_equal(parse(all_keys), 0);
+	assert_string_equal(config.store, "/srv/store");
+	assert_int_equal(config.role, AY_NODE_SCHOOL);
+	assert_string_equal(config.repo, "/srv/repo");
+	assert_string_equal(config.interface, "wlan0");
+	assert_true(config.has_address);
+	assert_string_equal(ay_addr_text(&config.address, text), "192.0.2.7:0");
+	assert_int_equal(config.port, 0);
+	assert_int_equal(config.news_port, 1);
+	assert_int_equal(config.chat_port, 65535);
+	assert_string_equal(config.control, "/tmp/c.sock");
+	assert_string_equal(config.control_group, "adm");
+	assert_int_equal(config.n_peers, 3);
+	assert_string_equal(ay_addr_text(&config.peers[0], text), "192.0.2.1:24953");
+	assert_string_equal(ay_addr_text(&config.peers[1], text), "192.0.2.2:99");
+	assert_string_equal(ay_addr_text(&config.peers[2], text), "[2001:db8::1]:7");
+	assert_false(config.auto_update);
+	assert_int_equal(config.rate, 500000);
+}
+
+/* Each mistake is told with file, line, key and what is allowed; nothing of the line is taken. */
+static void test_mistakes(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *line, *says;
+	} bad[] = {
+		{"port = 65536", "port = 65536: must be a number from 0"},
+		{"port = -1", "must be a number"},
+		{"port =", "must be a number"},
+		{"port = 1x", "must be a number"},
+		{"news-port = 0", "from 1 to 65535"},
+		{"chat-port = 99999999999999999999", "from 1 to 65535"},
+		{"role = teacher", "laptop or school"},
+		{"auto-update = maybe", "yes or no"},
+		{"address = 192.0.2.7:80", "without a port"},
+		{"address = here", "IP address"},
+		{"peers = 192.0.2.1 school.local", "IP addresses"},
+		{"peers = 192.0.2.1:0", "IP addresses"},
+		{"peers = [::1", "IP addresses"},
+		{"peers = [::1]x", "IP addresses"},
+		{"peers = 192.0.2.1:65536", "IP addresses"},
+		{"peers = fe80::1%nosuchif0", "IP addresses"},
+		{"rate = 5", "from 1K"},
+		{"rate = 5X", "from 1K"},
+		{"rate = 1001G", "to 1000G"},
+		{"rate = 99999999999999999999", "from 1K"},
+		{"store =", "a path"},
+		{"interface = eth0/1", "an interface's name"},
+		{"interface = averylonginterfacename", "15 characters"},
+		{"prot = 1", "there is no key \"prot\"; there are store, role"},
+		{"port 1", "neither [node] nor KEY = VALUE"},
+		{"[nodes]\nport = 1", "section [nodes]"},
+	};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char text[512];
+		snprintf(text, sizeof(text), "# first\n[node]\n%s\n", bad[i].line);
+		assert_int_equal(parse(text), AY_EUSAGE);
+		if (!strstr(err.msg, bad[i].says) || !strstr(err.msg, bad[i].line[0] == '[' ? "ayni.conf:4: " : "ayni.conf:3: "))
+			fail_msg("%s: %s", bad[i].line, err.msg);
+	}
+	assert_int_equal(parse("port = 1\n"), AY_EUSAGE); /* no section at all */
+	assert_int_equal(parse("[node]\nport = 1\n\nport = 2\n"), AY_EUSAGE);
+	assert_non_null(strstr(err.msg, "ayni.conf:4: port stands already in line 2"));
+}
+
+static void test_limits(void **state)
+{
+	(void)state;
+	char text[8192] = "[node]\n";
+	/* A line of 197 bytes and its newline is the longest. */
+	memset(text + 7, 'x', 197);
+	memcpy(text + 7, "store = ", 8);
+	strcpy(text + 7 + 197, "\n");
+	assert_int_equal(parse(text), 0);
+	assert_int_equal(strlen(config.store), 197 - 8);
+	memset(text + 7, 'x', 300);
+	memcpy(text + 7, "store = ", 8);
+	strcpy(text + 7 + 300, "\n");
+	assert_int_equal(parse(text), AY_EUSAGE);
+	assert_non_null(strstr(err.msg, "ayni.conf:2: a line of 301 bytes"));
+
+	strcpy(text, "[node]\n");
+	for (int i = 0; i < AY_CONFIG_PEERS_MAX; i++)
+		strcat(text, "peers = 192.0.2.1\n");
+	assert_int_equal(parse(text), 0);
+	assert_int_equal(config.n_peers, AY_CONFIG_PEERS_MAX);
+	strcat(text, "peers = 192.0.2.1\n");
+	assert_int_equal(parse(text), AY_EUSAGE);
+
+	char control[300] = "[node]\ncontrol = /";
+	memset(control + 18, 'c', 107);
+	strcpy(control + 18 + 107, "\n");
+	assert_int_equal(parse(control), AY_EUSAGE);
+	strcpy(control + 18 + 106, "\n");
+	assert_int_equal(parse(control), 0);
+
+	ay_config_defaults(&config);
+	assert_int_equal(ay_config_parse(&config, "f", "[node]\nst\0re = x\n", 17, &err), AY_EUSAGE);
+	assert_non_null(strstr(err.msg, "f:2: a zero byte"));
+}
+
+/* Cut anywhere a file is good or a told mistake, never more. */
+static void test_truncated(void **state)
+{
+	(void)state;
+	for (size_t n = 0; n < sizeof(all_keys); n++) {
+		char *copy = malloc(n ? n : 1);
+		memcpy(copy, all_keys, n);
+		ay_config_defaults(&config);
+		err = (struct ay_err){0};
+		int r = ay_config_parse(&config, "f", copy, n, &err);
+		assert_true(r == 0 || (r == AY_EUSAGE && strncmp(err.msg, "f:", 2) == 0));
+		free(copy);
+	}
+}
+
+static void test_together(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("[node]\nrole = school\n"), 0);
+	assert_int_equal(ay_config_check(&config, &err), AY_EUSAGE);
+	assert_int_equal(parse("[node]\nrepo = /x\n"), 0);
+	assert_int_equal(ay_config_check(&config, &err), AY_EUSAGE);
+	assert_int_equal(parse("[node]\nnews-port = 5\nchat-port = 5\n"), 0);
+	assert_int_equal(ay_config_check(&config, &err), AY_EUSAGE);
+}
+
+static void put(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static void test_files(void **state)
+{
+	(void)state;
+	char dir[] = "/tmp/ayni-conf-XXXXXX", file[64], dropins[128], path[256], cmd[300];
+	assert_non_null(mkdtemp(dir));
+	snprintf(file, sizeof(file), "%s/ayni.conf", dir);
+	snprintf(dropins, sizeof(dropins), "%s.d", file);
+	ay_config_defaults(&config);
+	assert_int_equal(ay_config_load(&config, file, false, &err), 0);
+	assert_true(ay_config_load(&config, file, true, &err) < 0);
+	assert_non_null(strstr(err.msg, file));
+
+	put(file, "[node]\nport = 1\npeers = 192.0.2.1 192.0.2.2\nrate = 1K\n");
+	mkdir(dropins, 0700);
+	snprintf(path, sizeof(path), "%s/20-b.conf", dropins);
+	put(path, "[node]\nport = 3\n");
+	snprintf(path, sizeof(path), "%s/10-a.conf", dropins);
+	put(path, "[node]\nport = 2\npeers = 192.0.2.9\n");
+	snprintf(path, sizeof(path), "%s/30-c.conf.bak", dropins);
+	put(path, "nonsense\n");
+	ay_config_defaults(&config);
+	assert_int_equal(ay_config_load(&config, file, true, &err), 0);
+	assert_int_equal(config.port, 3);    /* in the order of names */
+	assert_int_equal(config.n_peers, 1); /* a later file's replace */
+	assert_int_equal(config.rate, 1000); /* what no later file says stays */
+
+	snprintf(path, sizeof(path), "%s/40-d.conf", dropins);
+	put(path, "[node]\n\nport = x\n");
+	ay_config_defaults(&config);
+	assert_int_equal(ay_config_load(&config, file, true, &err), AY_EUSAGE);
+	assert_non_null(strstr(err.msg, "40-d.conf:3: port = x"));
+	snprintf(cmd, sizeof(cmd), "rm -r %s", dir);
+	assert_int_equal(system(cmd), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key), cmocka_unit_test(test_mistakes),
+		cmocka_unit_test(test_limits),	 cmocka_unit_test(test_truncated), cmocka_unit_test(test_together),
+		cmocka_unit_test(test_files),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
