@@ -34,7 +34,7 @@ static int turn(struct fs_fault *f, int op)
 		_exit(FS_FAULT_EXIT);
 	if (f->kind == AY_FAULT_ONCE && f->calls != f->at)
 		return 0;
-	if (f->kind == AY_FAULT_KILL || f->kind == AY_FAULT_KILL_AFTER)
+	if (f->kind == AY_FAULT_KILL)
 		return 0;
 	if (f->kind == AY_FAULT_FOREVER && f->error == ENOSPC && frees_room(op))
 		return 0;
@@ -43,26 +43,18 @@ static int turn(struct fs_fault *f, int op)
 	return -f->error;
 }
 
-static ssize_t done(struct fs_fault *f, ssize_t r)
-{
-	if (f->kind == AY_FAULT_KILL_AFTER && f->calls >= f->at)
-		_exit(FS_FAULT_EXIT);
-	return r;
-}
-
-/* Ask, do, and perhaps die. */
+/* Ask, then do. */
 #define FAULT(op, call)                                                                                      \
 	struct fs_fault *f = fs->ctx;                                                                        \
 	struct ay_fs *real = ay_fs_real();                                                                   \
 	int fault = turn(f, op);                                                                             \
 	if (fault < 0)                                                                                       \
 		return fault;                                                                                \
-	return (__typeof__(real->ops->call))done(f, real->ops->call)
+	return real->ops->call
 
 #define SYNC_FAULT(op, call)                                                                                 \
 	if (((struct fs_fault *)fs->ctx)->syncs_off) {                                                       \
-		int off = turn(fs->ctx, op);                                                                 \
-		return off < 0 ? off : (int)done(fs->ctx, 0);                                                \
+		return turn(fs->ctx, op);                                                                    \
 	}                                                                                                    \
 	FAULT(op, call)
 

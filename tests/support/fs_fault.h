@@ -8,7 +8,6 @@
  *     AY_FAULT_ONCE     it fails with @error and does nothing; later ones work
  *     AY_FAULT_FOREVER  it and all later ones fail (a disk that is full, or went read-only)
  *     AY_FAULT_KILL     the process ends there, as by kill -9; give it a child of its own
- *     AY_FAULT_KILL_AFTER  the call is done, then the process ends
  *
  * With AY_FAULT_FOREVER and ENOSPC what frees room still works, as on a real disk: unlink, rename, truncate, syncs.
  */
@@ -17,7 +16,7 @@
 
 #include "store/fs.h"
 
-enum fs_fault_kind { AY_FAULT_NONE, AY_FAULT_ONCE, AY_FAULT_FOREVER, AY_FAULT_KILL, AY_FAULT_KILL_AFTER };
+enum fs_fault_kind { AY_FAULT_NONE, AY_FAULT_ONCE, AY_FAULT_FOREVER, AY_FAULT_KILL };
 
 #define FS_FAULT_EXIT 77 /* status of a killed child */
 

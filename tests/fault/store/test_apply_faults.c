@@ -8,7 +8,7 @@
  *
  *     once ENOSPC, once EIO      a bad moment; the process goes on and must clean up
  *     ENOSPC or EIO from then on a full disk, a dead disk
- *     kill before, kill after    kill -9 around the call
+ *     kill                       kill -9 before the call, which is also after the one before it
  *
  * After each: the store opens, every tree in it is whole to the last byte, `current`
  * names one of them, there is no garbage, and the same work done again without
@@ -328,16 +328,18 @@ static void each_change_fails(struct fixture *x, enum fs_fault_kind kind, int er
 	assert_true(failed * 2 > x->calls); /* the faults did bite */
 }
 
-static void each_change_is_killed(struct fixture *x, enum fs_fault_kind kind, const char *name)
+static void killed_before_each_change(void **arg)
 {
+	struct fixture *x = *arg;
+
 	for (unsigned at = 1; at <= x->calls; at++) {
-		const struct where here = {.kind = name, .at = at}, *w = &here;
+		const struct where here = {.kind = "kill", .at = at}, *w = &here;
 		int status;
 		fresh_store(x);
 		pid_t pid = fork();
 		if (pid == 0) {
 			struct fs_fault f = no_faults();
-			f.kind = kind;
+			f.kind = AY_FAULT_KILL;
 			f.at = at;
 			open_and_work(x, &f);
 			_exit(0);
@@ -367,16 +369,6 @@ static void a_disk_that_fills_up(void **arg)
 static void a_disk_that_dies(void **arg)
 {
 	each_change_fails(*arg, AY_FAULT_FOREVER, EIO, "EIO from then on");
-}
-
-static void killed_before_each_change(void **arg)
-{
-	each_change_is_killed(*arg, AY_FAULT_KILL, "kill before");
-}
-
-static void killed_after_each_change(void **arg)
-{
-	each_change_is_killed(*arg, AY_FAULT_KILL_AFTER, "kill after");
 }
 
 /* Killed, and the cleaning up killed too: whoever opens last still finds all in order. */
@@ -411,8 +403,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_full_disk_for_a_moment),  cmocka_unit_test(a_bad_sector),
 		cmocka_unit_test(a_disk_that_fills_up),	     cmocka_unit_test(a_disk_that_dies),
-		cmocka_unit_test(killed_before_each_change), cmocka_unit_test(killed_after_each_change),
-		cmocka_unit_test(killed_while_cleaning_up),
+		cmocka_unit_test(killed_before_each_change), cmocka_unit_test(killed_while_cleaning_up),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
