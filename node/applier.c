@@ -140,16 +140,18 @@ static void on_end(struct ay_applier *a)
 	char text[128];
 	if (!a->exited || !a->eof)
 		return;
-	if (a->have_result && a->result.kind == AY_APPLIER_DONE && a->exit_status == 0 && a->term_signal == 0) {
+	if (a->have_result && a->result.kind == AY_APPLIER_DONE && a->exit_status == 0 &&
+	    a->term_signal == 0) {
 		finish(a, 0, "");
 	} else if (a->have_result && a->result.kind == AY_APPLIER_ERROR) {
 		finish(a, a->result.code, a->result.message);
 	} else {
 		if (a->term_signal)
-			snprintf(text, sizeof(text), "the apply worker was killed by signal %d%s", a->term_signal,
-				 a->term_signal == SIGKILL ? " (out of memory?)" : "");
+			snprintf(text, sizeof(text), "the apply worker was killed by signal %d%s",
+				 a->term_signal, a->term_signal == SIGKILL ? " (out of memory?)" : "");
 		else
-			snprintf(text, sizeof(text), "the apply worker ended with exit code %d without a result",
+			snprintf(text, sizeof(text),
+				 "the apply worker ended with exit code %d without a result",
 				 (int)a->exit_status);
 		finish(a, -EIO, text);
 	}
@@ -208,9 +210,9 @@ static int spawn(struct ay_applier *a, const struct task *t)
 	char serial[16], parent[16];
 	snprintf(serial, sizeof(serial), "%" PRIu32, t->serial);
 	snprintf(parent, sizeof(parent), "%ld", (long)getpid());
-	const char *words[] = {"ayni",	    "apply-worker", "--store",	 a->store,  "--branch", t->branch,
-			       "--serial",  serial,	    "--release", t->release, "--offer", t->offer,
-			       "--bundle",  t->bundle,	    "--parent",	 parent,   NULL};
+	const char *words[] = {"ayni",     "apply-worker", "--store",   a->store,   "--branch", t->branch,
+			       "--serial", serial,         "--release", t->release, "--offer",  t->offer,
+			       "--bundle", t->bundle,      "--parent",  parent,     NULL};
 	char *args[sizeof(words) / sizeof(words[0])];
 	memcpy(args, words, sizeof(args)); /* execvp() wants char *, and changes nothing */
 	uv_stdio_container_t io[3] = {
@@ -218,8 +220,11 @@ static int spawn(struct ay_applier *a, const struct task *t)
 		{.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&a->pipe},
 		{.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
 	};
-	uv_process_options_t options = {
-		.file = "/proc/self/exe", .args = args, .stdio = io, .stdio_count = 3, .exit_cb = on_exit_process};
+	uv_process_options_t options = {.file = "/proc/self/exe",
+					.args = args,
+					.stdio = io,
+					.stdio_count = 3,
+					.exit_cb = on_exit_process};
 	a->exited = a->eof = a->have_result = a->line_too_long = false;
 	a->line_len = 0;
 	a->process.data = a->pipe.data = a;

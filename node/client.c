@@ -38,10 +38,11 @@ int ay_client_open(const char *path, struct ay_client **out, struct ay_err *err)
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa))) {
 		int e = errno;
 		if (e == ENOENT || e == ECONNREFUSED)
-			return ay_err_set(err, -e,
-					  "no node is running at %s: start it (`systemctl start ayni-node`, or `ayni "
-					  "node`), or name its socket with --control",
-					  path);
+			return ay_err_set(
+				err, -e,
+				"no node is running at %s: start it (`systemctl start ayni-node`, or `ayni "
+				"node`), or name its socket with --control",
+				path);
 		return ay_err_errno(err, e, "cannot speak to the node at %s%s", path,
 				    e == EACCES ? " (only its owner and control-group may)" : "");
 	}

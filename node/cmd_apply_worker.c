@@ -22,7 +22,7 @@
 #include "store/bundles.h"
 #include "store/state.h"
 
-#define NICE	    10
+#define NICE        10
 #define PROGRESS_NS 100000000u
 
 struct worker {
@@ -56,7 +56,10 @@ static int on_progress(void *ctx, uint64_t done, uint64_t total)
 static int each_option(void *ctx, int val, const char *arg, struct ay_err *err)
 {
 	struct worker *w = ctx;
-	struct ay_digest *digest = val == 'R' ? &w->release : val == 'O' ? &w->offer : val == 'B' ? &w->bundle : NULL;
+	struct ay_digest *digest = val == 'R'   ? &w->release
+				   : val == 'O' ? &w->offer
+				   : val == 'B' ? &w->bundle
+						: NULL;
 	w->have |= 1u << (val & 31);
 	if (digest)
 		return ay_digest_parse(digest, arg, strlen(arg))
@@ -86,13 +89,14 @@ static int apply(struct worker *w, struct ay_store *s, struct ay_release *releas
 	if (r == 0)
 		r = ay_trust_release(root, w->branch, release_data, release_len, release, err);
 	if (r == 0 && release->serial != w->serial)
-		r = ay_err_set(err, AY_EFORMAT, "the release has serial %" PRIu32 ", not %" PRIu32, release->serial,
-			       w->serial);
+		r = ay_err_set(err, AY_EFORMAT, "the release has serial %" PRIu32 ", not %" PRIu32,
+			       release->serial, w->serial);
 	if (r == 0)
 		r = ay_state_get_doc(s, AY_DOC_OFFER, &w->offer, &offer_data, &offer_len, err);
 	if (r == 0)
 		r = ay_trust_offer(root, w->branch, offer_data, offer_len, &offer, err);
-	if (r == 0 && (!ay_digest_eq(&offer.bundle, &w->bundle) || !ay_digest_eq(&offer.to, &release->manifest)))
+	if (r == 0 &&
+	    (!ay_digest_eq(&offer.bundle, &w->bundle) || !ay_digest_eq(&offer.to, &release->manifest)))
 		r = ay_err_set(err, AY_EFORMAT, "the offer is of another bundle or leads to another release");
 	if (r == 0)
 		r = ay_bundle_file_open(s, &w->bundle, offer.bundle_size, false, &file, err);
@@ -126,16 +130,13 @@ static int work(struct worker *w, struct ay_release *release, struct ay_err *err
 
 static int run(int argc, char **argv, struct ay_err *err)
 {
-	static const struct option longs[] = {{"store", required_argument, NULL, 's'},
-					      {"branch", required_argument, NULL, 'b'},
-					      {"serial", required_argument, NULL, 'n'},
-					      {"release", required_argument, NULL, 'R'},
-					      {"offer", required_argument, NULL, 'O'},
-					      {"bundle", required_argument, NULL, 'B'},
-					      {"parent", required_argument, NULL, 'p'},
-					      {0}};
-	static const unsigned needed = 1u << ('s' & 31) | 1u << ('b' & 31) | 1u << ('n' & 31) | 1u << ('R' & 31) |
-				       1u << ('O' & 31) | 1u << ('B' & 31);
+	static const struct option longs[] = {
+		{"store", required_argument, NULL, 's'},  {"branch", required_argument, NULL, 'b'},
+		{"serial", required_argument, NULL, 'n'}, {"release", required_argument, NULL, 'R'},
+		{"offer", required_argument, NULL, 'O'},  {"bundle", required_argument, NULL, 'B'},
+		{"parent", required_argument, NULL, 'p'}, {0}};
+	static const unsigned needed = 1u << ('s' & 31) | 1u << ('b' & 31) | 1u << ('n' & 31) |
+				       1u << ('R' & 31) | 1u << ('O' & 31) | 1u << ('B' & 31);
 	struct worker w = {0};
 	int first;
 	int r = ay_options(argc, argv, longs, each_option, &w, &first, err);
@@ -163,7 +164,8 @@ static int run(int argc, char **argv, struct ay_err *err)
 	/* A sentence may quote a stranger's bytes; JSON wants UTF-8. */
 	for (char *p = why.msg; *p; p++)
 		*p = (unsigned char)*p < 0x80 ? *p : '?';
-	tell(json_pack("{s:{s:i,s:s}}", "error", "code", r, "message", why.msg[0] ? why.msg : ay_strerror(r)));
+	tell(json_pack("{s:{s:i,s:s}}", "error", "code", r, "message",
+		       why.msg[0] ? why.msg : ay_strerror(r)));
 	return r;
 }
 

@@ -23,10 +23,11 @@ struct args {
 };
 
 /* An option is the configuration's key of the same name; val counts into this. */
-static const char *const keys[] = {"store", "role",    "repo",	"interface",   "address", "port",     "news-port",
-				   "chat-port", "control", "control-group", "peers", "auto-update", "rate"};
-#define N_KEYS	(sizeof(keys) / sizeof(keys[0]))
-#define KEY_VAL 1000
+static const char *const keys[] = {"store", "role",        "repo",      "interface", "address",
+				   "port",  "news-port",   "chat-port", "control",   "control-group",
+				   "peers", "auto-update", "rate"};
+#define N_KEYS     (sizeof(keys) / sizeof(keys[0]))
+#define KEY_VAL    1000
 #define CONFIG_VAL 1
 
 static int each(void *ctx, int val, const char *arg, struct ay_err *err)
@@ -94,7 +95,8 @@ const struct ay_cmd ay_cmd_node = {
 	"Usage: ayni node [OPTION...]\n"
 	"\n"
 	"Runs in the foreground until SIGTERM or SIGINT; logs to standard error. Every option is also a key of\n"
-	"section [node] in " AY_CONFIG_PATH " and in " AY_CONFIG_PATH ".d/*.conf; the command line comes last.\n"
+	"section [node] in " AY_CONFIG_PATH " and in " AY_CONFIG_PATH
+	".d/*.conf; the command line comes last.\n"
 	"\n"
 	"      --config FILE         instead of " AY_CONFIG_PATH "\n"
 	"      --store DIR           the store (" AY_STORE_PATH ")\n"

@@ -55,13 +55,15 @@ static void print_branch(const json_t *b)
 		snprintf(serial, sizeof(serial), "%u", (unsigned)have);
 	if (strcmp(phase, "collecting") == 0)
 		snprintf(doing, sizeof(doing), "collecting %u: %s of %s, %u %%", (unsigned)target,
-			 ay_human_bytes(number(b, "bytes_had"), a), ay_human_bytes(number(b, "bytes_total"), c),
+			 ay_human_bytes(number(b, "bytes_had"), a),
+			 ay_human_bytes(number(b, "bytes_total"), c),
 			 percent(number(b, "bytes_had"), number(b, "bytes_total")));
 	else if (strcmp(phase, "applying") == 0)
 		snprintf(doing, sizeof(doing), "applying %u: %u %%", (unsigned)target,
 			 percent(number(b, "apply_done"), number(b, "apply_total")));
 	else if (strcmp(phase, "idle") == 0)
-		snprintf(doing, sizeof(doing), "%s", have ? "up to date with all that is known" : "waiting for a release");
+		snprintf(doing, sizeof(doing), "%s",
+			 have ? "up to date with all that is known" : "waiting for a release");
 	else
 		snprintf(doing, sizeof(doing), "%s", phase);
 	printf("  %-24s serial %-12s %s\n", text(b, "branch"), serial, doing);
@@ -80,7 +82,8 @@ static void print_peers(const json_t *peers)
 			printf("\nPeers                                        kind     got        gave\n");
 		printf("  %-42s %-8s %-10s %-10s%s\n", text(p, "address"),
 		       json_is_true(json_object_get(p, "school")) ? "school" : "laptop",
-		       ay_human_bytes(number(p, "bytes_from"), from), ay_human_bytes(number(p, "bytes_to"), to),
+		       ay_human_bytes(number(p, "bytes_from"), from),
+		       ay_human_bytes(number(p, "bytes_to"), to),
 		       json_is_true(json_object_get(p, "up")) ? "" : " connecting");
 	}
 }
@@ -95,19 +98,20 @@ static void print_status(const json_t *o)
 	printf("%s, ayni %s, up %u min; %s %s\n", school ? "School" : "Laptop", text(o, "version"),
 	       (unsigned)(number(o, "uptime_s") / 60), school ? "repository" : "store",
 	       school ? text(o, "repo") : text(o, "store"));
-	printf("Network: TCP port %u, groups on %s; %u neighbours, %u connections, %s\n", (unsigned)number(o, "port"),
-	       where[0] ? where : "no interface", (unsigned)number(o, "neighbours"),
-	       (unsigned)number(o, "connections"),
-	       json_is_true(json_object_get(o, "encrypted")) ? "encrypted"
-							      : "not encrypted (all that is sent is signed and public)");
+	printf("Network: TCP port %u, groups on %s; %u neighbours, %u connections, %s\n",
+	       (unsigned)number(o, "port"), where[0] ? where : "no interface",
+	       (unsigned)number(o, "neighbours"), (unsigned)number(o, "connections"),
+	       json_is_true(json_object_get(o, "encrypted"))
+		       ? "encrypted"
+		       : "not encrypted (all that is sent is signed and public)");
 	printf("Got %s from peers and %s from the school; gave %s\n",
-	       ay_human_bytes(number(o, "bytes_from_peers"), a), ay_human_bytes(number(o, "bytes_from_school"), b),
+	       ay_human_bytes(number(o, "bytes_from_peers"), a),
+	       ay_human_bytes(number(o, "bytes_from_school"), b),
 	       ay_human_bytes(number(o, "bytes_served"), c));
 	if (text(o, "problem")[0])
 		printf("Problem: %s\n", text(o, "problem"));
 	printf("\nBranches\n");
-	json_array_foreach(json_object_get(o, "branches"), i, branch)
-		print_branch(branch);
+	json_array_foreach(json_object_get(o, "branches"), i, branch) print_branch(branch);
 	if (i == 0)
 		printf("  none\n");
 	print_peers(json_object_get(o, "peers"));

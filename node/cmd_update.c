@@ -23,12 +23,12 @@ struct args {
 
 struct watch {
 	bool json, tty;
-	int width;	   /* of the line on the terminal */
-	char phase[16];	   /* now, and since when */
+	int width;      /* of the line on the terminal */
+	char phase[16]; /* now, and since when */
 	uint64_t since_ns, bytes_before;
 	uint64_t base_peers, base_school; /* what the node had fetched before */
 	bool based;
-	int code;	   /* at the end */
+	int code; /* at the end */
 	char message[AY_ERR_MSG_MAX];
 };
 
@@ -81,8 +81,9 @@ static void draw_bar(struct watch *w, const json_t *o, const char *what, uint64_
 	bar[BAR_WIDTH] = 0;
 	if (rate > 0 && total > done)
 		snprintf(left, sizeof(left), ", %.0f s left", (double)(total - done) / rate);
-	snprintf(line, sizeof(line), "%s %s [%s] %s of %s, %s/s%s; peers %s, school %s", text(o, "branch"), what, bar,
-		 ay_human_bytes(done, a), ay_human_bytes(total, b), ay_human_bytes((uint64_t)rate, rate_text), left,
+	snprintf(line, sizeof(line), "%s %s [%s] %s of %s, %s/s%s; peers %s, school %s", text(o, "branch"),
+		 what, bar, ay_human_bytes(done, a), ay_human_bytes(total, b),
+		 ay_human_bytes((uint64_t)rate, rate_text), left,
 		 ay_human_bytes(number(o, "bytes_from_peers") - w->base_peers, peers),
 		 ay_human_bytes(number(o, "bytes_from_school") - w->base_school, school));
 	put_line(w, line);

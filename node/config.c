@@ -91,7 +91,8 @@ static const char *set_role(struct ay_config *c, const struct key *k, const char
 
 static const char *set_bool(struct ay_config *c, const struct key *k, const char *v)
 {
-	static const char *const yes[] = {"yes", "true", "on", "1"}, *const no[] = {"no", "false", "off", "0"};
+	static const char *const yes[] = {"yes", "true", "on", "1"}, *const no[] = {"no", "false", "off",
+										    "0"};
 	bool value;
 	for (size_t i = 0; i < 4; i++) {
 		if (strcmp(v, yes[i]) == 0 || strcmp(v, no[i]) == 0) {
@@ -266,13 +267,15 @@ static int on_value(void *ctx, const char *section, const char *key, const char 
 	if (f->result)
 		return 0;
 	if (strcmp(section, "node") != 0) {
-		ay_err_set(f->err, AY_EUSAGE, "%s stands in section [%.64s]; only [node] is allowed", key, section);
+		ay_err_set(f->err, AY_EUSAGE, "%s stands in section [%.64s]; only [node] is allowed", key,
+			   section);
 		return fail_at(f, AY_EUSAGE);
 	}
 	int i = find_key(key);
 	bool peers = i >= 0 && keys[i].set == set_peers;
 	if (i >= 0 && f->seen[i] && !peers) {
-		ay_err_set(f->err, AY_EUSAGE, "%s stands already in line %u; once is allowed", key, f->seen[i]);
+		ay_err_set(f->err, AY_EUSAGE, "%s stands already in line %u; once is allowed", key,
+			   f->seen[i]);
 		return fail_at(f, AY_EUSAGE);
 	}
 	if (peers && !f->seen[i])
@@ -353,7 +356,8 @@ static int list_dropins(const char *dir, char *names[AY_CONFIG_DROPINS_MAX], str
 		if (!name) {
 			while (n > 0)
 				free(names[--n]);
-			return ay_err_set(err, AY_ELIMIT, "%s: more than %d files", dir, AY_CONFIG_DROPINS_MAX);
+			return ay_err_set(err, AY_ELIMIT, "%s: more than %d files", dir,
+					  AY_CONFIG_DROPINS_MAX);
 		}
 		names[n++] = name;
 	}
@@ -389,15 +393,16 @@ int ay_config_load(struct ay_config *c, const char *path, bool must, struct ay_e
 int ay_config_check(struct ay_config *c, struct ay_err *err)
 {
 	if (c->role == AY_NODE_SCHOOL && !c->repo[0])
-		return ay_err_set(err, AY_EUSAGE,
-				  "role school needs the repository that it gives out: --repo DIR, or repo = DIR in "
-				  AY_CONFIG_PATH);
+		return ay_err_set(
+			err, AY_EUSAGE,
+			"role school needs the repository that it gives out: --repo DIR, or repo = DIR in " AY_CONFIG_PATH);
 	if (c->role == AY_NODE_LAPTOP && c->repo[0])
 		return ay_err_set(err, AY_EUSAGE, "repo is for role school; a laptop has a store");
 	if (c->news_port == c->chat_port)
-		return ay_err_set(err, AY_EUSAGE,
-				  "news-port and chat-port are both %u; they must differ, so that a sleeping radio "
-				  "wakes for news alone",
-				  c->news_port);
+		return ay_err_set(
+			err, AY_EUSAGE,
+			"news-port and chat-port are both %u; they must differ, so that a sleeping radio "
+			"wakes for news alone",
+			c->news_port);
 	return 0;
 }

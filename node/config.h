@@ -32,9 +32,9 @@
 #define AY_PORT_NEWS 24953
 #define AY_PORT_CHAT 24954
 
-#define AY_CONFIG_PATH_MAX  1024
-#define AY_CONFIG_PEERS_MAX 32		 /* more is a school's job */
-#define AY_CONFIG_FILE_MAX  (256 * 1024) /* bytes of one file */
+#define AY_CONFIG_PATH_MAX    1024
+#define AY_CONFIG_PEERS_MAX   32           /* more is a school's job */
+#define AY_CONFIG_FILE_MAX    (256 * 1024) /* bytes of one file */
 #define AY_CONFIG_DROPINS_MAX 256
 
 struct ay_config {

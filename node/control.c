@@ -112,12 +112,14 @@ static void reply(struct client *c, const char *error, json_t *parameters, bool 
 
 static void reply_failed(struct client *c, int code, const char *message)
 {
-	reply(c, AY_IFACE_NODE ".Failed", json_pack("{s:i,s:o}", "code", code, "message", ay_json_text(message)), false);
+	reply(c, AY_IFACE_NODE ".Failed",
+	      json_pack("{s:i,s:o}", "code", code, "message", ay_json_text(message)), false);
 }
 
 /* ---- updates ---- */
 
-static json_t *update_object(const struct ay_update *u, const struct ay_update_view *v, enum ay_update_state state)
+static json_t *update_object(const struct ay_update *u, const struct ay_update_view *v,
+			     enum ay_update_state state)
 {
 	const struct ay_core_status *core = v->core;
 	const struct ay_branch_status *b = u->show >= 0 ? &core->branches[u->show] : NULL;
@@ -125,11 +127,11 @@ static json_t *update_object(const struct ay_update *u, const struct ay_update_v
 	bool applying = b && strcmp(v->apply_branch, b->branch) == 0;
 	if (b && had > b->bytes_total)
 		had = b->bytes_total;
-	return json_pack("{s:s,s:o,s:s,s:s,s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I}", "state", ay_update_state_name(state),
-			 "message", ay_json_text(u->message), "branch", b ? b->branch : "", "phase",
-			 b ? ay_phase_name(b->phase) : "idle", "have", b ? (int)b->have_serial : 0, "target",
-			 b ? (int)b->target_serial : 0, "bytes_had", (json_int_t)had, "bytes_total",
-			 (json_int_t)(b ? b->bytes_total : 0), "apply_done",
+	return json_pack("{s:s,s:o,s:s,s:s,s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I}", "state",
+			 ay_update_state_name(state), "message", ay_json_text(u->message), "branch",
+			 b ? b->branch : "", "phase", b ? ay_phase_name(b->phase) : "idle", "have",
+			 b ? (int)b->have_serial : 0, "target", b ? (int)b->target_serial : 0, "bytes_had",
+			 (json_int_t)had, "bytes_total", (json_int_t)(b ? b->bytes_total : 0), "apply_done",
 			 (json_int_t)(applying ? v->apply_done : 0), "apply_total",
 			 (json_int_t)(applying ? v->apply_total : 0), "bytes_from_peers",
 			 (json_int_t)core->bytes_from_peers, "bytes_from_school",
@@ -223,8 +225,8 @@ static void on_call(struct client *c, const struct ay_call *call)
 	struct ay_control *k = c->control;
 	c->oneway = call->oneway;
 	if (call->bad_parameter) {
-		reply(c, AY_IFACE_SERVICE ".InvalidParameter", json_pack("{s:s}", "parameter", call->bad_parameter),
-		      false);
+		reply(c, AY_IFACE_SERVICE ".InvalidParameter",
+		      json_pack("{s:s}", "parameter", call->bad_parameter), false);
 		return;
 	}
 	switch (call->method) {
@@ -236,7 +238,8 @@ static void on_call(struct client *c, const struct ay_call *call)
 		return;
 	case AY_METHOD_GET_INTERFACE:
 		if (ay_interface_text(call->interface))
-			reply(c, NULL, json_pack("{s:s}", "description", ay_interface_text(call->interface)), false);
+			reply(c, NULL, json_pack("{s:s}", "description", ay_interface_text(call->interface)),
+			      false);
 		else
 			reply(c, AY_IFACE_SERVICE ".InterfaceNotFound",
 			      json_pack("{s:s}", "interface", call->interface), false);
@@ -331,13 +334,15 @@ static int make_dir(const char *path, struct ay_err *err)
 		return ay_err_set(err, -ENOMEM, "out of memory");
 	const char *dir = dirname(copy);
 	if (mkdir(dir, 0755) && errno != EEXIST)
-		return ay_err_errno(err, errno, "cannot make the directory %s for the control socket (another with "
-						"--control)",
+		return ay_err_errno(err, errno,
+				    "cannot make the directory %s for the control socket (another with "
+				    "--control)",
 				    dir);
 	return 0;
 }
 
-static int bind_socket(const struct sockaddr_un *sa, gid_t group, bool has_group, int *out, struct ay_err *err)
+static int bind_socket(const struct sockaddr_un *sa, gid_t group, bool has_group, int *out,
+		       struct ay_err *err)
 {
 	AY_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -347,7 +352,8 @@ static int bind_socket(const struct sockaddr_un *sa, gid_t group, bool has_group
 	int r = bind(fd, (const struct sockaddr *)sa, sizeof(*sa)) ? errno : 0;
 	umask(old);
 	if (r)
-		return ay_err_errno(err, r, "cannot make the control socket %s (another with --control)", sa->sun_path);
+		return ay_err_errno(err, r, "cannot make the control socket %s (another with --control)",
+				    sa->sun_path);
 	if (has_group && (chown(sa->sun_path, (uid_t)-1, group) || chmod(sa->sun_path, 0660)))
 		r = ay_err_errno(err, errno, "cannot give the control socket %s to its group", sa->sun_path);
 	else if (listen(fd, 16))
@@ -365,8 +371,8 @@ static int open_socket(const char *path, const char *group, int *fd, struct ay_e
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	struct group *g = NULL;
 	if (strlen(path) >= sizeof(sa.sun_path))
-		return ay_err_set(err, AY_EUSAGE, "the control socket's path %s is longer than %zu bytes", path,
-				  sizeof(sa.sun_path) - 1);
+		return ay_err_set(err, AY_EUSAGE, "the control socket's path %s is longer than %zu bytes",
+				  path, sizeof(sa.sun_path) - 1);
 	memcpy(sa.sun_path, path, strlen(path));
 	if (group[0] && !(g = getgrnam(group)))
 		return ay_err_set(err, AY_EUSAGE, "control-group: there is no group %s", group);
@@ -374,7 +380,8 @@ static int open_socket(const char *path, const char *group, int *fd, struct ay_e
 	if (r < 0)
 		return r;
 	if (is_alive(&sa))
-		return ay_err_set(err, AY_EBUSY, "another node answers at %s: stop it, or give this one another --control",
+		return ay_err_set(err, AY_EBUSY,
+				  "another node answers at %s: stop it, or give this one another --control",
 				  path);
 	if (unlink(path) && errno != ENOENT)
 		return ay_err_errno(err, errno, "cannot replace the control socket %s", path);

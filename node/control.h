@@ -10,7 +10,7 @@
 
 #include "node/update.h"
 
-#define AY_CONTROL_CLIENTS_MAX 32	   /* status watchers, updates that wait; more are turned away */
+#define AY_CONTROL_CLIENTS_MAX 32         /* status watchers, updates that wait; more are turned away */
 #define AY_CONTROL_OUT_MAX     (1u << 20) /* bytes that a client has not read; then it is closed */
 
 /* What a client's wish becomes. All are called on the loop's thread. */

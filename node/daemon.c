@@ -35,9 +35,9 @@
 #include "node/udp.h"
 #include "node/wake.h"
 
-#define SCHOOL_SESSIONS	 1024
-#define FDS_RESERVED	 (AY_CORE_BUNDLES_MAX + 64) /* bundles, sockets, the store's own */
-#define FDS_WANTED	 4096
+#define SCHOOL_SESSIONS  1024
+#define FDS_RESERVED     (AY_CORE_BUNDLES_MAX + 64) /* bundles, sockets, the store's own */
+#define FDS_WANTED       4096
 #define EXIT_PATIENCE_MS 1000
 
 struct queued {
@@ -120,7 +120,8 @@ static void step(struct ay_daemon *d, struct ay_event *ev)
 /* Keep an event that came inside a step; what it borrows is copied. */
 static void enqueue(struct ay_daemon *d, const struct ay_event *ev)
 {
-	AY_ASSERT(ev->type != AY_EV_BUNDLE); /* its bitmap is not copied; the disk never answers inside an order */
+	AY_ASSERT(ev->type !=
+		  AY_EV_BUNDLE); /* its bitmap is not copied; the disk never answers inside an order */
 	struct queued *q = calloc(1, sizeof(*q) + ev->data.len);
 	if (!q) {
 		ay_log(AY_LOG_ERROR, "out of memory: an event is lost");
@@ -131,9 +132,9 @@ static void enqueue(struct ay_daemon *d, const struct ay_event *ev)
 		memcpy(q->data, ev->data.data, ev->data.len);
 		q->ev.data.data = q->data;
 	}
-	const char **name = ev->type == AY_EV_BRANCH	? &q->ev.branch.name
+	const char **name = ev->type == AY_EV_BRANCH    ? &q->ev.branch.name
 			    : ev->type == AY_EV_APPLIED ? &q->ev.applied.branch
-			    : ev->type == AY_EV_UPDATE	? &q->ev.update.branch
+			    : ev->type == AY_EV_UPDATE  ? &q->ev.update.branch
 							: NULL;
 	if (name) {
 		snprintf(q->name, sizeof(q->name), "%s", *name);
@@ -249,7 +250,8 @@ static void on_applied(void *ctx, const struct ay_event *ev)
 	struct ay_daemon *d = ctx;
 	if (ev->status == 0) {
 		d->apply_problem[0] = 0;
-		ay_log(AY_LOG_NOTICE, "%s: serial %u is current", ev->applied.branch, (unsigned)ev->applied.serial);
+		ay_log(AY_LOG_NOTICE, "%s: serial %u is current", ev->applied.branch,
+		       (unsigned)ev->applied.serial);
 	}
 	post(d, ev);
 }
@@ -400,11 +402,12 @@ static int lock_store(struct ay_daemon *d, struct ay_err *err)
 	if (d->lock_fd < 0)
 		return ay_err_errno(err, errno, "cannot open %s", path);
 	if (flock(d->lock_fd, LOCK_EX | LOCK_NB))
-		return errno == EWOULDBLOCK ? ay_err_set(err, AY_EBUSY,
-							 "another node has the store %s open: stop it, or give this one "
-							 "another --store",
-							 d->config->store)
-					    : ay_err_errno(err, errno, "cannot lock %s", path);
+		return errno == EWOULDBLOCK
+			       ? ay_err_set(err, AY_EBUSY,
+					    "another node has the store %s open: stop it, or give this one "
+					    "another --store",
+					    d->config->store)
+			       : ay_err_errno(err, errno, "cannot lock %s", path);
 	return 0;
 }
 
@@ -422,7 +425,8 @@ static int open_store(struct ay_daemon *d, struct ay_load **load, struct ay_err 
 
 static int random_u64(uint64_t *out, struct ay_err *err)
 {
-	return getrandom(out, sizeof(*out), 0) == sizeof(*out) ? 0 : ay_err_errno(err, errno, "random numbers");
+	return getrandom(out, sizeof(*out), 0) == sizeof(*out) ? 0
+							       : ay_err_errno(err, errno, "random numbers");
 }
 
 static int make_core(struct ay_daemon *d, struct ay_err *err)
@@ -471,7 +475,8 @@ static void count_fds(struct ay_daemon *d)
 		rlim_t room = l.rlim_cur > FDS_RESERVED + 16 ? l.rlim_cur - FDS_RESERVED : l.rlim_cur / 4;
 		if (room < want) {
 			want = room > 4 ? (unsigned)room : 4;
-			ay_log(AY_LOG_WARNING, "only %u sessions at once: the limit is %u open files (ulimit -n)", want,
+			ay_log(AY_LOG_WARNING,
+			       "only %u sessions at once: the limit is %u open files (ulimit -n)", want,
 			       (unsigned)l.rlim_cur);
 		}
 	}
@@ -490,7 +495,8 @@ static int check_reach(struct ay_daemon *d, struct ay_err *err)
 				  "no multicast on %s (it needs to be up, with an address), and no peers are "
 				  "configured: bring a network up, name another --interface, or give --peers",
 				  where);
-	ay_log(AY_LOG_WARNING, "no multicast on %s: only the %u configured peers are asked, and nobody hears us", where,
+	ay_log(AY_LOG_WARNING,
+	       "no multicast on %s: only the %u configured peers are asked, and nobody hears us", where,
 	       d->config->n_peers);
 	return 0;
 }
@@ -530,10 +536,11 @@ static void say_ready(struct ay_daemon *d, const struct ay_load *load)
 	if (load)
 		ay_load_branches(load, branches, sizeof(branches));
 	look_at_network(d);
-	ay_log(AY_LOG_NOTICE, "%s ready: TCP port %u, groups on %s, %s %s%s%s", c->role == AY_NODE_SCHOOL ? "school" : "laptop",
-	       (unsigned)ay_tcp_port(d->tcp), names[0] ? names : "no interface",
-	       c->role == AY_NODE_SCHOOL ? "repository" : "store", c->role == AY_NODE_SCHOOL ? c->repo : c->store,
-	       load ? ", follows " : "", load ? branches : "");
+	ay_log(AY_LOG_NOTICE, "%s ready: TCP port %u, groups on %s, %s %s%s%s",
+	       c->role == AY_NODE_SCHOOL ? "school" : "laptop", (unsigned)ay_tcp_port(d->tcp),
+	       names[0] ? names : "no interface", c->role == AY_NODE_SCHOOL ? "repository" : "store",
+	       c->role == AY_NODE_SCHOOL ? c->repo : c->store, load ? ", follows " : "",
+	       load ? branches : "");
 	if (load && !branches[0])
 		ay_log(AY_LOG_WARNING, "no branch is followed: `ayni init --branch NAME` chooses one");
 }

@@ -17,9 +17,9 @@
 #include "node/log.h"
 #include "store/state.h"
 
-#define SYNC_CHECK_MS	500
-#define BRANCH_RETRIES	3    /* somebody else (the applier, the owner) changed the branch's state meanwhile */
-#define PROBLEM_LOG_MS	60000 /* the same problem is logged once a minute */
+#define SYNC_CHECK_MS  500
+#define BRANCH_RETRIES 3     /* somebody else (the applier, the owner) changed the branch's state meanwhile */
+#define PROBLEM_LOG_MS 60000 /* the same problem is logged once a minute */
 
 enum bundle_state { OPENING, OPEN, FINISHING };
 
@@ -30,7 +30,7 @@ struct ay_disk_bundle {
 	uint64_t size;
 	struct ay_bundle_file *file;
 	enum bundle_state state;
-	bool dropped; /* no longer in the table */
+	bool dropped;   /* no longer in the table */
 	bool elsewhere; /* in a repository; not ours to remove */
 	unsigned refs;
 	uint64_t dirty_bytes, dirty_since_ms;
@@ -249,8 +249,8 @@ static void tell_gone(struct ay_disk *d, const struct ay_digest *digest, int sta
 
 static void work_open(struct job *j)
 {
-	j->status = j->disk->store ? ay_bundle_file_open(j->disk->store, &j->digest, j->size, j->create, &j->file,
-							 &j->err)
+	j->status = j->disk->store ? ay_bundle_file_open(j->disk->store, &j->digest, j->size, j->create,
+							 &j->file, &j->err)
 				   : ay_err_set(&j->err, -EROFS, "this school has no store");
 }
 
@@ -425,7 +425,8 @@ static void on_timer(uv_timer_t *t)
 	for (struct ay_disk_bundle *b = d->bundles; b; b = b->next) {
 		if (b->dirty_bytes == 0)
 			continue;
-		if (!b->syncing && b->state == OPEN && now - b->dirty_since_ms >= AY_DISK_SYNC_MS - SYNC_CHECK_MS / 2)
+		if (!b->syncing && b->state == OPEN &&
+		    now - b->dirty_since_ms >= AY_DISK_SYNC_MS - SYNC_CHECK_MS / 2)
 			sync_bundle(b);
 		else
 			dirty = true;
@@ -468,7 +469,8 @@ int ay_disk_write_block(struct ay_disk *d, const struct ay_digest *digest, uint3
 		return -ENOENT;
 	/* The disk's thread may be naming it right now; everything is here anyway. */
 	if (b->state == FINISHING || b->elsewhere || ay_bundle_file_whole(b->file))
-		return ay_merkle_check(ay_bundle_file_merkle(b->file), (uint64_t)index * AY_BLOCK_SIZE, data, len);
+		return ay_merkle_check(ay_bundle_file_merkle(b->file), (uint64_t)index * AY_BLOCK_SIZE, data,
+				       len);
 	return write_status(b, ay_bundle_file_write(b->file, index, data, len, &err), len, &err);
 }
 
@@ -481,7 +483,8 @@ int ay_disk_write_hashes(struct ay_disk *d, const struct ay_digest *digest, unsi
 		return -ENOENT;
 	if (b->state == FINISHING || b->elsewhere || ay_bundle_file_whole(b->file))
 		return ay_merkle_add(ay_bundle_file_merkle(b->file), level, index, block);
-	return write_status(b, ay_bundle_file_add_hashes(b->file, level, index, block, &err), AY_LEAF_SIZE, &err);
+	return write_status(b, ay_bundle_file_add_hashes(b->file, level, index, block, &err), AY_LEAF_SIZE,
+			    &err);
 }
 
 static void work_finish(struct job *j)
@@ -604,7 +607,8 @@ static void done_ctx(struct job *j)
 	j->ctx_done(j->ctx, j->disk->closed);
 }
 
-int ay_disk_job(struct ay_disk *d, void (*work)(void *ctx), void (*done)(void *ctx, bool cancelled), void *ctx)
+int ay_disk_job(struct ay_disk *d, void (*work)(void *ctx), void (*done)(void *ctx, bool cancelled),
+		void *ctx)
 {
 	struct job *j = job_new(d, NULL, 0);
 	if (!j)

@@ -19,13 +19,14 @@ struct ay_disk_bundle;
 
 /* What was written is synced after so much or so long: what a power cut may cost at most (DESIGN section 12). */
 #define AY_DISK_SYNC_BYTES (8u << 20)
-#define AY_DISK_SYNC_MS	   2000
+#define AY_DISK_SYNC_MS    2000
 
 /**
  * ay_disk_new() - @store: borrowed; NULL for a school without one (then nothing can be stored). While the loop runs
  * the store belongs to the disk's thread: use it only inside ay_disk_job().
  */
-int ay_disk_new(uv_loop_t *loop, struct ay_store *store, const struct ay_events *events, struct ay_disk **out);
+int ay_disk_new(uv_loop_t *loop, struct ay_store *store, const struct ay_events *events,
+		struct ay_disk **out);
 /** ay_disk_close() - no event comes any more; the loop must run on until its handles are closed, then ay_disk_free(). */
 void ay_disk_close(struct ay_disk *d);
 void ay_disk_free(struct ay_disk *d);
@@ -67,7 +68,8 @@ int ay_disk_write_hashes(struct ay_disk *d, const struct ay_digest *digest, unsi
  * ay_disk_job() - run @work on the disk's thread in its turn, then @done on the loop's.
  * @done: is called in any case; @cancelled when the disk was closed before. Return: 0 or -ENOMEM (neither is called).
  */
-int ay_disk_job(struct ay_disk *d, void (*work)(void *ctx), void (*done)(void *ctx, bool cancelled), void *ctx);
+int ay_disk_job(struct ay_disk *d, void (*work)(void *ctx), void (*done)(void *ctx, bool cancelled),
+		void *ctx);
 
 /** ay_disk_problem() - a sentence when the last thing did not work, else "". */
 const char *ay_disk_problem(const struct ay_disk *d);

@@ -59,7 +59,8 @@ static int read_roots(struct ay_store *s, struct ay_load *l, struct ay_err *err)
 	size_t len;
 	int r = ay_state_root(s, &root, err);
 	if (r < 0)
-		return r == -ENOENT ? ay_err_wrap(err, r, "no root (`ayni init --root FILE` gives it one)") : r;
+		return r == -ENOENT ? ay_err_wrap(err, r, "no root (`ayni init --root FILE` gives it one)")
+				    : r;
 	uint32_t first = root->version;
 	while (first > 1 && ay_state_root_envelope(s, first - 1, &data, &len, NULL) == 0) {
 		free(data);
@@ -101,7 +102,8 @@ static int read_branches(struct ay_store *s, struct ay_load *l, struct ay_err *e
 	if (r < 0)
 		return r;
 	if (n > AY_CORE_BRANCHES_MAX)
-		return ay_err_set(err, AY_ELIMIT, "the store remembers %zu branches; a node serves at most %d", n,
+		return ay_err_set(err, AY_ELIMIT,
+				  "the store remembers %zu branches; a node serves at most %d", n,
 				  AY_CORE_BRANCHES_MAX);
 	l->branches = calloc(n ? n : 1, sizeof(*l->branches));
 	if (!l->branches)

@@ -21,12 +21,12 @@
 #include "store/repo.h"
 
 #define SETTLE_MS    200
-#define POLL_MS	     30000
+#define POLL_MS      30000
 #define WATCHES_MAX  (1 + AY_CORE_BRANCHES_MAX)
 #define DOCS_MAX     8192 /* documents of one scan: AY_CORE_OFFERS_MAX, their releases, heads and roots */
 #define RELEASES_MAX 4096 /* files looked at in releases/ */
 #define TOLD_MAX     (2 * DOCS_MAX)
-#define ROOTS_MAX    64	  /* the newest so many; who is further behind asks the origin */
+#define ROOTS_MAX    64 /* the newest so many; who is further behind asks the origin */
 
 struct doc {
 	enum ay_event_type type;
@@ -95,8 +95,8 @@ static int add_doc(struct scan *s, enum ay_event_type type, uint8_t *data, size_
 {
 	if (s->n_docs == DOCS_MAX) {
 		free(data);
-		return ay_err_set(&s->err, AY_ELIMIT, "more than %d documents; the oldest offers are left out",
-				  DOCS_MAX);
+		return ay_err_set(&s->err, AY_ELIMIT,
+				  "more than %d documents; the oldest offers are left out", DOCS_MAX);
 	}
 	struct doc *d = &s->docs[s->n_docs++];
 	*d = (struct doc){.type = type, .data = data, .len = len};
@@ -171,7 +171,8 @@ static int scan_releases(struct scan *s)
 			free(data);
 			continue;
 		}
-		s->releases[s->n_releases++] = (struct release){.manifest = parsed->manifest, .data = data, .len = len};
+		s->releases[s->n_releases++] =
+			(struct release){.manifest = parsed->manifest, .data = data, .len = len};
 	}
 	return 0;
 }
@@ -231,7 +232,8 @@ static int on_offer(void *ctx, const uint8_t *data, size_t len)
 	struct scan *s = ctx;
 	struct ay_envelope env;
 	struct ay_offer offer;
-	if (ay_envelope_parse(data, len, &env, NULL) || ay_offer_parse(env.text.data, env.text.len, &offer, NULL))
+	if (ay_envelope_parse(data, len, &env, NULL) ||
+	    ay_offer_parse(env.text.data, env.text.len, &offer, NULL))
 		return 0;
 	int r = scan_bundle(s, &offer.bundle, offer.bundle_size);
 	if (r < 0) {
@@ -253,7 +255,8 @@ static int scan_branch(struct scan *s, const char *name, struct ay_release *rele
 	if (r == 0)
 		r = ay_head_parse(bytes, sizeof(bytes), &head, &s->err);
 	if (r == 0)
-		r = ay_repo_get(s->watch->repo, AY_REPO_RELEASE, &head.release, AY_ENVELOPE_MAX, &data, &len, &s->err);
+		r = ay_repo_get(s->watch->repo, AY_REPO_RELEASE, &head.release, AY_ENVELOPE_MAX, &data, &len,
+				&s->err);
 	if (r == 0 && (r = parse_release(data, len, release)) < 0)
 		ay_err_set(&s->err, r, "its release is malformed");
 	if (r < 0)

@@ -24,18 +24,18 @@
 #include "node/log.h"
 #include "node/stream.h"
 
-#define READ_SIZE	 (256u * 1024) /* four blocks a system call; one buffer for all sessions */
-#define READS_PER_TURN	 4	       /* then others have their turn */
-#define WRITES_PER_TURN	 16
-#define IOV_MAX_OURS	 32
+#define READ_SIZE        (256u * 1024) /* four blocks a system call; one buffer for all sessions */
+#define READS_PER_TURN   4             /* then others have their turn */
+#define WRITES_PER_TURN  16
+#define IOV_MAX_OURS     32
 #define UNSENT_IN_KERNEL (192 * 1024) /* three blocks: enough to keep a fast link busy between two turns */
-#define CHECK_MS	 1000
-#define DSCP_CS1	 (8 << 2) /* RFC 3662: lower effort, so that lessons go first */
-#define RATE_BURST_MS	 250
+#define CHECK_MS         1000
+#define DSCP_CS1         (8 << 2) /* RFC 3662: lower effort, so that lessons go first */
+#define RATE_BURST_MS    250
 
 struct out {
 	struct out *next;
-	size_t len, done; /* bytes in data: the frame, or a block's header */
+	size_t len, done;              /* bytes in data: the frame, or a block's header */
 	struct ay_disk_bundle *bundle; /* a block's rest: referenced; else NULL */
 	off_t file_pos;
 	size_t file_left;
@@ -437,8 +437,8 @@ static void send_block(struct conn *c, const struct ay_order *order)
 static void send_hashes(struct conn *c, const struct ay_order *order)
 {
 	struct ay_disk_bundle *b = ay_disk_find(c->tcp->disk, &order->hashes.bundle);
-	const uint8_t *block = b ? ay_merkle_get(ay_bundle_file_merkle(ay_disk_bundle_file(b)), order->hashes.level,
-						 order->hashes.index)
+	const uint8_t *block = b ? ay_merkle_get(ay_bundle_file_merkle(ay_disk_bundle_file(b)),
+						 order->hashes.level, order->hashes.index)
 				 : NULL;
 	uint8_t head[AY_HASHES_HEADER];
 	if (!block) {
@@ -466,7 +466,8 @@ static void on_frame(struct conn *c, const struct ay_stream_frame *f)
 		struct ay_slice data;
 		ev.type = AY_EV_BLOCK;
 		ev.block.conn = c->id;
-		r = ay_frame_block_get(f->payload.data, f->payload.len, &ev.block.bundle, &ev.block.index, &data);
+		r = ay_frame_block_get(f->payload.data, f->payload.len, &ev.block.bundle, &ev.block.index,
+				       &data);
 		if (r == 0)
 			ev.status = ay_disk_write_block(t->disk, &ev.block.bundle, ev.block.index, data.data,
 							data.len);
@@ -588,9 +589,8 @@ static void do_connect(struct ay_tcp *t, const struct ay_order *order)
 		}
 		r = -ENOMEM;
 	}
-	struct ay_event ev = {.type = AY_EV_CLOSED,
-			      .status = r,
-			      .conn = {.id = order->conn.id, .addr = order->conn.addr}};
+	struct ay_event ev = {
+		.type = AY_EV_CLOSED, .status = r, .conn = {.id = order->conn.id, .addr = order->conn.addr}};
 	ay_events_post(&t->events, &ev);
 }
 
@@ -639,10 +639,10 @@ void ay_tcp_order(struct ay_tcp *t, const struct ay_order *order)
 		return;
 	}
 	/* The id stands first in each of these, but under its own name. */
-	uint64_t id = order->type == AY_ORDER_CLOSE	    ? order->conn.id
-		      : order->type == AY_ORDER_FRAME	    ? order->frame.conn
-		      : order->type == AY_ORDER_SEND_BLOCK  ? order->block.conn
-							    : order->hashes.conn;
+	uint64_t id = order->type == AY_ORDER_CLOSE        ? order->conn.id
+		      : order->type == AY_ORDER_FRAME      ? order->frame.conn
+		      : order->type == AY_ORDER_SEND_BLOCK ? order->block.conn
+							   : order->hashes.conn;
 	struct conn *c = conn_find(t, id);
 	if (!c)
 		return; /* gone; its CLOSED waits in the queue */
@@ -672,8 +672,8 @@ static void on_timer(uv_timer_t *timer)
 			uv_prepare_start(&t->flush, on_flush);
 		} else if (waiting(c) && !c->connecting && now - c->progress_ms > AY_TCP_STALL_MS) {
 			char text[AY_ADDR_TEXT];
-			ay_log(AY_LOG_INFO, "%s takes nothing since %u s: closed", ay_addr_text(&c->addr, text),
-			       AY_TCP_STALL_MS / 1000);
+			ay_log(AY_LOG_INFO, "%s takes nothing since %u s: closed",
+			       ay_addr_text(&c->addr, text), AY_TCP_STALL_MS / 1000);
 			conn_fail(c, -ETIMEDOUT);
 			next = t->conns; /* the core may have closed others in the step */
 		}
@@ -705,9 +705,9 @@ static int start_listen(struct ay_tcp *t, const struct ay_addr *address, uint16_
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
 	if (bind(fd, (struct sockaddr *)&sa, len) || listen(fd, 64)) {
 		int e = errno;
-		const char *what = e == EADDRINUSE	? " (another node? choose one with --port, or 0 for any)"
+		const char *what = e == EADDRINUSE ? " (another node? choose one with --port, or 0 for any)"
 				   : e == EADDRNOTAVAIL ? " (no interface of this machine has that address)"
-				   : e == EACCES	? " (ports below 1024 need root)"
+				   : e == EACCES        ? " (ports below 1024 need root)"
 							: "";
 		if (address)
 			return ay_err_errno(err, e, "cannot listen at %s%s", ay_addr_text(&addr, text), what);

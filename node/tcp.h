@@ -20,14 +20,14 @@
 #include "node/events.h"
 
 #define AY_TCP_QUEUE_BYTES  (1u << 20) /* documents and hash blocks; a root is the largest, 256 KiB */
-#define AY_TCP_QUEUE_BLOCKS 256	       /* 16 MiB: more than any request window in use */
-#define AY_TCP_STALL_MS	    30000
+#define AY_TCP_QUEUE_BLOCKS 256        /* 16 MiB: more than any request window in use */
+#define AY_TCP_STALL_MS     30000
 
 struct ay_tcp;
 
 struct ay_tcp_config {
 	const struct ay_addr *address; /* of ours, to listen at and to connect from; NULL: any */
-	uint16_t port;		       /* 0: any */
+	uint16_t port;                 /* 0: any */
 	unsigned sessions_max;
 	uint64_t rate; /* block bytes a second to all others together; 0: no limit */
 };

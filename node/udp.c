@@ -22,12 +22,12 @@
 #include "node/address.h"
 #include "node/log.h"
 
-#define SOCKETS_MAX  (4 + 2 * AY_UDP_INTERFACES_MAX) /* IPv6 groups need one per interface */
+#define SOCKETS_MAX    (4 + 2 * AY_UDP_INTERFACES_MAX) /* IPv6 groups need one per interface */
 #define READS_PER_TURN 64
-#define OWN_MAX	     64 /* addresses of ours that are known again */
-#define TWIN_MS	     250 /* the IPv6 copy of an IPv4 frame (or the reverse) comes within */
-#define TWINS	     16
-#define DSCP_CS1     (8 << 2)
+#define OWN_MAX        64  /* addresses of ours that are known again */
+#define TWIN_MS        250 /* the IPv6 copy of an IPv4 frame (or the reverse) comes within */
+#define TWINS          16
+#define DSCP_CS1       (8 << 2)
 
 enum kind { OWN4, OWN6, NEWS4, CHAT4, NEWS6, CHAT6 };
 
@@ -265,7 +265,8 @@ static void look_at(struct ay_udp *u, const struct ifaddrs *i, struct iface *lis
 	bool named = u->interface[0] ? strcmp(u->interface, i->ifa_name) == 0 : has_our_address(u, i, &a);
 	bool wanted = u->interface[0] || u->has_address
 			      ? named
-			      : (i->ifa_flags & IFF_MULTICAST) && !(i->ifa_flags & (IFF_LOOPBACK | IFF_POINTOPOINT));
+			      : (i->ifa_flags & IFF_MULTICAST) &&
+					!(i->ifa_flags & (IFF_LOOPBACK | IFF_POINTOPOINT));
 	if (!wanted)
 		return;
 	/* Only a link-local address can speak to a link-local group. */
@@ -287,7 +288,8 @@ static bool join4(struct ay_udp *u, const struct iface *f)
 	bool all = true;
 	for (enum kind k = NEWS4; k <= CHAT4; k++) {
 		struct sock *s = find_sock(u, k, 0);
-		if (!s || (setsockopt(s->fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m, sizeof(m)) && errno != EADDRINUSE))
+		if (!s ||
+		    (setsockopt(s->fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m, sizeof(m)) && errno != EADDRINUSE))
 			all = false;
 	}
 	return all;
@@ -301,7 +303,8 @@ static bool join6(struct ay_udp *u, const struct iface *f)
 		if (!find_sock(u, k, f->index) && open_group(u, k, f->index, NULL))
 			return false;
 		struct sock *s = find_sock(u, k, f->index);
-		if (setsockopt(s->fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &m, sizeof(m)) && errno != EADDRINUSE)
+		if (setsockopt(s->fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &m, sizeof(m)) &&
+		    errno != EADDRINUSE)
 			return false;
 	}
 	return true;
@@ -364,7 +367,8 @@ static void send_to(struct sock *s, const struct ay_addr *to, struct ay_slice da
 	struct sockaddr_storage sa;
 	socklen_t len = ay_addr_to_sockaddr(to, &sa);
 	if (s)
-		(void)!sendto(s->fd, data.data, data.len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&sa, len);
+		(void)!sendto(s->fd, data.data, data.len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&sa,
+			      len);
 }
 
 static void send_group(struct ay_udp *u, uint16_t port, struct ay_slice data)
@@ -390,10 +394,11 @@ void ay_udp_send(struct ay_udp *u, const struct ay_order *order)
 	if (order->data.len > AY_DATAGRAM_MAX)
 		return;
 	if (order->datagram.group == AY_GROUP_NONE)
-		send_to(find_sock(u, ay_addr_is_v4(&order->datagram.to) ? OWN4 : OWN6, 0), &order->datagram.to,
-			order->data);
+		send_to(find_sock(u, ay_addr_is_v4(&order->datagram.to) ? OWN4 : OWN6, 0),
+			&order->datagram.to, order->data);
 	else
-		send_group(u, order->datagram.group == AY_GROUP_NEWS ? u->news_port : u->chat_port, order->data);
+		send_group(u, order->datagram.group == AY_GROUP_NEWS ? u->news_port : u->chat_port,
+			   order->data);
 }
 
 /* ---- in ---- */
@@ -412,7 +417,8 @@ static bool is_own(const struct ay_udp *u, const struct ay_addr *from)
 /* Did the same bytes come by the other family just now? */
 static bool is_twin(struct ay_udp *u, const uint8_t *data, size_t len, bool v4)
 {
-	uint64_t hash = 14695981039346656037u, now = uv_now(u->loop); /* FNV-1a: no secret, a clash costs one frame */
+	uint64_t hash = 14695981039346656037u,
+		 now = uv_now(u->loop); /* FNV-1a: no secret, a clash costs one frame */
 	for (size_t i = 0; i < len; i++)
 		hash = (hash ^ data[i]) * 1099511628211u;
 	for (unsigned i = 0; i < TWINS; i++) {
@@ -485,7 +491,8 @@ int ay_udp_new(uv_loop_t *loop, const struct ay_udp_config *config, const struct
 	       struct ay_udp **out, struct ay_err *err)
 {
 	if (config->interface[0] && if_nametoindex(config->interface) == 0)
-		return ay_err_set(err, -ENODEV, "there is no interface %s (`ip link` lists them)", config->interface);
+		return ay_err_set(err, -ENODEV, "there is no interface %s (`ip link` lists them)",
+				  config->interface);
 	struct ay_udp *u = calloc(1, sizeof(*u));
 	if (!u)
 		return ay_err_set(err, -ENOMEM, "out of memory");
@@ -502,7 +509,8 @@ int ay_udp_new(uv_loop_t *loop, const struct ay_udp_config *config, const struct
 		if (err && !err->code)
 			ay_err_set(err, r, "cannot watch a UDP socket: %s", ay_strerror(r));
 		ay_udp_close(u);
-		uv_run(loop, UV_RUN_NOWAIT); /* the sockets' handles must be closed before their memory goes */
+		uv_run(loop,
+		       UV_RUN_NOWAIT); /* the sockets' handles must be closed before their memory goes */
 		ay_udp_free(u);
 		return r;
 	}

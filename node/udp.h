@@ -18,15 +18,16 @@
 #include "base/error.h"
 #include "node/events.h"
 
-#define AY_GROUP_V4 "224.0.0.254"
-#define AY_GROUP_V6 "ff12::6179:6e69"
+#define AY_GROUP_V4           "224.0.0.254"
+#define AY_GROUP_V6           "ff12::6179:6e69"
 #define AY_UDP_INTERFACES_MAX 8 /* more is a router, which says which */
 
 struct ay_udp;
 
 struct ay_udp_config {
-	const char *interface;	       /* "": all that can multicast */
-	const struct ay_addr *address; /* of ours, to speak from; NULL: any. Its family is the only one used */
+	const char *interface; /* "": all that can multicast */
+	const struct ay_addr
+		*address; /* of ours, to speak from; NULL: any. Its family is the only one used */
 	uint16_t news_port, chat_port;
 };
 

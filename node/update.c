@@ -16,7 +16,8 @@ const char *ay_update_state_name(enum ay_update_state s)
 
 const char *ay_phase_name(enum ay_branch_phase p)
 {
-	static const char *const names[] = {"idle", "learning", "searching", "collecting", "applying", "held"};
+	static const char *const names[] = {"idle",       "learning", "searching",
+					    "collecting", "applying", "held"};
 	return (unsigned)p < sizeof(names) / sizeof(names[0]) ? names[p] : "?";
 }
 
@@ -25,8 +26,8 @@ static bool concerns(const struct ay_update *u, const struct ay_branch_status *b
 	return !u->branch[0] || strcmp(u->branch, b->branch) == 0;
 }
 
-int ay_update_start(struct ay_update *u, const char *branch, const struct ay_core_status *core, uint64_t now_ms,
-		    struct ay_err *err)
+int ay_update_start(struct ay_update *u, const char *branch, const struct ay_core_status *core,
+		    uint64_t now_ms, struct ay_err *err)
 {
 	bool found = false;
 	memset(u, 0, sizeof(*u));
@@ -39,7 +40,8 @@ int ay_update_start(struct ay_update *u, const char *branch, const struct ay_cor
 	}
 	if (!found)
 		return branch[0] ? ay_err_set(err, AY_EUSAGE, "this node does not follow branch %s", branch)
-				 : ay_err_set(err, AY_EUSAGE, "this node follows no branch (see `ayni init --help`)");
+				 : ay_err_set(err, AY_EUSAGE,
+					      "this node follows no branch (see `ayni init --help`)");
 	return 0;
 }
 
@@ -96,8 +98,9 @@ static enum ay_update_state judge_quiet(struct ay_update *u, const struct ay_upd
 		return end(u, AY_UPDATE_REFUSED, text);
 	}
 	if (!u->met_anybody)
-		return end(u, AY_UPDATE_FAILED,
-			   "nobody was heard: no neighbour speaks, no peer could be reached (is the network up?)");
+		return end(
+			u, AY_UPDATE_FAILED,
+			"nobody was heard: no neighbour speaks, no peer could be reached (is the network up?)");
 	snprintf(text, sizeof(text), "%s is at serial %u; nobody here knows a newer one", b->branch,
 		 (unsigned)b->have_serial);
 	return end(u, AY_UPDATE_NOTHING, text);
@@ -112,8 +115,9 @@ static enum ay_update_state judge_busy(struct ay_update *u, const struct ay_bran
 		return end(u, refused(u->failure) ? AY_UPDATE_REFUSED : AY_UPDATE_FAILED, u->failure_text);
 	if (still < (moving ? AY_UPDATE_STALL_MS : AY_UPDATE_SEARCH_MS))
 		return AY_UPDATE_RUNNING;
-	snprintf(text, sizeof(text), "%s: no progress for %u s while %s%s%s; the node goes on trying", b->branch,
-		 (unsigned)(still / 1000), ay_phase_name(b->phase), b->problem[0] ? ": " : "", b->problem);
+	snprintf(text, sizeof(text), "%s: no progress for %u s while %s%s%s; the node goes on trying",
+		 b->branch, (unsigned)(still / 1000), ay_phase_name(b->phase), b->problem[0] ? ": " : "",
+		 b->problem);
 	return end(u, AY_UPDATE_FAILED, text);
 }
 

@@ -36,7 +36,7 @@ struct ay_update {
 	char branch[AY_BRANCH_NAME_MAX + 1]; /* "": all */
 	uint64_t started_ms, changed_ms;
 	uint32_t have[AY_CORE_BRANCHES_MAX]; /* at the start, by position in the status */
-	uint64_t last_sum;		     /* of all that can progress */
+	uint64_t last_sum;                   /* of all that can progress */
 	bool met_anybody;
 	/* An apply that failed since the start. */
 	int failure;
@@ -47,8 +47,8 @@ struct ay_update {
 };
 
 /** ay_update_start() - @core: the status before the core is told. AY_EUSAGE: no such branch here. */
-int ay_update_start(struct ay_update *u, const char *branch, const struct ay_core_status *core, uint64_t now_ms,
-		    struct ay_err *err);
+int ay_update_start(struct ay_update *u, const char *branch, const struct ay_core_status *core,
+		    uint64_t now_ms, struct ay_err *err);
 /** ay_update_failed() - an apply of @branch failed. */
 void ay_update_failed(struct ay_update *u, const char *branch, int code, const char *text);
 /** ay_update_judge() - sets show and message. */

@@ -17,7 +17,8 @@ void ay_varlink_in_release(struct ay_varlink_in *in)
 	ay_buf_release(&in->buf);
 }
 
-int ay_varlink_next(struct ay_varlink_in *in, const uint8_t *data, size_t len, size_t *used, struct ay_slice *msg)
+int ay_varlink_next(struct ay_varlink_in *in, const uint8_t *data, size_t len, size_t *used,
+		    struct ay_slice *msg)
 {
 	const uint8_t *zero = len ? memchr(data, 0, len) : NULL;
 	size_t n = zero ? (size_t)(zero - data) : len;

@@ -31,7 +31,8 @@ struct ay_varlink_in {
  *
  * Return: 1 a message; 0 all bytes were taken; AY_ELIMIT, -ENOMEM: drop the connection.
  */
-int ay_varlink_next(struct ay_varlink_in *in, const uint8_t *data, size_t len, size_t *used, struct ay_slice *msg);
+int ay_varlink_next(struct ay_varlink_in *in, const uint8_t *data, size_t len, size_t *used,
+		    struct ay_slice *msg);
 void ay_varlink_in_release(struct ay_varlink_in *in);
 
 enum ay_method {
@@ -49,7 +50,7 @@ struct ay_call {
 	bool more, oneway;
 	char branch[AY_BRANCH_NAME_MAX + 1]; /* Update: "" is all */
 	bool force;
-	char interface[64]; /* GetInterfaceDescription */
+	char interface[64];        /* GetInterfaceDescription */
 	const char *bad_parameter; /* set: this one is wrong; static storage */
 };
 
@@ -72,7 +73,7 @@ char *ay_reply_write(const char *error, json_t *parameters, bool continues);
 /** ay_json_text() - a string; bytes that are no UTF-8 (a path's, a peer's) become '?'. */
 json_t *ay_json_text(const char *s);
 
-#define AY_IFACE_NODE	 "org.ayni.Node"
+#define AY_IFACE_NODE    "org.ayni.Node"
 #define AY_IFACE_SERVICE "org.varlink.service"
 
 /** ay_interface_text() - an interface's description, or NULL. */

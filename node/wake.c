@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define SETTLE_MS 300 /* the question leaves within a second of the last sign */
-#define FAR_S	  (100ull * 365 * 86400)
+#define FAR_S     (100ull * 365 * 86400)
 
 struct ay_wake {
 	void (*woke)(void *ctx, enum ay_wake_reason reason);
@@ -69,7 +69,7 @@ static void on_clock(uv_poll_t *p, int status, int events)
 }
 
 /* A new address, or a link that is up and running now. */
-static bool is_news(const struct nlmsghdr *h)
+static bool is_news(struct nlmsghdr *h)
 {
 	if (h->nlmsg_type == RTM_NEWADDR || h->nlmsg_type == RTM_DELADDR || h->nlmsg_type == RTM_DELLINK)
 		return true;

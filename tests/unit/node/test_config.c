@@ -119,7 +119,8 @@ static void test_mistakes(void **state)
 		char text[512];
 		snprintf(text, sizeof(text), "# first\n[node]\n%s\n", bad[i].line);
 		assert_int_equal(parse(text), AY_EUSAGE);
-		if (!strstr(err.msg, bad[i].says) || !strstr(err.msg, bad[i].line[0] == '[' ? "ayni.conf:4: " : "ayni.conf:3: "))
+		if (!strstr(err.msg, bad[i].says) ||
+		    !strstr(err.msg, bad[i].line[0] == '[' ? "ayni.conf:4: " : "ayni.conf:3: "))
 			fail_msg("%s: %s", bad[i].line, err.msg);
 	}
 	assert_int_equal(parse("port = 1\n"), AY_EUSAGE); /* no section at all */
@@ -235,8 +236,9 @@ static void test_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key), cmocka_unit_test(test_mistakes),
-		cmocka_unit_test(test_limits),	 cmocka_unit_test(test_truncated), cmocka_unit_test(test_together),
+		cmocka_unit_test(test_defaults),  cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_mistakes),  cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_truncated), cmocka_unit_test(test_together),
 		cmocka_unit_test(test_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

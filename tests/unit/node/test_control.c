@@ -33,7 +33,8 @@ static void test_cut(void **state)
 		struct ay_varlink_in in = {.max = 3};
 		size_t n = 0;
 		for (size_t pos = 0; pos < sizeof(stream) - 1;) {
-			size_t part = sizeof(stream) - 1 - pos < piece ? sizeof(stream) - 1 - pos : piece, used;
+			size_t part = sizeof(stream) - 1 - pos < piece ? sizeof(stream) - 1 - pos : piece,
+			       used;
 			struct ay_slice msg;
 			int r = ay_varlink_next(&in, (const uint8_t *)stream + pos, part, &used, &msg);
 			assert_true(r >= 0);
@@ -78,10 +79,12 @@ static void test_calls(void **state)
 	assert_int_equal(parse("{\"method\":\"org.ayni.Node.Explode\"}"), 0);
 	assert_int_equal(call.method, AY_METHOD_UNKNOWN);
 
-	static const char *const bad_branch[] = {"\"../x\"", "7", "[]", "\"UPPER\"", "\"a\\u0000b\"", "\"a//b\""};
+	static const char *const bad_branch[] = {"\"../x\"",      "7",       "[]", "\"UPPER\"",
+						 "\"a\\u0000b\"", "\"a//b\""};
 	for (size_t i = 0; i < sizeof(bad_branch) / sizeof(bad_branch[0]); i++) {
 		char text[200];
-		snprintf(text, sizeof(text), "{\"method\":\"org.ayni.Node.Update\",\"parameters\":{\"branch\":%s}}",
+		snprintf(text, sizeof(text),
+			 "{\"method\":\"org.ayni.Node.Update\",\"parameters\":{\"branch\":%s}}",
 			 bad_branch[i]);
 		/* jansson refuses NUL in a string as a whole: then it is no call at all. */
 		int r = parse(text);
@@ -160,7 +163,7 @@ struct fake {
 	uv_async_t quit;
 	pthread_t thread;
 	unsigned updates, reloads;
-	uint32_t have;	/* what the status says */
+	uint32_t have; /* what the status says */
 	bool force;
 };
 
@@ -286,13 +289,16 @@ static void test_errors(void **state)
 		   "org.varlink.service.InvalidParameter");
 	raw_expect(fd, "{\"method\":\"org.ayni.Node.Update\",\"parameters\":{\"branch\":\"nobody\"}}",
 		   "org.ayni.Node.Failed");
-	raw_expect(fd, "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"x\"}}",
-		   "InterfaceNotFound");
+	raw_expect(
+		fd,
+		"{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"x\"}}",
+		"InterfaceNotFound");
 	raw_expect(fd, "{\"method\":\"org.varlink.service.GetInfo\"}", "org.ayni.Node");
-	raw_expect(fd,
-		   "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":"
-		   "\"org.ayni.Node\"}}",
-		   "method Update");
+	raw_expect(
+		fd,
+		"{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":"
+		"\"org.ayni.Node\"}}",
+		"method Update");
 	close(fd);
 }
 
@@ -354,13 +360,14 @@ static void test_client(void **state)
 	assert_int_equal(json_integer_value(json_object_get(reply, "have")), 1);
 	json_decref(reply);
 	assert_int_equal(ay_client_call(c, "org.ayni.Node.Reload", NULL, NULL, NULL, NULL, 0, &err), 0);
-	assert_int_equal(ay_client_call(c, "org.ayni.Node.Reload", NULL, NULL, NULL, NULL, 0, &err), AY_ESTORE);
+	assert_int_equal(ay_client_call(c, "org.ayni.Node.Reload", NULL, NULL, NULL, NULL, 0, &err),
+			 AY_ESTORE);
 	assert_string_equal(err.msg, "the store is damaged");
 	assert_int_equal(ay_client_call(c, "org.ayni.Node.Nothing", NULL, NULL, NULL, NULL, 0, &err),
 			 AY_EUNSUPPORTED);
 	assert_int_equal(ay_client_call(c, "org.ayni.Node.Update",
-					json_pack("{s:s,s:b}", "branch", "xo/stable", "force", 1), count_replies,
-					&replies, NULL, 0, &err),
+					json_pack("{s:s,s:b}", "branch", "xo/stable", "force", 1),
+					count_replies, &replies, NULL, 0, &err),
 			 0);
 	assert_true(replies >= 2); /* with "more": progress, then the end */
 	assert_true(f->force && f->updates == 1);

@@ -161,7 +161,8 @@ static void test_memory(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_any_pieces), cmocka_unit_test(test_truncated),
-					   cmocka_unit_test(test_hostile_lengths), cmocka_unit_test(test_memory)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_any_pieces), cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_hostile_lengths), cmocka_unit_test(test_memory)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

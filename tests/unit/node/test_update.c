@@ -130,8 +130,9 @@ static void test_no_branch(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_done),	 cmocka_unit_test(test_nothing), cmocka_unit_test(test_alone),
-		cmocka_unit_test(test_failures), cmocka_unit_test(test_held),	 cmocka_unit_test(test_stalls),
+		cmocka_unit_test(test_done),      cmocka_unit_test(test_nothing),
+		cmocka_unit_test(test_alone),     cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_held),      cmocka_unit_test(test_stalls),
 		cmocka_unit_test(test_no_branch),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
