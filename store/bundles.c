@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -39,10 +40,12 @@ struct ay_bundle_file {
 	uint64_t size, n_blocks, n_had;
 	int fd, hashes_fd; /* hashes_fd -1 when whole or read only */
 	uint64_t hashes_len;
-	bool whole, readonly;
-	bool broken;        /* a sync failed: what is durable is unknown until it is opened anew */
+	bool readonly;
 	bool entries_dirty; /* files were made in bundles/partial/ and it is not synced yet */
-	bool data_dirty, hashes_dirty;
+	/* One thread may write while another syncs: set behind each write, cleared ahead of each sync. */
+	atomic_bool data_dirty, hashes_dirty;
+	atomic_bool broken; /* a sync failed: what is durable is unknown until it is opened anew */
+	atomic_bool whole;
 	struct ay_merkle *merkle;
 	uint8_t *bitmap;
 	char hex[AY_DIGEST_HEX + 1];
@@ -362,8 +365,8 @@ int ay_bundle_file_add_hashes(struct ay_bundle_file *f, unsigned level, uint64_t
 		return 0;
 	uint8_t record[AY__HASH_RECORD];
 	ay__hash_record(level, index, block, record);
-	f->hashes_dirty = true;
 	rc = ay__write_all(f->s->fs, f->hashes_fd, record, sizeof(record), f->hashes_len);
+	f->hashes_dirty = true;
 	if (rc < 0)
 		return ay_err_errno(err, -rc, "write hash block %u/%" PRIu64 " of bundle %s", level, index,
 				    f->hex);
@@ -387,8 +390,8 @@ int ay_bundle_file_write(struct ay_bundle_file *f, uint64_t index, const void *d
 	if (rc < 0)
 		return ay_err_set(err, rc, "bundle %s: block %" PRIu64 ": %s", f->hex, index,
 				  rc == -EAGAIN ? "its hash block is not known" : ay_strerror(rc));
-	f->data_dirty = true;
 	rc = ay__write_all(f->s->fs, f->fd, data, len, index * AY_BLOCK_SIZE);
+	f->data_dirty = true;
 	if (rc < 0)
 		return ay_err_errno(err, -rc, "write block %" PRIu64 " of bundle %s in %s", index, f->hex,
 				    f->s->path);
@@ -416,14 +419,14 @@ int ay_bundle_file_sync(struct ay_bundle_file *f, struct ay_err *err)
 	if (f->broken)
 		return sync_failed(f, -EIO, err);
 	struct ay_fs *fs = f->s->fs;
-	int rc = f->data_dirty ? fs->ops->fdatasync(fs, f->fd) : 0;
-	if (rc == 0 && f->hashes_dirty)
+	int rc = atomic_exchange(&f->data_dirty, false) ? fs->ops->fdatasync(fs, f->fd) : 0;
+	if (rc == 0 && atomic_exchange(&f->hashes_dirty, false))
 		rc = fs->ops->fdatasync(fs, f->hashes_fd);
 	if (rc == 0 && f->entries_dirty)
 		rc = fs->ops->fsync(fs, f->s->partial);
 	if (rc < 0)
 		return sync_failed(f, rc, err);
-	f->data_dirty = f->hashes_dirty = f->entries_dirty = false;
+	f->entries_dirty = false;
 	return 0;
 }
 
@@ -454,7 +457,6 @@ int ay_bundle_file_finish(struct ay_bundle_file *f, struct ay_err *err)
 	close(f->hashes_fd);
 	f->hashes_fd = -1;
 	f->whole = true;
-	f->data_dirty = f->hashes_dirty = f->entries_dirty = false;
 	return 0;
 }
 

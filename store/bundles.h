@@ -16,6 +16,10 @@
 #include "base/merkle.h"
 #include "store/store.h"
 
+/*
+ * Threads: one may add and write while another syncs. While one finishes, the others must neither add nor
+ * write nor sync; asking what is had and reading are free.
+ */
 struct ay_bundle_file;
 
 /**

@@ -122,7 +122,9 @@ static int pack(const char *const *picked, int n, const struct ay_buf *values, c
 		memcpy(value, values->data, values->len);
 	for (int i = 0; i < n; i++) {
 		x[i] = (struct ay_xattr){.name = name, .value = value, .value_len = lens[i]};
-		name = stpcpy(name, picked[i]) + 1;
+		size_t name_size = strlen(picked[i]) + 1;
+		memcpy(name, picked[i], name_size);
+		name += name_size;
 		value += lens[i];
 	}
 	*out = x;

@@ -1,77 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Bundles in collection: what is had after kills, damage, lies and failing disks. */
-#include "tests/unit/store/place.h"
+#include "tests/support/bundle_source.h"
 
 #include <signal.h>
 #include <sys/wait.h>
 
 #include "base/prng.h"
-#include "store/bundles.h"
 #include "store/bundles_resume.h"
 #include "store/store_internal.h"
 
-/* A bundle as its maker has it. */
-struct source {
-	size_t size;
-	uint8_t *data;
-	struct ay_merkle *merkle;
-	struct ay_digest digest;
-	char hex[65], hashes[80];
-};
-
-static struct source source_of(uint64_t seed, size_t size)
-{
-	struct source s = {.size = size, .data = some_bytes(seed, size)};
-	assert_int_equal(ay_merkle_build_mem(s.data, size, &s.merkle), 0);
-	s.digest = *ay_merkle_digest(s.merkle);
-	ay_digest_hex(&s.digest, s.hex);
-	snprintf(s.hashes, sizeof(s.hashes), "%s.hashes", s.hex);
-	return s;
-}
-
-static void source_release(struct source *s)
-{
-	free(s->data);
-	ay_merkle_free(s->merkle);
-}
-
 #define THREE_PIECES (3 * AY_PIECE_SIZE + 2 * AY_BLOCK_SIZE + 1234) /* 27 blocks, 4 + 1 hash blocks */
-
-static struct ay_bundle_file *open_bundle(struct ay_store *s, const struct source *src, bool create)
-{
-	struct ay_bundle_file *f = NULL;
-	struct ay_err err = {0};
-	expect_code(ay_bundle_file_open(s, &src->digest, src->size, create, &f, &err), 0);
-	return f;
-}
-
-static int give_block(struct ay_bundle_file *f, const struct source *src, uint64_t i, struct ay_err *err)
-{
-	return ay_bundle_file_write(f, i, src->data + i * AY_BLOCK_SIZE, ay_block_len(src->size, i), err);
-}
-
-static int give_hash(struct ay_bundle_file *f, const struct source *src, unsigned level, uint64_t i,
-		     struct ay_err *err)
-{
-	return ay_bundle_file_add_hashes(f, level, i, ay_merkle_get(src->merkle, level, i), err);
-}
-
-static int give_all_hashes(struct ay_bundle_file *f, const struct source *src, struct ay_err *err)
-{
-	int rc = 0;
-	for (unsigned level = ay_merkle_levels(src->merkle); level-- > 0;)
-		for (uint64_t i = 0; rc == 0 && i < ay_merkle_width(src->merkle, level); i++)
-			rc = give_hash(f, src, level, i, err);
-	return rc;
-}
-
-static int give_all_blocks(struct ay_bundle_file *f, const struct source *src, struct ay_err *err)
-{
-	int rc = 0;
-	for (uint64_t i = 0; rc == 0 && i < ay_blocks_of(src->size); i++)
-		rc = give_block(f, src, i, err);
-	return rc;
-}
 
 /* Exactly the blocks of @want are had, in every way of asking. */
 static void assert_had(struct ay_bundle_file *f, const struct source *src, bool (*want)(uint64_t))
@@ -119,30 +57,6 @@ static void make_partial(struct ay_store *s, const struct source *src, bool (*wh
 	for (uint64_t i = 0; i < ay_blocks_of(src->size); i++)
 		if (which(i))
 			expect_code(give_block(f, src, i, &err), 0);
-	ay_bundle_file_close(f);
-}
-
-/* Collect what is missing, finish, and compare. */
-static void complete(struct ay_store *s, const struct source *src)
-{
-	struct ay_err err = {0};
-	size_t len;
-	struct ay_bundle_file *f = open_bundle(s, src, true);
-	expect_code(give_all_hashes(f, src, &err), 0);
-	expect_code(give_all_blocks(f, src, &err), 0);
-	expect_code(ay_bundle_file_sync(f, &err), 0);
-	expect_code(ay_bundle_file_finish(f, &err), 0);
-	assert_true(ay_bundle_file_whole(f));
-	ay_bundle_file_close(f);
-	uint8_t *got = get_file(s->bundles, src->hex, &len);
-	assert_int_equal(len, src->size);
-	assert_memory_equal(got, src->data, len);
-	free(got);
-	assert_false(there(s->partial, src->hex));
-	assert_false(there(s->partial, src->hashes));
-	f = open_bundle(s, src, false);
-	assert_true(ay_bundle_file_whole(f));
-	assert_had(f, src, all);
 	ay_bundle_file_close(f);
 }
 
@@ -531,156 +445,6 @@ static void test_large(void **state)
 	ay_store_close(s);
 }
 
-/* ---- a disk that fails: the n-th change is refused ---- */
-
-struct faulty {
-	unsigned left; /* the change that fails, counted from 1 */
-	bool reached;
-	bool kill; /* instead of failing: none of the later ones happens either */
-	int code;
-	struct ay_buf log; /* names of the calls */
-};
-
-static int gate(struct ay_fs *fs, const char *call)
-{
-	struct faulty *x = fs->ctx;
-	ay_put_fmt(&x->log, "%s ", call);
-	if (x->left > 1) {
-		x->left--;
-		return 0;
-	}
-	x->reached = true;
-	if (!x->kill)
-		x->left = UINT32_MAX; /* only this one */
-	return x->code;
-}
-
-static int f_open(struct ay_fs *fs, int dirfd, const char *path, int flags, mode_t mode)
-{
-	int rc = flags & O_CREAT ? gate(fs, "create") : 0;
-	return rc < 0 ? rc : ay_fs_real()->ops->open(ay_fs_real(), dirfd, path, flags, mode);
-}
-static int f_rename(struct ay_fs *fs, int from, const char *a, int to, const char *b, bool noreplace)
-{
-	int rc = gate(fs, "rename");
-	return rc < 0 ? rc : ay_fs_real()->ops->rename(ay_fs_real(), from, a, to, b, noreplace);
-}
-static int f_unlink(struct ay_fs *fs, int dirfd, const char *name, int flags)
-{
-	int rc = gate(fs, "unlink");
-	return rc < 0 ? rc : ay_fs_real()->ops->unlink(ay_fs_real(), dirfd, name, flags);
-}
-static ssize_t f_pwrite(struct ay_fs *fs, int fd, const void *buf, size_t len, off_t offset)
-{
-	int rc = gate(fs, "pwrite");
-	if (rc < 0) { /* half of it arrives */
-		ay_fs_real()->ops->pwrite(ay_fs_real(), fd, buf, len / 2, offset);
-		return rc;
-	}
-	return ay_fs_real()->ops->pwrite(ay_fs_real(), fd, buf, len, offset);
-}
-static int f_fsync(struct ay_fs *fs, int fd)
-{
-	int rc = gate(fs, "fsync");
-	return rc < 0 ? rc : ay_fs_real()->ops->fsync(ay_fs_real(), fd);
-}
-static int f_fdatasync(struct ay_fs *fs, int fd)
-{
-	int rc = gate(fs, "fdatasync");
-	return rc < 0 ? rc : ay_fs_real()->ops->fdatasync(ay_fs_real(), fd);
-}
-
-static int collect_all(struct ay_store *s, const struct source *src, struct ay_err *err)
-{
-	struct ay_bundle_file *f = NULL;
-	int rc = ay_bundle_file_open(s, &src->digest, src->size, true, &f, err);
-	if (rc == 0)
-		rc = give_all_hashes(f, src, err);
-	if (rc == 0)
-		rc = give_all_blocks(f, src, err);
-	if (rc == 0)
-		rc = ay_bundle_file_sync(f, err);
-	if (rc == 0)
-		rc = ay_bundle_file_finish(f, err);
-	ay_bundle_file_close(f);
-	return rc;
-}
-
-/* Every single change fails, or it and all after it: never a wrong block, and it can always be completed. */
-static void test_every_fault(void **state)
-{
-	struct source src = source_of(13, AY_PIECE_SIZE + 70000);
-	struct ay_store *s = open_store(*state);
-	struct ay_fs_ops ops = *s->fs->ops;
-	struct faulty x = {0};
-	struct ay_fs faulty = {.ops = &ops, .ctx = &x}, *real = s->fs;
-	struct ay_err err = {0};
-	unsigned total = 0;
-
-	ops.open = f_open;
-	ops.rename = f_rename;
-	ops.unlink = f_unlink;
-	ops.pwrite = f_pwrite;
-	ops.fsync = f_fsync;
-	ops.fdatasync = f_fdatasync;
-	for (int kill = 0; kill < 2; kill++) {
-		for (unsigned n = 1;; n++) {
-			x.left = n;
-			x.reached = false;
-			x.kill = kill;
-			x.code = n % 2 ? -EIO : -ENOSPC;
-			ay_buf_reset(&x.log);
-			s->fs = &faulty;
-			err = (struct ay_err){0};
-			int rc = collect_all(s, &src, &err);
-			s->fs = real;
-			if (rc < 0)
-				assert_int_not_equal(err.msg[0], 0);
-			complete(s, &src);
-			expect_code(ay_bundles_drop(s, &src.digest, &err), 0);
-			if (!x.reached) {
-				assert_int_equal(rc, 0);
-				total = n;
-				break;
-			}
-		}
-		assert_true(total > 18);
-	}
-	/* The order in which it becomes durable. */
-	ay_buf_cstr(&x.log);
-	assert_non_null(strstr((char *)x.log.data,
-			       "pwrite fdatasync fdatasync fsync fsync rename fsync fsync unlink "));
-	ay_buf_release(&x.log);
-	source_release(&src);
-	ay_store_close(s);
-}
-
-static void test_sync_fails_for_good(void **state)
-{
-	struct source src = source_of(14, AY_PIECE_SIZE);
-	struct ay_store *s = open_store(*state);
-	struct ay_fs_ops ops = *s->fs->ops;
-	struct faulty x = {.left = 1, .code = -EIO};
-	struct ay_fs faulty = {.ops = &ops, .ctx = &x}, *real = s->fs;
-	struct ay_err err = {0};
-
-	struct ay_bundle_file *f = open_bundle(s, &src, true);
-	expect_code(give_all_hashes(f, &src, &err), 0);
-	expect_code(give_all_blocks(f, &src, &err), 0);
-	ops.fdatasync = f_fdatasync;
-	s->fs = &faulty;
-	expect_code(ay_bundle_file_sync(f, &err), -EIO);
-	s->fs = real;
-	expect_code(ay_bundle_file_sync(f, &err), -EIO);
-	expect_code(ay_bundle_file_finish(f, &err), -EIO);
-	ay_bundle_file_close(f);
-	assert_false(there(s->bundles, src.hex));
-	complete(s, &src);
-	ay_buf_release(&x.log);
-	source_release(&src);
-	ay_store_close(s);
-}
-
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, place_make, place_remove)
@@ -688,7 +452,7 @@ int main(void)
 		T(test_collect),      T(test_small_and_odd_sizes), T(test_kill),
 		T(test_damaged_data), T(test_damaged_hashes),      T(test_damaged_whole),
 		T(test_readonly),     T(test_list_and_drop),       T(test_elsewhere),
-		T(test_large),        T(test_every_fault),         T(test_sync_fails_for_good),
+		T(test_large),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

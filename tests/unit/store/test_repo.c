@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A repository: what is made where, one publisher at a time, nothing half, nothing backwards. */
-#include "tests/unit/store/place.h"
+#include "tests/support/place.h"
 
 #include <signal.h>
 #include <sys/wait.h>

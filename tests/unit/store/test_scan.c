@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A directory becomes a manifest: order, every type, what is refused, what changes meanwhile. */
-#include "tests/unit/store/place.h"
+#include "tests/support/place.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What survives: roots along their chain, a branch's floor and head, the install-id, documents. */
-#include "tests/unit/store/place.h"
+#include "tests/support/place.h"
 
 #include <sys/wait.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A place for a test to work in: see the header. */
-#include "tests/unit/store/place.h"
+#include "tests/support/place.h"
 
 #include <dirent.h>
 

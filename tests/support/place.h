@@ -3,8 +3,8 @@
  * What the tests of scan, state, bundles and repository share: a place to work in, which goes away again, a
  * store in it, and a fleet of one key.
  */
-#ifndef AYNI_TESTS_UNIT_STORE_PLACE_H
-#define AYNI_TESTS_UNIT_STORE_PLACE_H
+#ifndef AYNI_TESTS_SUPPORT_PLACE_H
+#define AYNI_TESTS_SUPPORT_PLACE_H
 
 #include <setjmp.h>
 #include <stdarg.h>
