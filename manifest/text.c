@@ -178,7 +178,7 @@ int ay__parse_u64(const void *s, size_t len, uint64_t max, uint64_t *out)
 	const uint8_t *p = s;
 	uint64_t v = 0;
 
-	if (len == 0 || len > 20 || (p[0] == '0' && len > 1))
+	if (len == 0 || (p[0] == '0' && len > 1))
 		return AY_EFORMAT;
 	for (size_t i = 0; i < len; i++) {
 		if (p[i] < '0' || p[i] > '9')

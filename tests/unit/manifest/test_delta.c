@@ -317,6 +317,10 @@ static void test_callers_errors_pass(void **state)
 		ay_manifest_reader_free(ra);
 		ay_manifest_reader_free(rb);
 	}
+	/* also when the base is not what it should be: the caller's word goes before our judgement */
+	struct counts first = {.stop_after = 0};
+	assert_code(apply(&b, delta.data, delta.len, &from, &to, &first, NULL, &err), AY_EFORMAT);
+	assert_string_equal(err.msg, "stopped");
 	struct ay_manifest_reader *ra = reader(&a), *rb = reader(&b);
 	assert_code(ay_delta_make(ra, &from, rb, &to, full_disk, NULL, &err), -ENOSPC);
 	ay_manifest_reader_free(ra);

@@ -90,6 +90,11 @@ static void test_forms(void **state)
 		assert_code(parse_text(bad, &err), AY_ELIMIT);
 		free(bad);
 	}
+	seal("x", 1, "A", &out);
+	good = ay_buf_cstr(&out);
+	char *none = changed(good, "text 1\nx", "text 0\n");
+	assert_code(parse_text(none, &err), AY_EFORMAT);
+	free(none);
 	char *bad = changed(good, "envelope 1", "envelope 2");
 	assert_code(parse_text(bad, &err), AY_EVERSION);
 	free(bad);

@@ -39,6 +39,8 @@ static void test_there_and_back(void **state)
 	assert_int_equal(ay_head_verify(out, &other), AY_ESIG);
 	memcpy(other.id, pk.id, 8);
 	assert_int_equal(ay_head_verify(out, &other), AY_ESIG);
+	pk.id[0] ^= 1; /* the right key under another id */
+	assert_int_equal(ay_head_verify(out, &pk), AY_ESIG);
 }
 
 /* Offsets are the contract with every other implementation. */
@@ -106,7 +108,7 @@ static void test_form(void **state)
 	assert_int_equal(parse_with(7, "\2", 1), AY_EVERSION);
 	assert_int_equal(parse_with(7, "\0", 1), AY_EVERSION);
 	assert_int_equal(parse_with(16, zero, 4), AY_EFORMAT);   /* epoch 0 */
-	assert_int_equal(parse_with(20, zero, 4), AY_EFORMAT);   /* serial 0 */
+	assert_int_equal(parse_with(20, zero, 8), AY_EFORMAT);   /* serial 0, min serial 0 */
 	assert_int_equal(parse_with(24, "\x08", 1), AY_EFORMAT); /* min above serial */
 	assert_int_equal(parse_with(24, "\x07", 1), 0);
 	assert_int_equal(parse_with(28, "\x65", 1), AY_EFORMAT); /* 101 percent */

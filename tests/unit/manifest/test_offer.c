@@ -71,6 +71,7 @@ static void test_refused(void **state)
 		{"encoders: a b", "encoders: a b c d e f g h i j k l m n o p q"},
 		{"maker: school", "maker: pupil"},
 		{"maker: school\n", ""},
+		{"maker: school\n", "maker: school\nmore: 1\n"},
 	};
 	assert_code(ay_offer_parse(good, strlen(good), &o, &err), 0);
 	for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {

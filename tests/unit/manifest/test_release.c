@@ -81,6 +81,11 @@ static void test_refused(void **state)
 		{"notes: x", "notes: %C2%9B"},
 	};
 	assert_code(ay_release_parse(good, strlen(good), &r, &err), 0);
+	char *low = changed(good, "serial: 7", "serial: 0"),
+	     *lowest = changed(low, "min-serial: 7", "min-serial: 0");
+	assert_code(ay_release_parse(lowest, strlen(lowest), &r, &err), AY_EFORMAT);
+	free(low);
+	free(lowest);
 	for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
 		char *bad = changed(good, edits[i][0], edits[i][1]);
 		int rc = ay_release_parse(bad, strlen(bad), &r, &err);

@@ -70,6 +70,18 @@ static void test_refused(void **state)
 	struct ay_public_key a = pub_of('A'), b = pub_of('B');
 	ay_public_key_line(&a, line_a);
 	ay_public_key_line(&b, line_b);
+	char swapped_keys[130], in_order[130];
+	char line_i[57], line_s[57];
+	struct ay_public_key i_key = pub_of('I'), s_key = pub_of('S');
+	ay_public_key_line(&i_key, line_i);
+	ay_public_key_line(&s_key, line_s);
+	/* of different roles, so that no role's own order shows it */
+	snprintf(in_order, sizeof(in_order), "key: %s\nkey: %s\n", line_i, line_s);
+	snprintf(swapped_keys, sizeof(swapped_keys), "key: %s\nkey: %s\n", line_s, line_i);
+	struct ay_public_key b_as_a = b;
+	memcpy(b_as_a.id, a.id, 8);
+	char other_key_same_id[57];
+	ay_public_key_line(&b_as_a, other_key_same_id);
 	memcpy(a.id, b.id, 8);
 	char same_key_other_id[57];
 	ay_public_key_line(&a, same_key_other_id);
@@ -86,6 +98,8 @@ static void test_refused(void **state)
 		{"fleet: test", "fleet: te/st"},
 		{line_a, line_b},            /* not sorted, twice */
 		{line_b, same_key_other_id}, /* one key under two ids */
+		{in_order, swapped_keys},
+		{line_b, other_key_same_id}, /* two keys under one id */
 		{line_a, "RWaaaa"},
 		{two, one_twice}, /* one key twice for one threshold */
 		{two, swapped},
@@ -139,8 +153,22 @@ static void test_rules_between_lines(void **state)
 {
 	(void)state;
 	struct ay_root *root = fleet_root(1);
-	root->branches[0].release[1] = 0; /* A has not the role release */
+	root->branches[0].release[0] = 0; /* A has not the role release */
+	root->branches[0].release[1] = 2;
 	write_refused(root);
+	for (uint8_t i = 2; i <= 3; i++) {
+		root = fleet_root(1);
+		root->branches[0].release[0] = 3; /* not sorted; then one twice */
+		root->branches[0].release[1] = i;
+		write_refused(root);
+		root = fleet_root(1);
+		root->revoked = realloc(root->revoked, 2 * sizeof(root->revoked[0]));
+		assert_non_null(root->revoked);
+		memset(root->revoked, 3, sizeof(root->revoked[0]));
+		memset(root->revoked + 1, i, sizeof(root->revoked[0]));
+		root->n_revoked = 2;
+		write_refused(root);
+	}
 	root = fleet_root(1);
 	root->branches[0].n_release = 1; /* of a role whose threshold is 2 */
 	write_refused(root);

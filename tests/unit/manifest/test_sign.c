@@ -26,6 +26,9 @@ static void test_good(void **state)
 	assert_int_equal(ay_envelope_verify(&env, 0, &a), 0);
 	assert_int_equal(ay_envelope_verify(&env, 0, &b), AY_ESIG);
 	assert_int_equal(ay_envelope_verify(&env, 1, &a), AY_ESIG); /* no such signature */
+	env.n_signatures = 0;
+	assert_int_equal(ay_envelope_verify(&env, 0, &a), AY_ESIG);
+	env.n_signatures = 1;
 	struct ay_public_key mixed = b;
 	memcpy(mixed.id, a.id, 8); /* another key under the same id */
 	assert_int_equal(ay_envelope_verify(&env, 0, &mixed), AY_ESIG);

@@ -142,9 +142,9 @@ static void test_prose(void **state)
 	(void)state;
 	char out[9];
 	static const char *const bad[] = {
-		"%1B[2J",    "%00",          "%07",    "%7F",       "%C2%9B", /* CSI in UTF-8 */
-		"%FF",       "%C3",          "%C0%AF", "%ED%A0%80", "%F4%90%80%80",
-		"%E0%80%80", "%F0%80%80%80", "%80",    "%61",       "%"};
+		"%1B[2J",    "%00",          "%07",          "%7F",       "%C2%9B", /* CSI in UTF-8 */
+		"%FF",       "%C3",          "%C0%AF",       "%ED%A0%80", "%F4%90%80%80", "%E0%80%80",
+		"%E0%9F%BF", "%F0%8F%BF%BF", "%F0%80%80%80", "%80",       "%61",          "%"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_equal(prose(bad[i], true, out), AY_EFORMAT);
 	assert_int_equal(prose("", false, out), 0);
