@@ -91,6 +91,9 @@ static int add_release(void *ctx, const uint8_t *data, size_t len)
 		return 0;
 	if (k.release.serial <= w->have || k.release.serial > w->head.serial)
 		return 0;
+	if (k.release.serial == w->head.serial &&
+	    ay_trust_head_names(w->root, &w->head, data, len, &k.release, NULL) < 0)
+		return 0; /* of two signed releases of one serial the head decides */
 	size_t at = w->n_releases;
 	if (at == AY_PLAN_TREES_MAX) {
 		for (size_t i = at = 0; i < w->n_releases; i++)

@@ -373,6 +373,8 @@ static int write_head(struct work *w, struct ay_err *err)
 	int r = ay_head_sign(h, w->p->key, bytes);
 	if (r == 0)
 		r = ay_trust_head(w->root, bytes, sizeof(bytes), &check, err);
+	if (r == 0)
+		r = ay_trust_head_names(w->root, &check, w->envelope.data, w->envelope.len, rel, err);
 	if (r < 0)
 		return ay_err_wrap(err, r, "signing the head");
 	return ay_repo_put_head(w->repo, w->p->branch, bytes, err);
