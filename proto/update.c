@@ -1,0 +1,642 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A branch's way to its newest release: choose, collect, finish, apply, say so.
+ *
+ *     IDLE/HELD ──► SEARCHING ──► OPENING ──► COLLECTING ──► FINISHING ──► APPLYING ──► IDLE
+ *                       ▲                                                     │
+ *                       └──────── the way failed: the next one ◄──────────────┘
+ *
+ * One step of a way is one bundle; after each applied step the way is planned anew.
+ * A way that fails because of the bundle or its base is left out for an hour; when
+ * disk or store fail, everything waits, longer each time.
+ */
+#include "proto/core_internal.h"
+
+#include "base/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXCLUDE_FAILED_NS (3600 * AY__S)
+#define EXCLUDE_STUCK_NS  (300 * AY__S)
+#define STUCK_NS	  (60 * AY__S)	/* nobody has it any more */
+#define STUCK_HELD_NS	  (300 * AY__S) /* somebody has it, and does not give it */
+#define BACKOFF_MIN_NS	  (60 * AY__S)
+#define BACKOFF_MAX_NS	  (3600 * AY__S)
+#define GO_NS		  (300 * AY__S) /* an owner's wish: as long as asking all round may take */
+#define SAY_AFTER_NS	  (10 * AY__S) /* searching so long is worth a word to the owner */
+
+#define ANY_BUT_APPLYING                                                                                     \
+	(AY__TO(AY__UP_IDLE) | AY__TO(AY__UP_HELD) | AY__TO(AY__UP_SEARCHING) | AY__TO(AY__UP_OPENING) |     \
+	 AY__TO(AY__UP_COLLECTING) | AY__TO(AY__UP_FINISHING) | AY__TO(AY__UP_BACKOFF))
+
+static const struct ay__sm_state states[] = {
+	[AY__UP_IDLE] = {"idle", AY__TO(AY__UP_HELD) | AY__TO(AY__UP_SEARCHING)},
+	[AY__UP_HELD] = {"held", AY__TO(AY__UP_IDLE) | AY__TO(AY__UP_SEARCHING)},
+	[AY__UP_SEARCHING] = {"searching", ANY_BUT_APPLYING},
+	[AY__UP_OPENING] = {"opening", ANY_BUT_APPLYING},
+	[AY__UP_COLLECTING] = {"collecting", ANY_BUT_APPLYING},
+	[AY__UP_FINISHING] = {"finishing", AY__TO(AY__UP_APPLYING) | AY__TO(AY__UP_SEARCHING) |
+						   AY__TO(AY__UP_BACKOFF) | AY__TO(AY__UP_IDLE)},
+	[AY__UP_APPLYING] = {"applying",
+			     AY__TO(AY__UP_IDLE) | AY__TO(AY__UP_SEARCHING) | AY__TO(AY__UP_BACKOFF)},
+	[AY__UP_BACKOFF] = {"waiting",
+			    AY__TO(AY__UP_IDLE) | AY__TO(AY__UP_HELD) | AY__TO(AY__UP_SEARCHING)},
+};
+
+static int index_of(const struct ay_core *c, const struct ay__branch *b)
+{
+	return (int)(b - c->branches);
+}
+
+static void move(struct ay_core *c, struct ay__branch *b, uint8_t to, const char *why)
+{
+	uint8_t from = b->update;
+
+	ay__sm_move(c, "update", b->name, states, &b->update, to, why);
+	if (to == AY__UP_SEARCHING && from != to)
+		b->searching_since = c->now;
+	if (from != to)
+		c->dirty |= AY__DIRTY_LEARN | AY__DIRTY_PEERS | AY__DIRTY_PLAN;
+}
+
+static void problem(struct ay_core *c, struct ay__branch *b, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+static void problem(struct ay_core *c, struct ay__branch *b, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(b->problem, sizeof(b->problem), fmt, ap);
+	va_end(ap);
+	AY__TRACE(c, "update", "%s: problem: %s", b->name, b->problem);
+}
+
+/* ---- what may be taken */
+
+/* NULL: it may be taken now; else why not. */
+static const char *held(const struct ay_core *c, const struct ay__branch *b)
+{
+	if (b->force)
+		return NULL;
+	if (!c->cfg.auto_update && c->now >= b->go_until)
+		return "automatic updates are off";
+	if (c->cfg.rollout_draw >= b->head.rollout)
+		return "its rollout has not reached this laptop";
+	if (b->bad_serial == b->head.serial)
+		return "it failed here before";
+	return NULL;
+}
+
+static bool newer_known(const struct ay__branch *b)
+{
+	if (!b->follow || !b->has_head || b->head.serial <= b->have_serial)
+		return false;
+	return b->force ? b->head.serial >= b->floor : b->head.serial > b->floor;
+}
+
+static bool may_pass(const struct ay_core *c, const struct ay__branch *b, const struct ay__release *r)
+{
+	return r->used && r->branch == index_of(c, b) && !r->refused && r->stored == AY__STORED_YES &&
+	       r->serial > b->have_serial && r->serial >= b->floor && r->serial <= b->head.serial &&
+	       (r->serial < b->head.serial || ay_digest_eq(&r->digest, &b->head.release)) &&
+	       (b->force || r->serial != b->bad_serial) && r->root_epoch <= c->root->version;
+}
+
+static bool may_end(const struct ay__branch *b, const struct ay__release *r)
+{
+	return r->serial >= b->head.min_serial && (b->force || r->serial > b->floor);
+}
+
+/* ---- planning */
+
+struct candidates {
+	struct ay_plan_tree trees[AY_PLAN_TREES_MAX];
+	int releases[AY_PLAN_TREES_MAX];
+	size_t n;
+	struct ay_plan_edge *edges;
+	int *offers;
+	size_t n_edges;
+};
+
+static bool gather_trees(struct ay_core *c, struct ay__branch *b, struct candidates *k)
+{
+	bool goal = false;
+
+	k->n = 0;
+	for (unsigned i = 0; i < c->n_releases && k->n < AY_PLAN_TREES_MAX; i++) {
+		const struct ay__release *r = &c->releases[i];
+		if (!may_pass(c, b, r))
+			continue;
+		k->trees[k->n] = (struct ay_plan_tree){r->manifest, r->serial, may_end(b, r)};
+		goal |= k->trees[k->n].goal;
+		k->releases[k->n++] = (int)i;
+	}
+	/* Offers that lead to the head's release are asked for first. */
+	for (int first = 1; first >= 0; first--)
+		for (size_t i = 0; i < k->n; i++)
+			if (k->trees[i].goal && (k->trees[i].serial == b->head.serial) == first)
+				ay__interest_add(b, &k->trees[i].manifest, false);
+	return goal;
+}
+
+static struct ay_plan_edge edge_of(const struct ay_core *c, const struct ay__offer *o)
+{
+	struct ay_plan_edge e = {.from = o->from, .to = o->to, .missing_bytes = o->bundle_size};
+	int i = ay__bundle_find(c, &o->bundle);
+
+	e.price = o->laptops ? AY_PRICE_LAPTOP : o->schools ? AY_PRICE_SCHOOL : 0;
+	if (i != AY__NONE && c->bundles[i].state != AY__B_OPENING) {
+		const struct ay__bundle *b = &c->bundles[i];
+		uint64_t had = (uint64_t)b->n_had * AY_BLOCK_SIZE;
+		e.missing_bytes = had < b->size ? b->size - had : 0;
+		if (b->n_had == b->blocks)
+			e.price = 1; /* all here */
+	}
+	return e;
+}
+
+static bool gather_edges(struct ay_core *c, const struct ay__branch *b, struct candidates *k)
+{
+	k->edges = calloc(c->n_offers + 1, sizeof(*k->edges));
+	k->offers = calloc(c->n_offers + 1, sizeof(*k->offers));
+	if (!k->edges || !k->offers) {
+		c->orders.oom = true;
+		return false;
+	}
+	for (unsigned i = 0; i < c->n_offers; i++) {
+		const struct ay__offer *o = &c->offers[i];
+		if (!o->used || o->refused || o->branch != index_of(c, b) || o->excluded_until > c->now)
+			continue;
+		k->edges[k->n_edges] = edge_of(c, o);
+		if (k->edges[k->n_edges].price)
+			k->offers[k->n_edges++] = (int)i;
+	}
+	return true;
+}
+
+struct way {
+	int offer, release;
+	uint32_t target_serial;
+	unsigned steps;
+};
+
+static bool plan(struct ay_core *c, struct ay__branch *b, struct way *way)
+{
+	struct candidates k = {.n_edges = 0};
+	struct ay_plan_way w;
+	bool found = gather_trees(c, b, &k) && gather_edges(c, b, &k);
+
+	if (found) {
+		struct ay_plan_input in = {.have = b->have_manifest,
+					   .have_serial = b->have_serial,
+					   .trees = k.trees,
+					   .n_trees = k.n,
+					   .edges = k.edges,
+					   .n_edges = k.n_edges};
+		found = ay_plan_find(&in, &w);
+	}
+	if (found)
+		*way = (struct way){.offer = k.offers[w.first_edge],
+				    .release = k.releases[w.first_tree],
+				    .target_serial = k.trees[w.goal].serial,
+				    .steps = w.steps};
+	free(k.edges);
+	free(k.offers);
+	return found;
+}
+
+/* ---- going a way */
+
+static bool bundle_in_use(const struct ay_core *c, int bundle)
+{
+	for (unsigned i = 0; i < c->n_branches; i++)
+		if (c->branches[i].bundle == bundle)
+			return true;
+	return false;
+}
+
+static void leave_way(struct ay_core *c, struct ay__branch *b)
+{
+	int bundle = b->bundle;
+
+	b->offer = b->release = b->bundle = AY__NONE;
+	b->target_serial = 0;
+	if (bundle != AY__NONE && !bundle_in_use(c, bundle) && c->bundles[bundle].collect)
+		ay__swarm_collect(c, bundle, false);
+}
+
+static void back_off(struct ay_core *c, struct ay__branch *b, const char *what, int status)
+{
+	uint64_t ns = BACKOFF_MIN_NS << (b->failures < 6 ? b->failures : 6);
+
+	b->failures++;
+	b->retry_at = c->now + (ns < BACKOFF_MAX_NS ? ns : BACKOFF_MAX_NS);
+	problem(c, b, "%s: %s", what, ay_strerror(status));
+	leave_way(c, b);
+	move(c, b, AY__UP_BACKOFF, ay_error_name(status));
+}
+
+static void try_apply(struct ay_core *c, struct ay__branch *b)
+{
+	if (b->update != AY__UP_FINISHING || c->bundles[b->bundle].state != AY__B_WHOLE)
+		return;
+	const struct ay__offer *o = &c->offers[b->offer];
+	const struct ay__release *r = &c->releases[b->release];
+	if (o->stored == AY__STORED_NO) {
+		back_off(c, b, "the offer could not be stored", -EIO);
+		return;
+	}
+	if (o->stored != AY__STORED_YES)
+		return;
+	struct ay_order *order = ay__order(c, AY_ORDER_APPLY);
+	order->apply.branch = b->name;
+	order->apply.serial = r->serial;
+	order->apply.release = r->digest;
+	order->apply.offer = o->digest;
+	order->apply.bundle = o->bundle;
+	order->apply.force = b->force;
+	move(c, b, AY__UP_APPLYING, "all is here");
+}
+
+static void begin_collecting(struct ay_core *c, struct ay__branch *b)
+{
+	struct ay__bundle *bundle = &c->bundles[b->bundle];
+
+	switch (bundle->state) {
+	case AY__B_OPENING:
+		move(c, b, AY__UP_OPENING, "begin the bundle");
+		return;
+	case AY__B_PARTIAL:
+		move(c, b, AY__UP_COLLECTING, "collect its blocks");
+		if (!bundle->collect)
+			ay__swarm_collect(c, b->bundle, true);
+		if (bundle->n_had == bundle->blocks)
+			ay__update_bundle_full(c, b->bundle);
+		return;
+	default:
+		move(c, b, AY__UP_FINISHING, "the bundle is here");
+		try_apply(c, b);
+	}
+}
+
+static void start_way(struct ay_core *c, struct ay__branch *b, const struct way *w)
+{
+	struct ay__offer *o = &c->offers[w->offer];
+
+	leave_way(c, b);
+	if (o->stored == AY__STORED_NO && !ay__token_room(c))
+		return; /* soon */
+	b->offer = w->offer;
+	b->release = w->release;
+	b->target_serial = w->target_serial;
+	b->problem[0] = '\0';
+	AY__TRACE(c, "plan", "%s: %u -> %u%s by bundle %s of %llu bytes from %s", b->name, b->have_serial,
+		  c->releases[w->release].serial, w->steps > 1 ? " (a step)" : "", ay__short(&o->bundle).s,
+		  (unsigned long long)o->bundle_size,
+		  o->laptops ? "laptops" : o->schools ? "a school" : "here");
+	if (o->stored == AY__STORED_NO) {
+		o->stored = AY__STORED_ASKED;
+		ay__store(c, AY_ORDER_STORE_OFFER, AY__TOKEN_OFFER, w->offer, o->data, o->len, NULL);
+	}
+	b->bundle = ay__bundle_find(c, &o->bundle);
+	if (b->bundle == AY__NONE)
+		b->bundle = ay__bundle_open(c, &o->bundle, o->bundle_size);
+	if (b->bundle == AY__NONE || c->bundles[b->bundle].size != o->bundle_size) {
+		o->excluded_until = c->now + EXCLUDE_FAILED_NS;
+		b->bundle = AY__NONE;
+		back_off(c, b, "no room for another bundle", AY_ELIMIT);
+		return;
+	}
+	begin_collecting(c, b);
+}
+
+/* Is the way that we are on still one that may be gone, and no better one known? */
+static bool keep_way(const struct ay_core *c, const struct ay__branch *b, const struct way *w)
+{
+	if (b->offer == AY__NONE || b->release == AY__NONE)
+		return false;
+	const struct ay__offer *o = &c->offers[b->offer];
+	const struct ay__release *r = &c->releases[b->release];
+	if (o->refused || o->excluded_until > c->now || !may_pass(c, b, r))
+		return false;
+	if (!ay_digest_is_zero(&o->from) && !ay_digest_eq(&o->from, &b->have_manifest))
+		return false; /* the owner went back meanwhile */
+	return !w || w->target_serial <= b->target_serial;
+}
+
+static void say_searching(struct ay_core *c, struct ay__branch *b)
+{
+	if (b->problem[0] || c->now - b->searching_since < SAY_AFTER_NS)
+		return;
+	if (c->n_sessions == 0)
+		problem(c, b, "no other laptop or school is in reach");
+	else if (b->learn != AY__LEARN_IDLE)
+		problem(c, b, "nobody in reach has release %u itself", b->head.serial);
+	else if (b->have_serial)
+		problem(c, b, "nobody in reach offers a bundle from release %u to %u", b->have_serial,
+			b->head.serial);
+	else
+		problem(c, b, "nobody in reach offers a bundle from nothing to release %u", b->head.serial);
+}
+
+static void evaluate(struct ay_core *c, struct ay__branch *b)
+{
+	struct way w;
+	bool moving = b->update == AY__UP_OPENING || b->update == AY__UP_COLLECTING;
+
+	if (b->update == AY__UP_FINISHING || b->update == AY__UP_APPLYING)
+		return;
+	if (!newer_known(b)) {
+		leave_way(c, b);
+		b->problem[0] = '\0';
+		if (c->now >= b->go_until)
+			b->force = false;
+		move(c, b, AY__UP_IDLE, "nothing newer");
+		return;
+	}
+	const char *why = held(c, b);
+	if (why) {
+		if (moving || b->update == AY__UP_BACKOFF)
+			leave_way(c, b);
+		if (b->update != AY__UP_HELD)
+			snprintf(b->problem, sizeof(b->problem), "release %u is not taken: %s", b->head.serial, why);
+		if (moving)
+			move(c, b, AY__UP_SEARCHING, why);
+		move(c, b, AY__UP_HELD, why);
+		return;
+	}
+	if (b->update == AY__UP_BACKOFF && c->now < b->retry_at)
+		return;
+	if (b->update == AY__UP_HELD)
+		b->problem[0] = '\0';
+	bool found = plan(c, b, &w);
+	if (moving && keep_way(c, b, found ? &w : NULL))
+		return;
+	if (!moving)
+		move(c, b, AY__UP_SEARCHING, "a newer release");
+	if (found) {
+		start_way(c, b, &w);
+	} else {
+		if (moving) {
+			leave_way(c, b);
+			move(c, b, AY__UP_SEARCHING, "the way is gone");
+		}
+		say_searching(c, b);
+	}
+}
+
+/* What the owner wants, even if it waits for something; @force: even if it failed before. */
+void ay__update_now(struct ay_core *c, struct ay__branch *b, bool force)
+{
+	b->go_until = c->now + GO_NS;
+	b->force |= force;
+	b->retry_at = c->now;
+	for (unsigned i = 0; i < c->n_offers; i++)
+		if (c->offers[i].used && c->offers[i].branch == index_of(c, b))
+			c->offers[i].excluded_until = 0;
+	c->dirty |= AY__DIRTY_PLAN;
+}
+
+void ay__update_run(struct ay_core *c)
+{
+	for (unsigned i = 0; c->root && i < c->n_branches; i++)
+		evaluate(c, &c->branches[i]);
+}
+
+/* ---- answers */
+
+void ay__update_bundle_open(struct ay_core *c, int bundle)
+{
+	for (unsigned i = 0; i < c->n_branches; i++)
+		if (c->branches[i].bundle == bundle && c->branches[i].update == AY__UP_OPENING)
+			begin_collecting(c, &c->branches[i]);
+}
+
+void ay__update_bundle_gone(struct ay_core *c, int bundle, int status)
+{
+	for (unsigned i = 0; i < c->n_branches; i++) {
+		struct ay__branch *b = &c->branches[i];
+		if (b->bundle != bundle || b->update == AY__UP_APPLYING)
+			continue;
+		b->bundle = AY__NONE;
+		if (status == AY_EDIGEST && b->offer != AY__NONE)
+			c->offers[b->offer].excluded_until = c->now + EXCLUDE_FAILED_NS;
+		back_off(c, b, "the bundle could not be kept", status ? status : -ENOENT);
+	}
+}
+
+void ay__update_bundle_full(struct ay_core *c, int bundle)
+{
+	struct ay__bundle *b = &c->bundles[bundle];
+
+	if (b->state != AY__B_PARTIAL || !ay__token_room(c))
+		return;
+	ay__swarm_collect(c, bundle, false);
+	b->state = AY__B_FINISHING;
+	uint64_t token = ay__token_new(c, AY__TOKEN_BUNDLE, bundle);
+	struct ay_order *o = ay__order(c, AY_ORDER_FINISH_BUNDLE);
+	o->token = token;
+	o->bundle.digest = b->digest;
+	o->bundle.size = b->size;
+	AY__TRACE(c, "swarm", "bundle %s: all %u blocks are had", ay__short(&b->digest).s, b->blocks);
+	for (unsigned i = 0; i < c->n_branches; i++)
+		if (c->branches[i].bundle == bundle && c->branches[i].update == AY__UP_COLLECTING)
+			move(c, &c->branches[i], AY__UP_FINISHING, "all blocks are had");
+}
+
+void ay__update_bundle_stored(struct ay_core *c, int bundle, int status)
+{
+	struct ay__bundle *k = &c->bundles[bundle];
+
+	if (status == 0)
+		ay__bundle_whole(k);
+	else
+		k->state = AY__B_PARTIAL;
+	for (unsigned i = 0; i < c->n_branches; i++) {
+		struct ay__branch *b = &c->branches[i];
+		if (b->bundle != bundle || b->update != AY__UP_FINISHING)
+			continue;
+		if (status)
+			back_off(c, b, "the bundle could not be finished", status);
+		else
+			try_apply(c, b);
+	}
+}
+
+void ay__update_offer_stored(struct ay_core *c, int offer, int status)
+{
+	c->offers[offer].stored = status ? AY__STORED_NO : AY__STORED_YES;
+	for (unsigned i = 0; i < c->n_branches; i++)
+		if (c->branches[i].offer == offer)
+			try_apply(c, &c->branches[i]);
+}
+
+/* A block could not be written: our disk, not the peer. */
+void ay__update_disk_trouble(struct ay_core *c, int bundle, int status)
+{
+	for (unsigned i = 0; i < c->n_branches; i++)
+		if (c->branches[i].bundle == bundle && c->branches[i].update == AY__UP_COLLECTING)
+			back_off(c, &c->branches[i], "a block could not be written", status);
+}
+
+static void applied(struct ay_core *c, struct ay__branch *b, const struct ay_event *ev)
+{
+	b->have_serial = ev->applied.serial;
+	if (!ay_digest_is_zero(&ev->applied.manifest))
+		b->have_manifest = ev->applied.manifest;
+	else if (b->release != AY__NONE)
+		b->have_manifest = c->releases[b->release].manifest;
+	if (b->floor < b->have_serial)
+		b->floor = b->have_serial;
+	b->failures = 0;
+	b->problem[0] = '\0';
+	AY__TRACE(c, "update", "%s: now at %u", b->name, b->have_serial);
+	leave_way(c, b);
+	b->n_interest = 0;
+	for (unsigned i = 0; i < c->n_sessions; i++) {
+		struct ay__peer_branch *p = &c->sessions[i]->branches[index_of(c, b)];
+		p->offers_asked = p->releases_asked = 0;
+	}
+	if (b->update == AY__UP_APPLYING)
+		move(c, b, AY__UP_IDLE, "applied");
+	c->dirty |= AY__DIRTY_HELLO | AY__DIRTY_PLAN;
+	ay__bundles_trim(c);
+}
+
+void ay__update_applied(struct ay_core *c, const struct ay_event *ev)
+{
+	int i = ay__branch_find(c, ev->applied.branch), status = ev->status, bundle;
+
+	if (i == AY__NONE)
+		return;
+	struct ay__branch *b = &c->branches[i];
+	if (status == 0 || status == AY_ENOTHING) {
+		if (ev->applied.serial >= b->have_serial)
+			applied(c, b, ev);
+		return;
+	}
+	if (b->update != AY__UP_APPLYING)
+		return;
+	bundle = b->bundle;
+	switch (status) {
+	case AY_EFORMAT:
+	case AY_EVERSION:
+	case AY_EDIGEST:
+	case AY_ELIMIT:
+	case AY_EUNSUPPORTED:
+	case AY_EBASE:
+		problem(c, b, "release %u: this bundle cannot be applied: %s", ev->applied.serial,
+			ay_strerror(status));
+		c->offers[b->offer].excluded_until = c->now + EXCLUDE_FAILED_NS;
+		leave_way(c, b);
+		/* Broken for everybody? Then nobody shall get it from us. A base that lacks is our own trouble. */
+		if ((status == AY_EFORMAT || status == AY_EDIGEST) && !bundle_in_use(c, bundle))
+			ay__bundle_drop(c, bundle);
+		move(c, b, AY__UP_SEARCHING, ay_error_name(status));
+		break;
+	case AY_ESIG:
+	case AY_EROLE:
+	case AY_EROLLBACK:
+		problem(c, b, "release %u: the store refuses it: %s", ev->applied.serial, ay_strerror(status));
+		c->releases[b->release].refused = true;
+		leave_way(c, b);
+		move(c, b, AY__UP_SEARCHING, ay_error_name(status));
+		break;
+	default:
+		back_off(c, b, "applying failed", status);
+	}
+}
+
+/* ---- time */
+
+static void check_progress(struct ay_core *c, struct ay__branch *b)
+{
+	const struct ay__bundle *k = &c->bundles[b->bundle];
+	uint64_t since = c->now - k->progress_at;
+
+	if (since < STUCK_NS || (since < STUCK_HELD_NS && ay__swarm_holder(c, b->bundle)))
+		return;
+	c->offers[b->offer].excluded_until = c->now + EXCLUDE_STUCK_NS;
+	problem(c, b, "no progress: nobody gives the rest of bundle %s", ay__short(&k->digest).s);
+	leave_way(c, b);
+	move(c, b, AY__UP_SEARCHING, "no progress");
+}
+
+void ay__update_tick(struct ay_core *c)
+{
+	for (unsigned i = 0; i < c->n_branches; i++) {
+		struct ay__branch *b = &c->branches[i];
+		if (b->update == AY__UP_COLLECTING)
+			check_progress(c, b);
+		if (b->update == AY__UP_SEARCHING || (b->update == AY__UP_BACKOFF && c->now >= b->retry_at))
+			c->dirty |= AY__DIRTY_PLAN;
+	}
+}
+
+uint64_t ay__update_next(const struct ay_core *c)
+{
+	uint64_t next = AY__NEVER;
+
+	for (unsigned i = 0; i < c->n_branches; i++) {
+		const struct ay__branch *b = &c->branches[i];
+		if (b->update == AY__UP_BACKOFF && b->retry_at < next)
+			next = b->retry_at;
+		if (b->update == AY__UP_COLLECTING && c->bundles[b->bundle].progress_at + STUCK_NS < next)
+			next = c->bundles[b->bundle].progress_at + STUCK_NS;
+		/* Excluded ways come back, and the owner is told after a while. */
+		if (b->update == AY__UP_SEARCHING && c->now + SAY_AFTER_NS < next)
+			next = c->now + SAY_AFTER_NS;
+	}
+	return next;
+}
+
+/* ---- what others want to know of it */
+
+bool ay__core_incomplete(const struct ay_core *c)
+{
+	for (unsigned i = 0; i < c->n_branches; i++)
+		if (c->branches[i].update != AY__UP_IDLE && c->branches[i].update != AY__UP_HELD)
+			return true;
+	return false;
+}
+
+bool ay__core_wants(const struct ay_core *c)
+{
+	if (c->root_hint_until > c->now)
+		return true;
+	for (unsigned i = 0; i < c->n_branches; i++) {
+		const struct ay__branch *b = &c->branches[i];
+		if (b->follow && (b->learn != AY__LEARN_IDLE || b->update == AY__UP_SEARCHING ||
+				  b->update == AY__UP_OPENING || b->update == AY__UP_COLLECTING))
+			return true;
+	}
+	for (unsigned i = 0; i < AY__PEERS_MAX; i++)
+		if (c->peers[i].used && c->peers[i].newer && c->now - c->peers[i].heard_ns < 60 * AY__S)
+			return true;
+	return false;
+}
+
+enum ay_branch_phase ay__update_phase(const struct ay_core *c, const struct ay__branch *b)
+{
+	switch (b->update) {
+	case AY__UP_HELD:
+		return AY_PHASE_HELD;
+	case AY__UP_SEARCHING:
+		return b->learn == AY__LEARN_IDLE ? AY_PHASE_SEARCHING : AY_PHASE_LEARNING;
+	case AY__UP_OPENING:
+	case AY__UP_COLLECTING:
+		return AY_PHASE_COLLECTING;
+	case AY__UP_FINISHING:
+	case AY__UP_APPLYING:
+		return AY_PHASE_APPLYING;
+	case AY__UP_BACKOFF:
+		return AY_PHASE_SEARCHING;
+	default:
+		(void)c;
+		return b->follow && b->learn != AY__LEARN_IDLE ? AY_PHASE_LEARNING : AY_PHASE_IDLE;
+	}
+}
