@@ -100,6 +100,8 @@ static int with_fault(struct fs_fault *f,
 		int rc = work(&f->fs, path, n, &err);
 		if (rc < 0)
 			assert_int_not_equal(err.msg[0], 0);
+		else if (f->failed) /* a failed sync is never passed over */
+			assert_null(strstr(f->failed, "sync"));
 		return rc;
 	}
 	pid_t pid = fork();
