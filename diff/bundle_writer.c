@@ -26,7 +26,7 @@ struct stream_job {
 	uint8_t id;
 	enum ay_codec codec;
 	int level;
-	bool xz;
+	unsigned codecs;
 	int rc;
 };
 
@@ -124,7 +124,7 @@ static void stream_run(struct ay__job *job)
 {
 	struct stream_job *s = (struct stream_job *)job;
 
-	s->rc = ay_codec_pack(s->bytes.data, s->bytes.len, s->level, s->xz, &s->packed, &s->codec);
+	s->rc = ay_codec_pack(s->bytes.data, s->bytes.len, s->level, s->codecs, &s->packed, &s->codec);
 	ay_buf_release(&s->bytes);
 }
 
@@ -181,7 +181,7 @@ static void stream_add(struct ay_bundle_writer *w, struct part *p, unsigned id, 
 				 .unpacked = bytes->len,
 				 .id = (uint8_t)id,
 				 .level = w->options.level,
-				 .xz = w->options.xz};
+				 .codecs = w->options.codecs};
 	*bytes = (struct ay_buf){0};
 }
 

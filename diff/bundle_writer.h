@@ -19,7 +19,7 @@ struct ay_bundle_writer_options {
 	struct ay_digest from, to;
 	uint32_t part_limit;
 	int level;	       /* of zstd */
-	bool xz;	       /* try xz too */
+	unsigned codecs;       /* AY_CODEC_BIT()s of those to try */
 	unsigned parts_ahead;  /* parts that may wait for being packed; >= 1 */
 	struct ay__pool *pool; /* packs streams; borrowed; NULL: packed where they are written */
 };

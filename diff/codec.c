@@ -96,7 +96,7 @@ static int xz_pack(const void *data, size_t len, uint8_t *out, size_t cap, size_
 	return rc == LZMA_OK || rc == LZMA_BUF_ERROR ? 0 : -ENOMEM;
 }
 
-int ay_codec_pack(const void *data, size_t len, int level, bool xz, struct ay_buf *out, enum ay_codec *codec)
+int ay_codec_pack(const void *data, size_t len, int level, unsigned codecs, struct ay_buf *out, enum ay_codec *codec)
 {
 	AY_FREE uint8_t *a = malloc(len), *b = malloc(len);
 	size_t a_len = 0, b_len = 0;
@@ -108,8 +108,10 @@ int ay_codec_pack(const void *data, size_t len, int level, bool xz, struct ay_bu
 		return -ENOMEM;
 	rc = zstd_pack(data, len, QUICK_LEVEL, a, len - 1, &a_len);
 	if (rc == 0 && a_len != 0 && (a_len < len - len / 256 || len < 4096)) {
-		rc = zstd_pack(data, len, level, a, len - 1, &a_len);
-		if (rc == 0 && xz)
+		a_len = 0;
+		if (codecs & AY_CODEC_BIT(AY_CODEC_ZSTD))
+			rc = zstd_pack(data, len, level, a, len - 1, &a_len);
+		if (rc == 0 && (codecs & AY_CODEC_BIT(AY_CODEC_XZ)))
 			rc = xz_pack(data, len, b, len - 1, &b_len);
 	} else {
 		a_len = 0;

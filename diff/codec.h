@@ -18,6 +18,9 @@ enum ay_codec {
 	AY_CODECS,
 };
 
+#define AY_CODEC_BIT(codec) (1u << (codec))
+#define AY_CODECS_ALL	    (AY_CODEC_BIT(AY_CODEC_ZSTD) | AY_CODEC_BIT(AY_CODEC_XZ))
+
 /** ay_codec_name() - "none", "zstd", "xz"; "?" for others. Static storage. */
 const char *ay_codec_name(unsigned codec);
 
@@ -26,14 +29,14 @@ uint32_t ay_codec_xz_dict(size_t len);
 
 /**
  * ay_codec_pack() - pack @len bytes (at least 1, below 2^31) the smallest way and append them to @out.
- * @level: zstd's. @xz: whether xz is tried too. A codec is only used where it makes the stream smaller, xz
- *   (slower to unpack) only where it is smaller than zstd by one in a hundred.
+ * @level: zstd's. @codecs: AY_CODEC_BIT()s of those that may be used. A codec is used only where it makes the
+ *   stream smaller, xz (slower to unpack) only where it is smaller than zstd by one in a hundred.
  *
  * The bytes depend on the arguments (and the version of the libraries) alone.
  *
  * Return: 0 and @codec; -ENOMEM.
  */
-int ay_codec_pack(const void *data, size_t len, int level, bool xz, struct ay_buf *out, enum ay_codec *codec);
+int ay_codec_pack(const void *data, size_t len, int level, unsigned codecs, struct ay_buf *out, enum ay_codec *codec);
 
 /** ay_codec_estimate() - about how many bytes @len bytes pack to; quick. 0 or -ENOMEM. */
 int ay_codec_estimate(const void *data, size_t len, size_t *packed);

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "diff/bundle_writer.h"
+#include "diff/codec.h"
 #include "diff/make_window.h"
 #include "diff/pool.h"
 
@@ -275,9 +276,11 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 					     .to = m->new_->manifest_digest,
 					     .part_limit = part_limit_for(o->apply_memory),
 					     .level = o->level ? o->level : diff ? LEVEL_DIFF : LEVEL_LITERAL,
-					     .xz = diff && (o->level == 0 || o->level >= LEVEL_XZ_MIN),
+					     .codecs = AY_CODEC_BIT(AY_CODEC_ZSTD),
 					     .parts_ahead = threads + 1};
 
+	if (diff && w.level >= LEVEL_XZ_MIN)
+		w.codecs = AY_CODECS_ALL;
 	m->sizes = ay__window_sizes_for(memory_for(o));
 	m->piece_max = ay_bundle_piece_max(w.part_limit);
 	m->large = calloc(m->plan.n_records + 1, sizeof(*m->large));

@@ -19,6 +19,7 @@
 #include "base/path.h"
 
 #define RULES_MAX	16   /* rewritings used, those with the most votes */
+#define VOTES_MIN	2
 #define RULES_LEARNED	256  /* pairs counted; a tree with more kinds of renaming has none that is common */
 #define LEARN_FILES	32768 /* new files that vote */
 #define CANDIDATES_MAX	64   /* files of one name looked at */
@@ -270,6 +271,9 @@ static void learn(struct matcher *m)
 	qsort(m->rules, m->n_rules, sizeof(m->rules[0]), votes_cmp);
 	if (m->n_rules > RULES_MAX)
 		m->n_rules = RULES_MAX;
+	/* One file alone shows no custom; by its name and size it is judged below. */
+	while (m->n_rules > 0 && m->rules[m->n_rules - 1].votes < VOTES_MIN)
+		m->n_rules--;
 }
 
 /* ---- proposing ---- */

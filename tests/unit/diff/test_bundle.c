@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The reader against bundles made by hand: each rule of the format is broken once, with checks that fit, so that
+ * nothing but the rule itself can refuse. Damage of real bundles is in test_damage.c.
+ */
+#include "tests/unit/diff/trees.h"
+
+#include <stdio.h>
+
+#include "diff/section.h"
+
+/* A bundle whose parts' streams are stored as they are. */
+struct craft {
+	uint8_t version, codec; /* 0: as it should be */
+	uint64_t unpacked;
+	uint32_t n_records, n_parts, part_limit, flags;
+	uint64_t delta_size;
+	struct ay_buf col[AY_STREAMS]; /* of the one part */
+	struct ay_buf more[AY_STREAMS]; /* of a second one */
+	struct ay_buf delta, behind;
+};
+
+static const uint8_t base_bytes[] = "The quick brown fox jumps over the lazy dog.";
+#define BASE_LEN ((uint64_t)sizeof(base_bytes) - 1)
+
+static void put_section(struct ay_buf *out, uint8_t kind, uint8_t codec, struct ay_buf *streams, unsigned n, unsigned id)
+{
+	size_t start = out->len;
+	unsigned used = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		used += streams[i].len > 0;
+	if (!used)
+		return;
+	ay_put_u8(out, kind);
+	ay_put_u8(out, (uint8_t)used);
+	ay_put_u16(out, 0);
+	for (unsigned i = 0; i < n; i++) {
+		if (!streams[i].len)
+			continue;
+		ay_put_u8(out, (uint8_t)(id + i));
+		ay_put_u8(out, codec);
+		ay_put_u16(out, 0);
+		ay_put_u32(out, (uint32_t)streams[i].len);
+		ay_put_u32(out, (uint32_t)streams[i].len);
+	}
+	for (unsigned i = 0; i < n; i++)
+		ay_put_bytes(out, streams[i].data, streams[i].len);
+	uint8_t check[8];
+	ay__check(out->data + start, out->len - start, check);
+	ay_put_bytes(out, check, 8);
+}
+
+static struct ay_buf craft_bytes(struct craft *c)
+{
+	struct ay_buf b = {0};
+	uint8_t digests[64] = {0}, check[8];
+
+	memset(digests + 32, 7, 32);
+	ay_put_bytes(&b, "AyniBn", 7);
+	ay_put_u8(&b, c->version ? c->version : 1);
+	ay_put_bytes(&b, digests, 64);
+	ay_put_u64(&b, c->delta_size ? c->delta_size : c->delta.len);
+	ay_put_u64(&b, c->unpacked);
+	ay_put_u32(&b, c->n_records);
+	ay_put_u32(&b, c->n_parts);
+	ay_put_u32(&b, c->part_limit ? c->part_limit : AY_BUNDLE_PART_MIN);
+	ay_put_u32(&b, c->flags);
+	ay__check(b.data, b.len, check);
+	ay_put_bytes(&b, check, 8);
+	put_section(&b, 'D', 0, &c->delta, 1, AY_STREAM_DELTA);
+	put_section(&b, 'P', c->codec, c->col, AY_STREAMS, 0);
+	put_section(&b, 'P', c->codec, c->more, AY_STREAMS, 0);
+	ay_put_bytes(&b, c->behind.data, c->behind.len);
+	assert_int_equal(ay_buf_status(&b), 0);
+	return b;
+}
+
+static void craft_release(struct craft *c)
+{
+	for (unsigned i = 0; i < AY_STREAMS; i++) {
+		ay_buf_release(&c->col[i]);
+		ay_buf_release(&c->more[i]);
+	}
+	ay_buf_release(&c->delta);
+	ay_buf_release(&c->behind);
+}
+
+static void put_digest(struct ay_buf *b, const void *data, size_t len)
+{
+	struct ay_digest d;
+
+	ay_digest_mem(data, len, &d);
+	ay_put_bytes(b, d.b, sizeof(d.b));
+}
+
+/*
+ * One literal record "hello", and one that copies "brown fox" from the base with its 'f' made a 'b' and "!" behind:
+ * two copies, one extra.
+ */
+static void craft_good(struct craft *c)
+{
+	struct ay_buf *col = c->col;
+
+	*c = (struct craft){.unpacked = 15, .n_records = 2, .n_parts = 1};
+	ay_put_bytes(&c->delta, "delta", 5);
+	ay_put_bytes(&col[AY_STREAM_RECORD], "\0\0\0\5", 4);
+	put_digest(&col[AY_STREAM_DIGEST], "hello", 5);
+	ay_put_varint(&col[AY_STREAM_EXTRA_LEN], 5);
+	ay_put_bytes(&col[AY_STREAM_LITERAL], "hello", 5);
+
+	ay_put_bytes(&col[AY_STREAM_RECORD], "\1\1\0\12", 4);
+	ay_put_varint(&col[AY_STREAM_RECORD], ay_zigzag((int64_t)BASE_LEN - 10));
+	put_digest(&col[AY_STREAM_DIGEST], "brown box!", 10);
+	put_digest(&col[AY_STREAM_DIGEST], base_bytes, BASE_LEN);
+	/* "brown " from 10 */
+	ay_put_varint(&col[AY_STREAM_DIFF_LEN], 6);
+	ay_put_varint(&col[AY_STREAM_SEEK], ay_zigzag(10));
+	ay_put_varint(&col[AY_STREAM_EXTRA_LEN], 0);
+	/* "fox" goes on, 'f' - 4 */
+	ay_put_varint(&col[AY_STREAM_DIFF_LEN], 3);
+	ay_put_varint(&col[AY_STREAM_SEEK], ay_zigzag(0));
+	ay_put_varint(&col[AY_STREAM_EXTRA_LEN], 1);
+	ay_put_u8(&col[AY_STREAM_LITERAL], '!');
+	ay_put_bytes(&col[AY_STREAM_ZERO_RUN], "\6\2", 2);
+	ay_put_bytes(&col[AY_STREAM_DIFF_RUN], "\1\0", 2);
+	ay_put_u8(&col[AY_STREAM_DIFF], (uint8_t)('b' - 'f'));
+}
+
+static struct tree *craft_tree(void)
+{
+	struct tree *t = tree_new();
+
+	tree_add(t, "/base", base_bytes, BASE_LEN);
+	tree_seal(t);
+	return t;
+}
+
+static int craft_read(struct craft *c, const struct ay_bundle_limits *limits, struct ay_err *err)
+{
+	struct ay_buf b = craft_bytes(c);
+	struct tree *old = craft_tree();
+	struct applied a = {0};
+	int fd = bundle_fd(b.data, b.len);
+	int rc = bundle_apply(fd, old, NULL, limits, &a, err);
+
+	if (rc == 0) {
+		assert_int_equal(a.records, c->n_records);
+		assert_int_equal(a.bytes, c->unpacked);
+	}
+	close(fd);
+	ay_buf_release(&a.delta);
+	ay_buf_release(&b);
+	tree_free(old);
+	return rc;
+}
+
+/* The crafted bundle must be refused with @code and a message that has @word. Releases @c. */
+static void refused(struct craft *c, int code, const char *word)
+{
+	struct ay_err err = {0};
+	int rc = craft_read(c, NULL, &err);
+
+	if (rc != code || !strstr(err.msg, word))
+		fail_msg("%d \"%s\" instead of %d \"%s\"", rc, err.msg, code, word);
+	craft_release(c);
+}
+
+static void test_good(void **state)
+{
+	(void)state;
+	struct craft c;
+	struct ay_err err = {0};
+
+	craft_good(&c);
+	if (craft_read(&c, NULL, &err))
+		fail_msg("%s", err.msg);
+	craft_release(&c);
+	/* Nothing at all is a bundle too. */
+	c = (struct craft){0};
+	assert_int_equal(craft_read(&c, NULL, &err), 0);
+}
+
+/* The same over two parts, cut between the operations: a part ends when all of its columns do. */
+static void test_record_over_two_parts(void **state)
+{
+	(void)state;
+	static const enum ay_stream moved[] = {AY_STREAM_DIFF_LEN, AY_STREAM_SEEK};
+	struct craft c;
+	struct ay_err err = {0};
+
+	craft_good(&c);
+	c.n_parts = 2;
+	for (unsigned i = 0; i < 2; i++) {
+		ay_put_bytes(&c.more[moved[i]], c.col[moved[i]].data + 1, 1);
+		c.col[moved[i]].len = 1;
+	}
+	ay_put_bytes(&c.more[AY_STREAM_EXTRA_LEN], "\1", 1);
+	c.col[AY_STREAM_EXTRA_LEN].len--;
+	ay_put_bytes(&c.more[AY_STREAM_LITERAL], "!", 1);
+	c.col[AY_STREAM_LITERAL].len--;
+	ay_put_bytes(&c.more[AY_STREAM_ZERO_RUN], "\0\2", 2);
+	ay_put_bytes(&c.more[AY_STREAM_DIFF_RUN], "\1\0", 2);
+	ay_put_bytes(&c.more[AY_STREAM_DIFF], c.col[AY_STREAM_DIFF].data, 1);
+	c.col[AY_STREAM_DIFF].len = 0;
+	c.col[AY_STREAM_ZERO_RUN].len = 1;
+	c.col[AY_STREAM_DIFF_RUN].data[0] = 0;
+	c.col[AY_STREAM_DIFF_RUN].len = 1;
+	if (craft_read(&c, NULL, &err))
+		fail_msg("%s", err.msg);
+	/* With the sequence of differences running over the end of the part it is refused. */
+	c.col[AY_STREAM_ZERO_RUN].data[0]++;
+	refused(&c, AY_EFORMAT, "goes on behind");
+}
+
+static void test_header_rules(void **state)
+{
+	(void)state;
+	struct craft c;
+
+	craft_good(&c), c.version = 2;
+	refused(&c, AY_EVERSION, "version 2");
+	craft_good(&c), c.flags = 1;
+	refused(&c, AY_EUNSUPPORTED, "flags");
+	craft_good(&c), c.part_limit = AY_BUNDLE_PART_MIN - 1;
+	refused(&c, AY_EFORMAT, "part limit");
+	craft_good(&c), c.part_limit = AY_BUNDLE_PART_MAX + 1;
+	refused(&c, AY_EFORMAT, "part limit");
+	craft_good(&c), c.part_limit = AY_BUNDLE_PART_MAX;
+	refused(&c, AY_ELIMIT, "memory");
+	craft_good(&c), c.n_records = AY_BUNDLE_RECORDS_MAX + 1;
+	refused(&c, AY_ELIMIT, "records");
+	craft_good(&c), c.delta_size = 1ull << 40;
+	refused(&c, AY_ELIMIT, "manifest delta");
+	craft_good(&c), c.delta_size = 6;
+	refused(&c, AY_EFORMAT, "manifest delta");
+	craft_good(&c), c.delta_size = 4;
+	refused(&c, AY_EFORMAT, "manifest delta");
+	craft_good(&c), c.n_parts = 2;
+	refused(&c, AY_EFORMAT, "left over");
+	craft_good(&c), c.n_parts = 0;
+	refused(&c, AY_EFORMAT, "last part");
+	craft_good(&c), c.n_records = 3;
+	refused(&c, AY_EFORMAT, "last part");
+	craft_good(&c), c.n_records = 1;
+	refused(&c, AY_EFORMAT, "left over");
+	craft_good(&c), c.unpacked = 16;
+	refused(&c, AY_EFORMAT, "less than the header");
+	craft_good(&c), c.unpacked = 14;
+	refused(&c, AY_EFORMAT, "more than the header");
+	craft_good(&c), ay_put_u8(&c.behind, 0);
+	refused(&c, AY_EFORMAT, "behind the last part");
+	craft_good(&c), c.codec = 9;
+	refused(&c, AY_EUNSUPPORTED, "codec 9");
+	craft_good(&c), c.codec = 1;
+	refused(&c, AY_EFORMAT, "no sense");
+}
+
+static void set(struct ay_buf *b, size_t at, unsigned v)
+{
+	assert_true(at < b->len);
+	b->data[at] = (uint8_t)v;
+}
+
+static void test_record_rules(void **state)
+{
+	(void)state;
+	struct craft c;
+	struct ay_buf *record = &c.col[AY_STREAM_RECORD];
+
+	craft_good(&c), set(record, 0, 2);
+	refused(&c, AY_EUNSUPPORTED, "method 2");
+	craft_good(&c), set(record, 2, 1);
+	refused(&c, AY_EUNSUPPORTED, "filter 5");
+	craft_good(&c), set(record, 1, 1); /* a literal with a base */
+	refused(&c, AY_EFORMAT, "number of bases");
+	craft_good(&c), set(record, 5, 0); /* a diff without */
+	refused(&c, AY_EFORMAT, "number of bases");
+	craft_good(&c), set(record, 5, 2);
+	refused(&c, AY_EUNSUPPORTED, "2 bases");
+	craft_good(&c), set(record, 5, AY_BUNDLE_BASES_MAX + 1);
+	refused(&c, AY_EFORMAT, "number of bases");
+	craft_good(&c), record->len--;
+	refused(&c, AY_EFORMAT, "record 1");
+	craft_good(&c), ay_put_u8(record, 0);
+	refused(&c, AY_EFORMAT, "left over in stream record");
+	craft_good(&c), c.col[AY_STREAM_DIGEST].len -= 32;
+	refused(&c, AY_EFORMAT, "no digest");
+	craft_good(&c), ay_put_bytes(&c.col[AY_STREAM_DIGEST], base_bytes, 32);
+	refused(&c, AY_EFORMAT, "left over in stream digest");
+	/* Sizes: the base's wraps, the record's is huge, a number has two forms. */
+	craft_good(&c), record->len = 8;
+	ay_put_varint(record, ay_zigzag(INT64_MIN));
+	refused(&c, AY_EFORMAT, "makes no sense");
+	craft_good(&c), record->len = 8;
+	ay_put_varint(record, ay_zigzag(-11));
+	refused(&c, AY_EFORMAT, "makes no sense");
+	craft_good(&c), record->len = 3;
+	ay_put_varint(record, UINT64_MAX);
+	refused(&c, AY_EFORMAT, "more than the header");
+	craft_good(&c), set(record, 3, 0x85);
+	refused(&c, AY_EFORMAT, "record 0");
+	craft_good(&c), record->len = 3;
+	ay_put_bytes(record, "\x85\x00", 2);
+	refused(&c, AY_EFORMAT, "no number");
+	/* Right form, wrong content. */
+	craft_good(&c), set(&c.col[AY_STREAM_LITERAL], 0, 'H');
+	refused(&c, AY_EDIGEST, "record 0");
+	craft_good(&c), set(&c.col[AY_STREAM_DIGEST], 32 + 32, 0);
+	refused(&c, AY_EBASE, "record 1");
+	craft_good(&c), record->len = 8;
+	ay_put_varint(record, ay_zigzag((int64_t)BASE_LEN - 9));
+	refused(&c, AY_EBASE, "bytes instead of");
+}
+
+static void test_operation_rules(void **state)
+{
+	(void)state;
+	struct craft c;
+	struct ay_buf *diff_len = &c.col[AY_STREAM_DIFF_LEN], *extra_len = &c.col[AY_STREAM_EXTRA_LEN],
+		      *seek = &c.col[AY_STREAM_SEEK], *zero = &c.col[AY_STREAM_ZERO_RUN],
+		      *run = &c.col[AY_STREAM_DIFF_RUN], *diff = &c.col[AY_STREAM_DIFF],
+		      *literal = &c.col[AY_STREAM_LITERAL];
+
+	craft_good(&c), set(extra_len, 0, 0);
+	refused(&c, AY_EFORMAT, "does nothing");
+	craft_good(&c), set(diff_len, 0, 0);
+	refused(&c, AY_EFORMAT, "does nothing");
+	craft_good(&c), set(extra_len, 0, 6);
+	refused(&c, AY_EFORMAT, "behind the record's end");
+	craft_good(&c), set(diff_len, 1, 4);
+	refused(&c, AY_EFORMAT, "behind the record's end");
+	craft_good(&c), diff_len->len = 1;
+	ay_put_varint(diff_len, UINT64_MAX); /* 1 + that would wrap */
+	refused(&c, AY_EFORMAT, "behind the record's end");
+	craft_good(&c), extra_len->len = 2;
+	ay_put_varint(extra_len, UINT64_MAX - 2);
+	refused(&c, AY_EFORMAT, "behind the record's end");
+	/* Copies from outside the base. */
+	craft_good(&c), set(seek, 0, (unsigned)ay_zigzag(-1));
+	refused(&c, AY_EFORMAT, "outside the base");
+	craft_good(&c), set(seek, 1, (unsigned)ay_zigzag((int64_t)BASE_LEN - 16 - 2));
+	refused(&c, AY_EFORMAT, "outside the base");
+	craft_good(&c), seek->len = 1;
+	ay_put_varint(seek, ay_zigzag(INT64_MAX));
+	refused(&c, AY_EFORMAT, "outside the base");
+	craft_good(&c), seek->len = 1;
+	ay_put_varint(seek, ay_zigzag(-17));
+	refused(&c, AY_EFORMAT, "outside the base");
+	/* A column ends early, or goes on. */
+	craft_good(&c), seek->len--;
+	refused(&c, AY_EFORMAT, "stream seek");
+	craft_good(&c), ay_put_u8(seek, 0);
+	refused(&c, AY_EFORMAT, "left over in stream seek");
+	craft_good(&c), diff_len->len--;
+	refused(&c, AY_EFORMAT, "stream diff-len");
+	craft_good(&c), ay_put_u8(diff_len, 1);
+	refused(&c, AY_EFORMAT, "left over in stream diff-len");
+	craft_good(&c), extra_len->len--;
+	refused(&c, AY_EFORMAT, "left over");
+	craft_good(&c), literal->len--;
+	refused(&c, AY_EFORMAT, "stream literal");
+	craft_good(&c), ay_put_u8(literal, 1);
+	refused(&c, AY_EFORMAT, "left over in stream literal");
+	craft_good(&c), diff->len--;
+	refused(&c, AY_EFORMAT, "stream diff");
+	craft_good(&c), ay_put_u8(diff, 1);
+	refused(&c, AY_EFORMAT, "left over in stream diff");
+	/* The sequence of differences. */
+	craft_good(&c), set(run, 0, 0), set(zero, 0, 0);
+	refused(&c, AY_EFORMAT, "stands for nothing");
+	craft_good(&c), zero->len--, run->len--;
+	refused(&c, AY_EFORMAT, "stream zero-run");
+	craft_good(&c), run->len--;
+	refused(&c, AY_EFORMAT, "stream diff-run");
+	craft_good(&c), set(zero, 1, 3);
+	refused(&c, AY_EFORMAT, "goes on behind");
+	craft_good(&c), set(run, 1, 1);
+	refused(&c, AY_EFORMAT, "goes on behind");
+	craft_good(&c), set(run, 0, 2);
+	refused(&c, AY_EFORMAT, "fewer differences");
+	craft_good(&c), zero->len = 1, ay_put_varint(zero, UINT64_MAX);
+	refused(&c, AY_EFORMAT, "goes on behind");
+}
+
+static void test_limits(void **state)
+{
+	(void)state;
+	struct craft c;
+	struct ay_err err = {0};
+	struct ay_bundle_limits limits = {.unpacked_size = 15, .delta_size = 5,
+					  .memory = ay_bundle_memory(AY_BUNDLE_PART_MIN)};
+
+	craft_good(&c);
+	assert_int_equal(craft_read(&c, &limits, &err), 0);
+	limits.unpacked_size = 14;
+	assert_int_equal(craft_read(&c, &limits, &err), AY_EFORMAT);
+	limits.unpacked_size = 16;
+	assert_int_equal(craft_read(&c, &limits, &err), AY_EFORMAT);
+	limits.unpacked_size = 0;
+	limits.delta_size = 4;
+	assert_int_equal(craft_read(&c, &limits, &err), AY_ELIMIT);
+	limits.delta_size = 0;
+	limits.memory--;
+	assert_int_equal(craft_read(&c, &limits, &err), AY_ELIMIT);
+	craft_release(&c);
+}
+
+struct shown {
+	unsigned headers, begun, parts, delta_ends;
+	int stop_at_begin;
+};
+
+static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err *err)
+{
+	struct shown *s = ctx;
+
+	(void)err;
+	assert_int_equal(h->n_records, 2);
+	assert_int_equal(h->unpacked_size, 15);
+	assert_true(ay_digest_is_zero(&h->from));
+	assert_int_equal(h->to.b[0], 7);
+	s->headers++;
+	return 0;
+}
+
+static int on_delta_end(void *ctx, struct ay_err *err)
+{
+	struct shown *s = ctx;
+
+	(void)err;
+	s->delta_ends++;
+	return 0;
+}
+
+static int on_begin(void *ctx, const struct ay_bundle_record *r, bool *skip, struct ay_err *err)
+{
+	struct shown *s = ctx;
+
+	(void)skip;
+	(void)err;
+	s->begun++;
+	if (r->index == 1) {
+		assert_int_equal(r->method, AY_METHOD_BSDIFF);
+		assert_int_equal(r->size, 10);
+		assert_int_equal(r->base_sizes[0], BASE_LEN);
+	}
+	return s->stop_at_begin;
+}
+
+static int on_part(void *ctx, uint32_t part, uint64_t packed, uint64_t unpacked, struct ay_err *err)
+{
+	struct shown *s = ctx;
+
+	(void)err;
+	assert_int_equal(part, s->parts);
+	assert_int_equal(packed, unpacked);
+	s->parts++;
+	return 0;
+}
+
+/* `ayni show`: the record table alone, and what the sink says ends the reading. */
+static void test_without_records(void **state)
+{
+	(void)state;
+	struct craft c;
+	struct ay_err err = {0};
+	struct shown s = {0};
+	const struct ay_bundle_sink sink = {
+		.ctx = &s, .header = on_header, .delta_end = on_delta_end, .begin = on_begin, .part = on_part};
+
+	craft_good(&c);
+	c.n_parts = 2; /* the second has nothing of the table */
+	c.more[AY_STREAM_LITERAL] = c.col[AY_STREAM_LITERAL];
+	c.col[AY_STREAM_LITERAL] = (struct ay_buf){0};
+	struct ay_buf b = craft_bytes(&c);
+	int fd = bundle_fd(b.data, b.len);
+	assert_int_equal(ay_bundle_read(fd, NULL, &sink, false, &err), 0);
+	assert_int_equal(s.headers, 1);
+	assert_int_equal(s.delta_ends, 1);
+	assert_int_equal(s.begun, 2);
+	assert_int_equal(s.parts, 2);
+	s = (struct shown){.stop_at_begin = -ECANCELED};
+	assert_int_equal(ay_bundle_read(fd, NULL, &sink, false, &err), -ECANCELED);
+	assert_int_equal(s.begun, 1);
+	close(fd);
+	ay_buf_release(&b);
+	craft_release(&c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_record_over_two_parts),
+		cmocka_unit_test(test_header_rules),
+		cmocka_unit_test(test_record_rules),
+		cmocka_unit_test(test_operation_rules),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_without_records),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
