@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,7 +32,7 @@ struct ay__hash_pool {
 	pthread_cond_t moved; /* a job was taken or is done */
 	struct ay__hash_job *first, **last;
 	unsigned waiting;
-	bool stop;
+	atomic_bool stop;
 	unsigned n_threads;
 	pthread_t threads[AY__HASH_THREADS_MAX];
 };
@@ -68,7 +69,7 @@ static void wait_for_tick(const struct timespec *ctime)
 	}
 }
 
-static int hash(struct ay__hash_job *job, struct ay_hasher *h, uint8_t *buf)
+static int hash(const struct ay__hash_pool *p, struct ay__hash_job *job, struct ay_hasher *h, uint8_t *buf)
 {
 	struct stat after;
 	off_t at = 0;
@@ -77,6 +78,8 @@ static int hash(struct ay__hash_job *job, struct ay_hasher *h, uint8_t *buf)
 	ay_hasher_reset(h);
 	posix_fadvise(job->fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint: its failure costs time only */
 	while (at < job->before.st_size) {
+		if (atomic_load_explicit(&p->stop, memory_order_relaxed))
+			return -ECANCELED;
 		off_t left = job->before.st_size - at;
 		ssize_t n = pread(job->fd, buf, left < (off_t)READ_SIZE ? (size_t)left : READ_SIZE, at);
 		if (n < 0 && errno == EINTR)
@@ -96,9 +99,9 @@ static int hash(struct ay__hash_job *job, struct ay_hasher *h, uint8_t *buf)
 	return 0;
 }
 
-static void run(struct ay__hash_job *job, struct ay_hasher *h, uint8_t *buf)
+static void run(const struct ay__hash_pool *p, struct ay__hash_job *job, struct ay_hasher *h, uint8_t *buf)
 {
-	job->rc = h && buf ? hash(job, h, buf) : -ENOMEM;
+	job->rc = h && buf ? hash(p, job, h, buf) : -ENOMEM;
 	close(job->fd);
 	job->fd = -1;
 }
@@ -133,7 +136,7 @@ static void *work(void *arg)
 		if (p->waiting == AY__HASH_QUEUE_MAX - 1)
 			pthread_cond_signal(&p->moved);
 		pthread_mutex_unlock(&p->lock);
-		run(job, h, buf);
+		run(p, job, h, buf);
 		pthread_mutex_lock(&p->lock);
 		job->done = true;
 		pthread_cond_signal(&p->moved);
@@ -190,7 +193,7 @@ void ay__hash_pool_give(struct ay__hash_pool *p, struct ay__hash_job *job)
 	if (p->n_threads == 0) {
 		AY_FREE struct ay_hasher *h = ay_hasher_new();
 		AY_FREE uint8_t *buf = malloc(READ_SIZE);
-		run(job, h, buf);
+		run(p, job, h, buf);
 		job->done = true;
 		return;
 	}

@@ -27,7 +27,7 @@ struct ay__hash_pool;
 
 /** ay__hash_pool_new() - @threads 0: one per core that we may use. NULL: out of memory. */
 struct ay__hash_pool *ay__hash_pool_new(unsigned threads);
-/** ay__hash_pool_free() - jobs that nobody began are cancelled, the others awaited. */
+/** ay__hash_pool_free() - jobs that nobody began are cancelled, those begun are cut short and awaited. */
 void ay__hash_pool_free(struct ay__hash_pool *p);
 /** ay__hash_pool_give() - waits while AY__HASH_QUEUE_MAX jobs wait. @job lives until it is done. */
 void ay__hash_pool_give(struct ay__hash_pool *p, struct ay__hash_job *job);
