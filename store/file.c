@@ -152,6 +152,8 @@ static int replace_by(struct ay_fs *fs, int dirfd, const char *tmp, const char *
 	if (fd < 0)
 		return fd;
 	int r = ay__lock(fd, LOCK_EX | LOCK_NB); /* so that ay__sweep_tmp() sees that we live */
+	if (r == -EWOULDBLOCK)
+		return r; /* it came first, and removes it */
 	if (r == 0)
 		r = ay__write_all(fs, fd, data, len, 0);
 	if (r == 0)
@@ -172,9 +174,13 @@ int ay__store_replace_file(struct ay_fs *fs, int dirfd, const char *name, const 
 {
 	char rnd[17], tmp[sizeof(AY__TMP_PREFIX) + 17];
 
-	ay__random_name(rnd);
-	snprintf(tmp, sizeof(tmp), AY__TMP_PREFIX "%s", rnd);
-	int r = replace_by(fs, dirfd, tmp, name, data, len);
+	int r = -ENOENT;
+	/* A sweeper may come between making the file and locking it: then another is made. */
+	for (int tries = 0; tries < 64 && (r == -ENOENT || r == -EWOULDBLOCK); tries++) {
+		ay__random_name(rnd);
+		snprintf(tmp, sizeof(tmp), AY__TMP_PREFIX "%s", rnd);
+		r = replace_by(fs, dirfd, tmp, name, data, len);
+	}
 	return r < 0 ? ay_err_errno(err, -r, "cannot write %s", name) : 0;
 }
 

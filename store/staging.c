@@ -42,14 +42,16 @@ int ay__staging_begin(struct ay_store *s, struct ay__staging *st, struct ay_err 
 	char boot[33], rnd[17];
 
 	boot_id(boot);
-	for (int tries = 0; tries < 16; tries++) {
+	/* A sweeper may come between mkdir, open and lock: then it is gone or going, and another is made. */
+	for (int tries = 0; tries < 64; tries++) {
 		struct stat sb;
 		ay__random_name(rnd);
 		snprintf(st->name, sizeof(st->name), PREFIX "%s-%s", boot, rnd);
 		int fd = ay__make_dir(s->fs, s->tmp, st->name, 0700, NULL);
+		if (fd == -ENOENT)
+			continue;
 		if (fd < 0)
 			return ay_err_errno(err, -fd, "cannot make %s/tmp/%s", s->path, st->name);
-		/* A sweeper may have come between mkdir and lock: then the directory is gone or going. */
 		if (ay__lock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &sb) == 0 && sb.st_nlink > 0) {
 			st->s = s;
 			st->dir = fd;
@@ -57,7 +59,7 @@ int ay__staging_begin(struct ay_store *s, struct ay__staging *st, struct ay_err 
 		}
 		close(fd);
 	}
-	return ay_err_set(err, AY_EBUSY, "cannot keep a staging directory in %s/tmp: somebody removes it", s->path);
+	return ay_err_set(err, AY_EBUSY, "cannot keep a directory in %s/tmp: somebody removes it at once", s->path);
 }
 
 static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_gc_result *res)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,6 +44,28 @@ static int turn(struct fs_fault *f, int op)
 	return -f->error;
 }
 
+/* One line: "rename tmp/x/a -> objects/ab/c". What has no name in the call is the directory itself. */
+static void trace(struct fs_fault *f, int op, int dirfd, const char *name, int to_dirfd, const char *to)
+{
+	const int fds[] = {dirfd, to_dirfd};
+	const char *const parts[] = {name, to};
+
+	if (!f->trace)
+		return;
+	fputs(names[op], f->trace);
+	for (int i = 0; i < 2 && parts[i]; i++) {
+		char link[64], path[1024] = "?";
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fds[i]);
+		ssize_t n = fds[i] >= 0 ? readlink(link, path, sizeof(path) - 1) : 0;
+		path[n > 0 ? n : 0] = '\0';
+		size_t root = strlen(f->trace_root);
+		bool below = strncmp(path, f->trace_root, root) == 0;
+		fprintf(f->trace, "%s %s%s%s", i ? " ->" : "", below ? path + root + (path[root] == '/') : path,
+			path[root] && parts[i][0] ? "/" : "", parts[i]);
+	}
+	fputc('\n', f->trace);
+}
+
 /* Ask, then do. */
 #define FAULT(op, call)                                                                                      \
 	struct fs_fault *f = fs->ctx;                                                                        \
@@ -53,25 +76,28 @@ static int turn(struct fs_fault *f, int op)
 	return real->ops->call
 
 #define SYNC_FAULT(op, call)                                                                                 \
-	if (((struct fs_fault *)fs->ctx)->syncs_off) {                                                       \
+	trace(fs->ctx, op, fd, "", -1, NULL);                                                                \
+	if (((struct fs_fault *)fs->ctx)->syncs_off)                                                         \
 		return turn(fs->ctx, op);                                                                    \
-	}                                                                                                    \
 	FAULT(op, call)
 
 static int fault_open(struct ay_fs *fs, int dirfd, const char *path, int flags, mode_t mode)
 {
 	if (!(flags & (O_CREAT | O_TRUNC)))
 		return ay_fs_real()->ops->open(ay_fs_real(), dirfd, path, flags, mode);
+	trace(fs->ctx, OP_OPEN, dirfd, path, -1, NULL);
 	FAULT(OP_OPEN, open(real, dirfd, path, flags, mode));
 }
 
 static int fault_mkdir(struct ay_fs *fs, int dirfd, const char *name, mode_t mode)
 {
+	trace(fs->ctx, OP_MKDIR, dirfd, name, -1, NULL);
 	FAULT(OP_MKDIR, mkdir(real, dirfd, name, mode));
 }
 
 static int fault_symlink(struct ay_fs *fs, const char *target, int dirfd, const char *name)
 {
+	trace(fs->ctx, OP_SYMLINK, -1, target, dirfd, name);
 	FAULT(OP_SYMLINK, symlink(real, target, dirfd, name));
 }
 
@@ -82,11 +108,13 @@ static int fault_mknod(struct ay_fs *fs, int dirfd, const char *name, mode_t mod
 
 static int fault_rename(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd, const char *to, bool noreplace)
 {
+	trace(fs->ctx, OP_RENAME, from_dirfd, from, to_dirfd, to);
 	FAULT(OP_RENAME, rename(real, from_dirfd, from, to_dirfd, to, noreplace));
 }
 
 static int fault_unlink(struct ay_fs *fs, int dirfd, const char *name, int flags)
 {
+	trace(fs->ctx, OP_UNLINK, dirfd, name, -1, NULL);
 	FAULT(OP_UNLINK, unlink(real, dirfd, name, flags));
 }
 
@@ -147,6 +175,7 @@ static int fault_link(struct ay_fs *fs, int from_dirfd, const char *from, int to
 
 	if (o->links_max && fstatat(from_dirfd, from, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink >= o->links_max)
 		return -EMLINK;
+	trace(fs->ctx, OP_LINK, from_dirfd, from, to_dirfd, to);
 	FAULT(OP_LINK, link(real, from_dirfd, from, to_dirfd, to));
 }
 

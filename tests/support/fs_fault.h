@@ -14,6 +14,8 @@
 #ifndef AYNI_TESTS_SUPPORT_FS_FAULT_H
 #define AYNI_TESTS_SUPPORT_FS_FAULT_H
 
+#include <stdio.h>
+
 #include "store/fs.h"
 
 enum fs_fault_kind { AY_FAULT_NONE, AY_FAULT_ONCE, AY_FAULT_FOREVER, AY_FAULT_KILL };
@@ -31,6 +33,8 @@ struct fs_fault {
 	int reflink_error;   /* if set, every reflink gives it: file systems without, and with, both count */
 	bool syncs_off;	     /* syncs are counted and may fail, but ask nothing of the disk: a killed process loses none */
 	unsigned links_max;  /* if set, link gives EMLINK for an inode that has so many */
+	FILE *trace;	     /* if set, a line per change of names and per sync; paths behind @trace_root */
+	const char *trace_root;
 };
 
 /** fs_fault_init() - no faults yet: count only. Set kind, at and error then. */
