@@ -44,12 +44,14 @@ static unsigned percent(uint64_t done, uint64_t total)
 	return total ? (unsigned)((double)done * 100 / (double)total) : 0;
 }
 
-static void print_branch(const json_t *b)
+static void print_branch(const json_t *b, bool school)
 {
 	char serial[48], doing[64], a[32], c[32];
 	uint64_t have = number(b, "have"), head = number(b, "head"), target = number(b, "target");
 	const char *phase = text(b, "phase");
-	if (head > have)
+	if (school)
+		snprintf(serial, sizeof(serial), "%u", (unsigned)head);
+	else if (head > have)
 		snprintf(serial, sizeof(serial), "%u of %u", (unsigned)have, (unsigned)head);
 	else
 		snprintf(serial, sizeof(serial), "%u", (unsigned)have);
@@ -63,7 +65,10 @@ static void print_branch(const json_t *b)
 			 percent(number(b, "apply_done"), number(b, "apply_total")));
 	else if (strcmp(phase, "idle") == 0)
 		snprintf(doing, sizeof(doing), "%s",
-			 have ? "up to date with all that is known" : "waiting for a release");
+			 school        ? "given out"
+			 : head > have ? "went back from a newer one"
+			 : have        ? "up to date with all that is known"
+				       : "waiting for a release");
 	else
 		snprintf(doing, sizeof(doing), "%s", phase);
 	printf("  %-24s serial %-12s %s\n", text(b, "branch"), serial, doing);
@@ -111,7 +116,7 @@ static void print_status(const json_t *o)
 	if (text(o, "problem")[0])
 		printf("Problem: %s\n", text(o, "problem"));
 	printf("\nBranches\n");
-	json_array_foreach(json_object_get(o, "branches"), i, branch) print_branch(branch);
+	json_array_foreach(json_object_get(o, "branches"), i, branch) print_branch(branch, school);
 	if (i == 0)
 		printf("  none\n");
 	print_peers(json_object_get(o, "peers"));

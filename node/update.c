@@ -77,7 +77,8 @@ static enum ay_update_state judge_quiet(struct ay_update *u, const struct ay_upd
 		first = first < 0 ? (int)i : first;
 		if (b->have_serial > u->have[i])
 			newer = (int)i;
-		if (b->phase == AY_PHASE_HELD)
+		/* Idle below the head: the owner went back from it, and nothing newer came since. */
+		if (b->phase == AY_PHASE_HELD || b->head_serial > b->have_serial)
 			held = (int)i;
 	}
 	u->show = newer >= 0 ? newer : held >= 0 ? held : first;
@@ -94,7 +95,8 @@ static enum ay_update_state judge_quiet(struct ay_update *u, const struct ay_upd
 		return AY_UPDATE_RUNNING;
 	if (held >= 0) {
 		snprintf(text, sizeof(text), "%s: serial %u is known and not taken: %s", b->branch,
-			 (unsigned)b->head_serial, b->problem[0] ? b->problem : "held back");
+			 (unsigned)b->head_serial,
+			 b->problem[0] ? b->problem : "this node went back from it (--force)");
 		return end(u, AY_UPDATE_REFUSED, text);
 	}
 	if (!u->met_anybody)

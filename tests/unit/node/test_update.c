@@ -100,6 +100,16 @@ static void test_held(void **state)
 	assert_string_equal(update.message, "a: serial 7 is known and not taken: rolled back from");
 }
 
+/* After a rollback the core has nothing newer to want; the owner is told why nothing happens. */
+static void test_rolled_back(void **state)
+{
+	(void)state;
+	assert_int_equal(start(AY_PHASE_IDLE), 0);
+	status.branches[0].head_serial = 7;
+	assert_int_equal(judge(AY_UPDATE_LISTEN_MS), AY_UPDATE_REFUSED);
+	assert_non_null(strstr(update.message, "--force"));
+}
+
 static void test_stalls(void **state)
 {
 	(void)state;
@@ -133,7 +143,7 @@ int main(void)
 		cmocka_unit_test(test_done),      cmocka_unit_test(test_nothing),
 		cmocka_unit_test(test_alone),     cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_held),      cmocka_unit_test(test_stalls),
-		cmocka_unit_test(test_no_branch),
+		cmocka_unit_test(test_no_branch), cmocka_unit_test(test_rolled_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
