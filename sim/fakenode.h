@@ -22,27 +22,29 @@ struct ay_fakenode;
 
 /* Mutants: errors put in on purpose, to see that the checks of the simulation bite. */
 enum ay_mutant {
-	AY_MUTANT_PROMISE = 1 << 0,	   /* STORED is answered long before it is durable */
-	AY_MUTANT_REFETCH = 1 << 1,	   /* a start forgets the blocks of partial bundles */
-	AY_MUTANT_ANY_BLOCK = 1 << 2,	   /* blocks and hashes count without being checked */
-	AY_MUTANT_STRANGER_ROOT = 1 << 3,  /* trusts whatever root a peer sends */
-	AY_MUTANT_FORGET_HEAD = 1 << 4,	   /* a start forgets the durable head and the floor */
-	AY_MUTANT_FORGET_TREE = 1 << 5,	   /* a start comes up with the tree before the current one */
-	AY_MUTANT_LOST_ANSWER = 1 << 6,	   /* FINISH_BUNDLE is never answered */
-	AY_MUTANT_STORM = 1 << 7,	   /* each datagram is sent over and over */
+	AY_MUTANT_PROMISE = 1 << 0,   /* STORED is answered long before it is durable */
+	AY_MUTANT_REFETCH = 1 << 1,   /* a start forgets the blocks of partial bundles */
+	AY_MUTANT_ANY_BLOCK = 1 << 2, /* blocks and hashes count without being checked */
+	AY_MUTANT_STRANGER_ROOT =
+		1 << 3, /* was installed with a stranger's root (by who puts it on the disk) */
+	AY_MUTANT_FORGET_HEAD = 1 << 4, /* a start forgets the durable head and the floor */
+	AY_MUTANT_FORGET_TREE = 1 << 5, /* a start comes up with the tree before the current one */
+	AY_MUTANT_LOST_ANSWER = 1 << 6, /* FINISH_BUNDLE is never answered */
+	AY_MUTANT_STORM = 1 << 7,       /* each datagram is sent over and over */
 };
 
 struct ay_fakenode_config {
-	struct ay_core_config core; /* session_id and seed are replaced at each start; peers borrowed for life */
-	uint64_t seed;		    /* of everything that chance decides in this machine */
-	struct ay_addr addr;	    /* its own: what peers see */
+	struct ay_core_config
+		core;        /* session_id and seed are replaced at each start; peers borrowed for life */
+	uint64_t seed;       /* of everything that chance decides in this machine */
+	struct ay_addr addr; /* its own: what peers see */
 	/* Durations are drawn between low and high; zeros: at once, but never inside the order. */
 	uint64_t store_ns[2]; /* one job of the disk */
 	uint64_t apply_ns[2];
 	/* Of 1000 jobs so many fail. */
 	unsigned no_space_permille; /* -ENOSPC: opening, finishing, applying */
 	unsigned bad_base_permille; /* AY_EBASE: applying */
-	unsigned mutants;	    /* of enum ay_mutant */
+	unsigned mutants;           /* of enum ay_mutant */
 };
 
 /* What the machine is in: a network and a clock. Called from inside every function below; must not call back. */
@@ -64,7 +66,8 @@ struct ay_fakenode_ops {
 };
 
 /** ay_fakenode_new() - a machine with an empty disk, switched off. Both arguments are copied. */
-struct ay_fakenode *ay_fakenode_new(const struct ay_fakenode_config *config, const struct ay_fakenode_ops *ops);
+struct ay_fakenode *ay_fakenode_new(const struct ay_fakenode_config *config,
+				    const struct ay_fakenode_ops *ops);
 void ay_fakenode_free(struct ay_fakenode *n);
 
 /*
@@ -72,7 +75,7 @@ void ay_fakenode_free(struct ay_fakenode *n);
  * as a school's is of what is new in its repository.
  */
 
-/** ay_fakenode_put() - @type: AY_EV_ROOT, _HEAD (of a branch that was put before), _RELEASE, _OFFER. */
+/** ay_fakenode_put() - @type: AY_EV_ROOT, _RELEASE, _OFFER; _HEAD of the one branch that was put before. */
 void ay_fakenode_put(struct ay_fakenode *n, enum ay_event_type type, struct ay_slice data);
 /** ay_fakenode_put_branch() - @have_serial 0: nothing is installed. */
 void ay_fakenode_put_branch(struct ay_fakenode *n, const char *branch, bool follow, uint32_t have_serial,
@@ -83,7 +86,7 @@ void ay_fakenode_put_bundle(struct ay_fakenode *n, struct ay_slice data);
 /** ay_fakenode_start() - a new core, told what is on the disk. @session_id: of this start. */
 void ay_fakenode_start(struct ay_fakenode *n, uint64_t session_id);
 enum ay_fakenode_end {
-	AY_END_KILL,  /* the process is gone; what was written stays; the job that is running may or may not end */
+	AY_END_KILL, /* the process is gone; what was written stays; the job that is running may or may not end */
 	AY_END_POWER, /* the machine is: what was not synced may be lost */
 };
 /** ay_fakenode_stop() - no core any more, no event is wanted; the network closes its sessions. */
@@ -101,6 +104,9 @@ void ay_fakenode_sent(struct ay_fakenode *n, uint64_t conn);
 void ay_fakenode_wake(struct ay_fakenode *n);
 /** ay_fakenode_update() - the owner asks; @branch "" is all. */
 void ay_fakenode_update(struct ay_fakenode *n, const char *branch, bool force);
+
+/** ay_fakenode_heal() - jobs do not fail any more. */
+void ay_fakenode_heal(struct ay_fakenode *n);
 
 /* ---- what is there now; only reads ---- */
 
@@ -122,8 +128,12 @@ struct ay_fakebranch {
 const struct ay_fakebranch *ay_fakenode_branch(const struct ay_fakenode *n, const char *branch);
 uint32_t ay_fakenode_root_version(const struct ay_fakenode *n); /* durable; 0 none */
 /** ay_fakenode_has_doc() - is the envelope with this digest durable? @type: AY_EV_RELEASE or _OFFER. */
-bool ay_fakenode_has_doc(const struct ay_fakenode *n, enum ay_event_type type, const struct ay_digest *digest);
+bool ay_fakenode_has_doc(const struct ay_fakenode *n, enum ay_event_type type,
+			 const struct ay_digest *digest);
 /** ay_fakenode_blocks() - blocks had of a bundle that is open or on the disk; @whole: finished, under its name. */
 uint32_t ay_fakenode_blocks(const struct ay_fakenode *n, const struct ay_digest *bundle, bool *whole);
+bool ay_fakenode_has_block(const struct ay_fakenode *n, const struct ay_digest *bundle, uint32_t index);
+/** ay_fakenode_bytes() - a bundle's bytes on the disk, borrowed until the next event; NULL when there are none. */
+const uint8_t *ay_fakenode_bytes(const struct ay_fakenode *n, const struct ay_digest *bundle, uint64_t *size);
 
 #endif
