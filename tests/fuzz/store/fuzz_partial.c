@@ -76,7 +76,8 @@ static void arrive(void)
 			s->data[k] = (uint8_t)ay_prng_next(&r);
 		MUST(ay_merkle_build_mem(s->data, s->size, &s->merkle) == 0);
 		ay_digest_hex(ay_merkle_digest(s->merkle), s->hex);
-		snprintf(s->hashes, sizeof(s->hashes), "%.64s.hashes", s->hex);
+		memcpy(s->hashes, s->hex, AY_DIGEST_HEX);
+		memcpy(s->hashes + AY_DIGEST_HEX, ".hashes", sizeof(".hashes"));
 	}
 }
 
