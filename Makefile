@@ -193,6 +193,8 @@ $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(filter tests/fuzz/$(1)/%,$(FUZZ_SRC))): 
 	@$(CLANG) -fsanitize=fuzzer,address,undefined -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) -Wl,--as-needed $$(call libs,$(1))
 endef
 $(foreach r,$(ROOMS),$(eval $(call test_rules,$(r))))
+# Stories of the core are told on the simulator's machine in memory.
+$(patsubst %.c,$(B)/%,$(filter tests/story/proto/%,$(TEST_SRC))): $(B)/obj/sim/fakenode.o $(B)/obj/sim/fakedisk.o
 
 -include $(patsubst %.c,$(B)/obj/%.d,$(ALL_SRC)) $(patsubst %.c,$(B)/fuzzobj/%.d,$(ALL_SRC))
 

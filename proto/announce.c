@@ -119,8 +119,7 @@ static void send_chat(struct ay_core *c, bool question)
 static void hush(struct ay_core *c, struct ay__branch *b, bool news)
 {
 	b->answer_at = AY__NEVER;
-	if (news && b->train < AY_TRAINS &&
-	    c->now + 2 * AY__S >= b->train_base + train_offset_ns[b->train])
+	if (news && b->train < AY_TRAINS && c->now + 2 * AY__S >= b->train_base + train_offset_ns[b->train])
 		b->train_heard++;
 }
 
@@ -203,8 +202,8 @@ static void start_trains(struct ay_core *c, struct ay__branch *b, bool heard)
 }
 
 /* @head is durable: from now on it may be spoken of. */
-static void take_head(struct ay_core *c, struct ay__branch *b, const uint8_t *bytes, const struct ay_head *head,
-		      bool announce, bool heard)
+static void take_head(struct ay_core *c, struct ay__branch *b, const uint8_t *bytes,
+		      const struct ay_head *head, bool announce, bool heard)
 {
 	bool newer = !b->has_head || ay_head_cmp(head, &b->head) > 0;
 
@@ -280,7 +279,8 @@ static bool hear_summary(struct ay_core *c, const struct ay_wire_datagram *d, co
 	if (s->head_serial > head_serial(b)) {
 		*newer |= b->follow;
 	} else if (b->answer_at == AY__NEVER) {
-		b->answer_at = c->now + pause_ns(c, d->question ? AY_ANSWER_SPREAD_MS / 2 : AY_ANSWER_SPREAD_MS);
+		b->answer_at =
+			c->now + pause_ns(c, d->question ? AY_ANSWER_SPREAD_MS / 2 : AY_ANSWER_SPREAD_MS);
 	}
 	return false;
 }
@@ -309,7 +309,8 @@ static void hear_chat(struct ay_core *c, const struct ay_addr *from, const struc
 	}
 }
 
-int ay__announce_datagram(struct ay_core *c, enum ay_group group, const struct ay_addr *from, struct ay_slice data)
+int ay__announce_datagram(struct ay_core *c, enum ay_group group, const struct ay_addr *from,
+			  struct ay_slice data)
 {
 	struct ay_wire_datagram d;
 	int rc = ay_wire_datagram_get(data.data, data.len, &d);
@@ -324,7 +325,8 @@ int ay__announce_datagram(struct ay_core *c, enum ay_group group, const struct a
 		return rc;
 	if (!rc && d.type == AY_DATAGRAM_HEAD) {
 		ay__peer_heard(c, from, &d);
-		rc = ay__head_heard(c, (struct ay_slice){d.head, AY_HEAD_SIZE}, group == AY_GROUP_NEWS ? AY__HEAD_NEWS : AY__HEAD_CHAT);
+		rc = ay__head_heard(c, (struct ay_slice){d.head, AY_HEAD_SIZE},
+				    group == AY_GROUP_NEWS ? AY__HEAD_NEWS : AY__HEAD_CHAT);
 	} else if (!rc) {
 		hear_chat(c, from, &d);
 	}
@@ -362,7 +364,8 @@ static void run_train(struct ay_core *c, struct ay__branch *b)
 		b->copies = 0;
 	} else {
 		if (begin)
-			AY__TRACE(c, "announce", "%s: train %u of head %u", b->name, b->train, b->head.serial);
+			AY__TRACE(c, "announce", "%s: train %u of head %u", b->name, b->train,
+				  b->head.serial);
 		send_head(c, AY_GROUP_NEWS, b);
 		b->copies--;
 		b->train_at = c->now + AY_TRAIN_GAP_MS * AY__MS;
@@ -372,9 +375,9 @@ static void run_train(struct ay_core *c, struct ay__branch *b)
 	b->train++;
 	b->train_heard = 0;
 	b->copies = AY_TRAIN_COPIES;
-	b->train_at = b->train >= AY_TRAINS ? AY__NEVER
-					    : b->train_base + train_offset_ns[b->train] +
-						      pause_ns(c, AY_TRAIN_SPREAD_MS);
+	b->train_at = b->train >= AY_TRAINS
+			      ? AY__NEVER
+			      : b->train_base + train_offset_ns[b->train] + pause_ns(c, AY_TRAIN_SPREAD_MS);
 }
 
 static void run_answer(struct ay_core *c, struct ay__branch *b)
@@ -401,7 +404,8 @@ void ay__announce_run(struct ay_core *c)
 	if (!c->trickle.running)
 		return;
 	bool busy = ay__core_incomplete(c) ||
-		    (c->incomplete_heard_ns && c->now - c->incomplete_heard_ns < 2 * AY_CHAT_IMAX_BUSY_MS * AY__MS);
+		    (c->incomplete_heard_ns &&
+		     c->now - c->incomplete_heard_ns < 2 * AY_CHAT_IMAX_BUSY_MS * AY__MS);
 	ay_trickle_limits(&c->trickle, c->now, (busy ? AY_CHAT_IMAX_BUSY_MS : AY_CHAT_IMAX_MS) * AY__MS,
 			  busy ? AY_CHAT_K_BUSY : AY_CHAT_K, speakers(c), &c->prng);
 	for (unsigned i = 0; i < c->n_branches; i++) {

@@ -14,22 +14,22 @@
 
 /* A new release's head is sent in trains: a receiver that is off air for a moment hears the next copy, one that
  * slept through a train hears the next train. */
-#define AY_TRAINS	     3 /* at 0, +30 s, +5 min */
-#define AY_TRAIN_COPIES	     12
-#define AY_TRAIN_GAP_MS	     100
-#define AY_TRAIN_SPREAD_MS   2000 /* the first to speak is drawn from this */
-#define AY_TRAIN_SUPPRESS    2	  /* so many copies heard: somebody else sends the train */
+#define AY_TRAINS          3 /* at 0, +30 s, +5 min */
+#define AY_TRAIN_COPIES    12
+#define AY_TRAIN_GAP_MS    100
+#define AY_TRAIN_SPREAD_MS 2000 /* the first to speak is drawn from this */
+#define AY_TRAIN_SUPPRESS  2    /* so many copies heard: somebody else sends the train */
 
-#define AY_CHAT_IMIN_MS	     1000
-#define AY_CHAT_IMAX_MS	     256000 /* all are complete: 4 messages a minute in the whole room or fewer */
+#define AY_CHAT_IMIN_MS      1000
+#define AY_CHAT_IMAX_MS      256000 /* all are complete: 4 messages a minute in the whole room or fewer */
 #define AY_CHAT_IMAX_BUSY_MS 16000  /* somebody is incomplete */
-#define AY_CHAT_K	     2
-#define AY_CHAT_K_BUSY	     3
+#define AY_CHAT_K            2
+#define AY_CHAT_K_BUSY       3
 
-#define AY_ANSWER_BURST	     8 /* then one per 2 s */
+#define AY_ANSWER_BURST      8 /* then one per 2 s */
 #define AY_ANSWER_EVERY_MS   2000
 #define AY_ANSWER_SPREAD_MS  1000
-#define AY_VERIFY_BURST	     16 /* signature checks of heads; then 4 a second */
+#define AY_VERIFY_BURST      16 /* signature checks of heads; then 4 a second */
 #define AY_VERIFY_EVERY_MS   250
 #define AY_QUESTION_BURST    4 /* then one per 15 s */
 #define AY_QUESTION_EVERY_MS 15000

@@ -31,44 +31,44 @@
 #include "proto/trickle.h"
 #include "proto/wire.h"
 
-#define AY__MS		((uint64_t)1000000)
-#define AY__S		((uint64_t)1000000000)
-#define AY__NEVER	UINT64_MAX
-#define AY__NONE	(-1)
+#define AY__MS    ((uint64_t)1000000)
+#define AY__S     ((uint64_t)1000000000)
+#define AY__NEVER UINT64_MAX
+#define AY__NONE  (-1)
 
 /* ---- limits; each with a reason */
 
-#define AY__RELEASES_MAX   1024 /* a branch's releases of twenty years at one a week */
-#define AY__DOC_BYTES_MAX  ((size_t)16 << 20) /* all documents: half of what a 256 MiB laptop can spare us */
-#define AY__ROOTS_MAX	   64	/* versions kept to hand on; one a year */
-#define AY__TOKENS_MAX	   256	/* STORE orders not yet answered; more: wait with the next */
-#define AY__LINKS_MAX	   8	/* bundles two peers speak of in one session */
-#define AY__ASKS_MAX	   8	/* documents asked of a peer at once */
-#define AY__REQUESTS_MAX   16	/* blocks asked of a peer at once: 1 MiB on the way */
-#define AY__HASH_REQS_MAX  16
-#define AY__LATE_MAX	   16	/* cancelled or timed-out requests whose blocks may still come */
-#define AY__QUEUE_MAX	   64	/* requests a peer may have waiting here; it asks for at most 32 */
-#define AY__SENDING_MAX	   2	/* SEND orders out per session: the one that leaves, and the next */
-#define AY__SENDING_ALL	   16	/* and in all, so that least complete first has an effect: 1 MiB on the way */
-#define AY__TOLD_MAX	   64	/* offers a peer told us of */
-#define AY__PEERS_MAX	   256	/* addresses known */
-#define AY__STATIC_MAX	   16	/* of these from the configuration */
-#define AY__HOSTS_MAX	   256	/* hosts with a bad score remembered */
-#define AY__PER_HOST_MAX   4	/* sessions from one host: two protocols, two directions */
-#define AY__OUT_LAPTOPS	   8	/* sessions opened to laptops: a random graph of degree 8 has diameter 2 or 3 */
-#define AY__OUT_SCHOOLS	   2
-#define AY__INTEREST_MAX   16	/* trees whose offers are asked for: the target, and what chains pass */
-#define AY__HEARD_MAX	   16	/* refused heads remembered, so that repeats cost no signature check */
+#define AY__RELEASES_MAX  1024               /* a branch's releases of twenty years at one a week */
+#define AY__DOC_BYTES_MAX ((size_t)16 << 20) /* all documents: half of what a 256 MiB laptop can spare us */
+#define AY__ROOTS_MAX     64                 /* versions kept to hand on; one a year */
+#define AY__TOKENS_MAX    256                /* STORE orders not yet answered; more: wait with the next */
+#define AY__LINKS_MAX     8                  /* bundles two peers speak of in one session */
+#define AY__ASKS_MAX      8                  /* documents asked of a peer at once */
+#define AY__REQUESTS_MAX  16                 /* blocks asked of a peer at once: 1 MiB on the way */
+#define AY__HASH_REQS_MAX 16
+#define AY__LATE_MAX      16  /* cancelled or timed-out requests whose blocks may still come */
+#define AY__QUEUE_MAX     64  /* requests a peer may have waiting here; it asks for at most 32 */
+#define AY__SENDING_MAX   2   /* SEND orders out per session: the one that leaves, and the next */
+#define AY__SENDING_ALL   16  /* and in all, so that least complete first has an effect: 1 MiB on the way */
+#define AY__TOLD_MAX      64  /* offers a peer told us of */
+#define AY__PEERS_MAX     256 /* addresses known */
+#define AY__STATIC_MAX    16  /* of these from the configuration */
+#define AY__HOSTS_MAX     256 /* hosts with a bad score remembered */
+#define AY__PER_HOST_MAX  4   /* sessions from one host: two protocols, two directions */
+#define AY__OUT_LAPTOPS   8   /* sessions opened to laptops: a random graph of degree 8 has diameter 2 or 3 */
+#define AY__OUT_SCHOOLS   2
+#define AY__INTEREST_MAX  16 /* trees whose offers are asked for: the target, and what chains pass */
+#define AY__HEARD_MAX     16 /* refused heads remembered, so that repeats cost no signature check */
 
-#define AY__HANDSHAKE_NS   (10 * AY__S)
-#define AY__IDLE_NS	   (60 * AY__S) /* who opened an idle session closes it after this */
-#define AY__IDLE_IN_NS	   (120 * AY__S)
-#define AY__PING_NS	   (20 * AY__S)
-#define AY__SILENT_NS	   (60 * AY__S) /* nothing heard for three pings: gone */
-#define AY__BAN_NS	   (600 * AY__S)
-#define AY__BAN_SCORE	   (-7)
-#define AY__POLL_NS	   (300 * AY__S) /* a complete laptop looks at its static peers so often */
-#define AY__TICK_NS	   (250 * AY__MS) /* time-outs are looked at so often while sessions are there */
+#define AY__HANDSHAKE_NS (10 * AY__S)
+#define AY__IDLE_NS      (60 * AY__S) /* who opened an idle session closes it after this */
+#define AY__IDLE_IN_NS   (120 * AY__S)
+#define AY__PING_NS      (20 * AY__S)
+#define AY__SILENT_NS    (60 * AY__S) /* nothing heard for three pings: gone */
+#define AY__BAN_NS       (600 * AY__S)
+#define AY__BAN_SCORE    (-7)
+#define AY__POLL_NS      (300 * AY__S)  /* a complete laptop looks at its static peers so often */
+#define AY__TICK_NS      (250 * AY__MS) /* time-outs are looked at so often while sessions are there */
 
 /* ---- orders */
 
@@ -76,7 +76,7 @@ struct ay__orders {
 	struct ay_order *list;
 	size_t n, cap;
 	struct ay__chunk *chunks; /* bytes lent until the next step */
-	struct ay_order nowhere; /* written when memory is out, never read */
+	struct ay_order nowhere;  /* written when memory is out, never read */
 	bool oom;
 };
 
@@ -115,17 +115,17 @@ struct ay__offer {
 	uint64_t bundle_size;
 	uint16_t laptops, schools; /* sessions that say they can give it */
 	uint64_t excluded_until;   /* it failed; not before */
-	bool refused;		   /* its signatures do not hold under the newest root */
+	bool refused;              /* its signatures do not hold under the newest root */
 };
 
 /* ---- branches */
 
 enum ay__learn_state { AY__LEARN_IDLE, AY__LEARN_STORING, AY__LEARN_RELEASE };
 enum ay__update_state {
-	AY__UP_IDLE,	   /* nothing newer is wanted */
-	AY__UP_HELD,	   /* newer is known, not taken */
+	AY__UP_IDLE,       /* nothing newer is wanted */
+	AY__UP_HELD,       /* newer is known, not taken */
 	AY__UP_SEARCHING,  /* wanted, no way yet */
-	AY__UP_OPENING,	   /* the way's bundle is being opened */
+	AY__UP_OPENING,    /* the way's bundle is being opened */
 	AY__UP_COLLECTING, /* blocks are coming */
 	AY__UP_FINISHING,  /* all blocks are there; waiting for what must be durable */
 	AY__UP_APPLYING,
@@ -159,9 +159,9 @@ struct ay__branch {
 	unsigned n_interest;
 
 	uint64_t go_until; /* the owner asked for it */
-	bool force;	   /* also what failed before */
-	int offer;	/* of the way's bundle */
-	int release;	/* that applying it makes */
+	bool force;        /* also what failed before */
+	int offer;         /* of the way's bundle */
+	int release;       /* that applying it makes */
 	uint32_t target_serial;
 	int bundle;
 	uint64_t searching_since, retry_at, asked_at;
@@ -169,7 +169,7 @@ struct ay__branch {
 	char problem[160];
 
 	/* Announcing. */
-	unsigned train;	 /* next train, AY__TRAINS when done */
+	unsigned train;  /* next train, AY__TRAINS when done */
 	unsigned copies; /* still to send of this train */
 	uint64_t train_base, train_at;
 	unsigned train_heard;
@@ -192,16 +192,16 @@ struct ay__bundle {
 	struct ay_digest digest;
 	uint64_t size;
 	uint32_t blocks, pieces;
-	const struct ay_merkle *merkle; /* the runner's; only asked */
+	const struct ay_merkle *merkle;   /* the runner's; only asked */
 	uint32_t n_had, n_asked, n_twice; /* n_twice: blocks asked of two peers at once */
-	uint64_t *had, *asked;		  /* a bit per block; NULL had: whole */
-	uint16_t *laptops;		  /* per block: linked laptops that have it */
-	uint8_t *refusals;		  /* per block: ASK_PEERS answers; NULL until the first */
-	uint32_t *wait_ms;		  /* per block: not before; milliseconds since wait_base */
+	uint64_t *had, *asked;            /* a bit per block; NULL had: whole */
+	uint16_t *laptops;                /* per block: linked laptops that have it */
+	uint8_t *refusals;                /* per block: ASK_PEERS answers; NULL until the first */
+	uint32_t *wait_ms;                /* per block: not before; milliseconds since wait_base */
 	uint64_t wait_base;
-	struct ay__sent *sent; /* a school's: whom each block went to; NULL until the first */
-	uint32_t salt;	       /* of the random order of pieces */
-	uint64_t progress_at;
+	struct ay__sent *sent;          /* a school's: whom each block went to; NULL until the first */
+	uint32_t salt;                  /* of the random order of pieces */
+	uint64_t since_ns, progress_at; /* collected since; last block */
 	/* Are the laptops of any use? (see pick.c) */
 	unsigned laptop_requests;
 	uint64_t laptop_block_at, laptop_idle_since, laptop_gap;
@@ -215,9 +215,9 @@ struct ay__link { /* one bundle between two peers */
 	bool used;
 	struct ay_digest digest;
 	uint64_t size;
-	int bundle;	/* AY__NONE: they speak of it, we do not have it (yet) */
+	int bundle; /* AY__NONE: they speak of it, we do not have it (yet) */
 	bool we_want, they_want;
-	bool known;	/* their BITMAP came and says that they have some or get some */
+	bool known; /* their BITMAP came and says that they have some or get some */
 	bool whole;
 	uint64_t *bits; /* theirs; NULL when whole or not known */
 	uint32_t their_had;
@@ -283,9 +283,9 @@ struct ay__session {
 	struct ay__peer_branch branches[AY_CORE_BRANCHES_MAX];
 
 	struct ay__ask asks[AY__ASKS_MAX]; /* in the order of their answers */
-	unsigned n_asks, n_docs; /* n_docs: that came for the first of them */
-	struct ay_buf parts; /* of a root in parts */
-	struct ay_bucket answers; /* what it may ask */
+	unsigned n_asks, n_docs;           /* n_docs: that came for the first of them */
+	struct ay_buf parts;               /* of a root in parts */
+	struct ay_bucket answers;          /* what it may ask */
 	uint16_t told[AY__TOLD_MAX];
 	unsigned n_told;
 
@@ -327,7 +327,7 @@ struct ay__peer {
 	uint64_t poll_ns;    /* static: look at it then even if nothing is wanted */
 	unsigned failures;
 	uint64_t conn; /* session that we opened to it */
-	bool newer; /* said that it has something newer */
+	bool newer;    /* said that it has something newer */
 };
 
 struct ay__host {
@@ -375,14 +375,14 @@ struct ay_core {
 	unsigned n_roots;
 	uint8_t *next_root_data;
 	size_t next_root_len;
-	uint64_t root_conn;  /* session asked for the next root */
+	uint64_t root_conn;       /* session asked for the next root */
 	uint64_t root_hint_until; /* a head of a newer root was heard: look for peers until then */
 
 	struct ay__branch branches[AY_CORE_BRANCHES_MAX];
 	unsigned n_branches;
 	struct ay__release *releases; /* [AY__RELEASES_MAX] */
 	struct ay__offer *offers;     /* [AY_CORE_OFFERS_MAX] */
-	unsigned n_offers; /* used ones lie below */
+	unsigned n_offers;            /* used ones lie below */
 	unsigned n_releases;
 	size_t doc_bytes;
 	struct ay__token tokens[AY__TOKENS_MAX];
@@ -420,7 +420,8 @@ uint64_t ay__token_new(struct ay_core *c, enum ay__token_kind kind, int index);
 uint64_t ay__store(struct ay_core *c, enum ay_order_type type, enum ay__token_kind kind, int index,
 		   const void *data, size_t len, const char *branch);
 bool ay__token_room(const struct ay_core *c);
-void ay__trace(struct ay_core *c, const char *room, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void ay__trace(struct ay_core *c, const char *room, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 #define AY__TRACE(c, room, ...)                                                                              \
 	do {                                                                                                 \
 		if ((c)->cfg.trace)                                                                          \
@@ -457,7 +458,8 @@ enum ay__head_source { AY__HEAD_NEWS, AY__HEAD_CHAT, AY__HEAD_SESSION };
 /* A head that somebody sent. 0 also for old news; negative: it is a lie. */
 int ay__head_heard(struct ay_core *c, struct ay_slice data, enum ay__head_source source);
 void ay__head_stored(struct ay_core *c, struct ay__branch *b, uint64_t token, int status);
-int ay__announce_datagram(struct ay_core *c, enum ay_group group, const struct ay_addr *from, struct ay_slice data);
+int ay__announce_datagram(struct ay_core *c, enum ay_group group, const struct ay_addr *from,
+			  struct ay_slice data);
 void ay__announce_run(struct ay_core *c);
 uint64_t ay__announce_next(const struct ay_core *c);
 void ay__announce_ask(struct ay_core *c, uint64_t within_ns);
@@ -568,7 +570,8 @@ void ay__serve_bundle_left(struct ay_core *c, int bundle);
 
 /* ---- session.c */
 struct ay__session *ay__session_find(const struct ay_core *c, uint64_t conn);
-struct ay__session *ay__session_new(struct ay_core *c, uint64_t conn, const struct ay_addr *addr, bool incoming);
+struct ay__session *ay__session_new(struct ay_core *c, uint64_t conn, const struct ay_addr *addr,
+				    bool incoming);
 int ay__session_connected(struct ay_core *c, const struct ay_event *ev);
 void ay__session_closed(struct ay_core *c, const struct ay_event *ev);
 int ay__session_frame(struct ay_core *c, const struct ay_event *ev);

@@ -278,8 +278,8 @@ int ay__release_add(struct ay_core *c, int branch, struct ay_slice data, bool lo
 	ay_digest_mem(data.data, data.len, &digest);
 	i = ay__release_find(c, &digest);
 	if (i == AY__NONE) {
-		rc = ay_trust_release(c->root, branch == AY__NONE ? NULL : c->branches[branch].name, data.data,
-				      data.len, &r, NULL);
+		rc = ay_trust_release(c->root, branch == AY__NONE ? NULL : c->branches[branch].name,
+				      data.data, data.len, &r, NULL);
 		if (rc)
 			return rc;
 		branch = branch_of_doc(c, r.branch, local);
@@ -400,7 +400,8 @@ static void recheck_heads(struct ay_core *c)
 	for (unsigned i = 0; i < c->n_branches; i++) {
 		struct ay__branch *b = &c->branches[i];
 		if (b->has_head && ay_trust_head(c->root, b->head_bytes, AY_HEAD_SIZE, &head, NULL)) {
-			AY__TRACE(c, "learn", "%s: head %u is not believed any more", b->name, b->head.serial);
+			AY__TRACE(c, "learn", "%s: head %u is not believed any more", b->name,
+				  b->head.serial);
 			b->has_head = false;
 			b->train_at = b->answer_at = AY__NEVER;
 			ay__learn_new_head(c, b);
@@ -419,12 +420,14 @@ void ay__docs_recheck(struct ay_core *c)
 	for (unsigned i = 0; i < c->n_releases; i++) {
 		struct ay__release *d = &c->releases[i];
 		if (d->used)
-			d->refused = ay_trust_release(c->root, c->branches[d->branch].name, d->data, d->len, &r, NULL) != 0;
+			d->refused = ay_trust_release(c->root, c->branches[d->branch].name, d->data, d->len,
+						      &r, NULL) != 0;
 	}
 	for (unsigned i = 0; i < c->n_offers; i++) {
 		struct ay__offer *d = &c->offers[i];
 		if (d->used)
-			d->refused = ay_trust_offer(c->root, c->branches[d->branch].name, d->data, d->len, &o, NULL) != 0;
+			d->refused = ay_trust_offer(c->root, c->branches[d->branch].name, d->data, d->len, &o,
+						    NULL) != 0;
 	}
 }
 

@@ -18,26 +18,26 @@
 #include "base/digest.h"
 
 enum ay_frame_type {
-	AY_FRAME_HELLO = 1,	  /* first in both directions */
-	AY_FRAME_ASK = 2,	  /* a document: root, head, release, offers */
-	AY_FRAME_DOC = 3,	  /* one document in answer */
-	AY_FRAME_NONE = 4,	  /* no (more) documents */
-	AY_FRAME_WANT = 5,	  /* interest in a bundle; answered by BITMAP */
-	AY_FRAME_BITMAP = 6,	  /* blocks had of a bundle */
-	AY_FRAME_HAVE = 7,	  /* one more block had */
-	AY_FRAME_REQUEST = 8,	  /* a block, please */
+	AY_FRAME_HELLO = 1,   /* first in both directions */
+	AY_FRAME_ASK = 2,     /* a document: root, head, release, offers */
+	AY_FRAME_DOC = 3,     /* one document in answer */
+	AY_FRAME_NONE = 4,    /* no (more) documents */
+	AY_FRAME_WANT = 5,    /* interest in a bundle; answered by BITMAP */
+	AY_FRAME_BITMAP = 6,  /* blocks had of a bundle */
+	AY_FRAME_HAVE = 7,    /* one more block had */
+	AY_FRAME_REQUEST = 8, /* a block, please */
 	AY_FRAME_BLOCK = 9,
 	AY_FRAME_HASH_REQUEST = 10,
 	AY_FRAME_HASHES = 11,
 	AY_FRAME_CANCEL = 12,
-	AY_FRAME_REJECT = 13,	  /* a request will not be answered, and why */
-	AY_FRAME_PING = 14,	  /* nothing but "still here" */
-	AY_FRAME_PEERS = 15,	  /* addresses of others who collect or have a bundle */
+	AY_FRAME_REJECT = 13, /* a request will not be answered, and why */
+	AY_FRAME_PING = 14,   /* nothing but "still here" */
+	AY_FRAME_PEERS = 15,  /* addresses of others who collect or have a bundle */
 	AY_FRAME_TYPES = 16,
 };
 
-#define AY_FRAME_HEADER 5
-#define AY_BLOCK_HEADER 36
+#define AY_FRAME_HEADER  5
+#define AY_BLOCK_HEADER  36
 #define AY_HASHES_HEADER 37
 /* The largest frame: a block. Documents larger than that do not exist but for a root, which is sent in parts. */
 #define AY_FRAME_MAX (1 + AY_BLOCK_HEADER + AY_BLOCK_SIZE)

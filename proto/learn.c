@@ -16,12 +16,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ASK_NS		(15 * AY__S)
-#define ASK_AGAIN_NS	(15 * AY__S) /* what a peer did not have, or we could not store */
+#define ASK_NS          (15 * AY__S)
+#define ASK_AGAIN_NS    (15 * AY__S) /* what a peer did not have, or we could not store */
 #define OFFERS_AGAIN_NS (15 * AY__S) /* while searching */
-#define OFFERS_BUSY_NS	(60 * AY__S) /* while collecting: somebody may have something better now */
+#define OFFERS_BUSY_NS  (60 * AY__S) /* while collecting: somebody may have something better now */
 #define SERIAL_AFTER_NS (5 * AY__S)  /* the head's release cannot be obtained: what do the others have? */
-#define OFFERS_MAX	64	     /* in one answer */
+#define OFFERS_MAX      64           /* in one answer */
 
 static const struct ay__sm_state states[] = {
 	[AY__LEARN_IDLE] = {"idle", AY__TO(AY__LEARN_RELEASE)},
@@ -105,7 +105,8 @@ static bool head_newer(const struct ay__branch *b, const struct ay__peer_branch 
 	return p->signed_at_s > mine->signed_at_s;
 }
 
-static void ask_head(struct ay_core *c, struct ay__session *s, struct ay__branch *b, struct ay__peer_branch *p)
+static void ask_head(struct ay_core *c, struct ay__session *s, struct ay__branch *b,
+		     struct ay__peer_branch *p)
 {
 	struct ay_wire_ask a = {.kind = AY_DOC_TYPE_HEAD, .branch = b->id};
 
@@ -113,7 +114,8 @@ static void ask_head(struct ay_core *c, struct ay__session *s, struct ay__branch
 		p->head_asked = ask(c, s, &a, (int)(b - c->branches));
 }
 
-static void ask_release(struct ay_core *c, struct ay__session *s, struct ay__branch *b, struct ay__peer_branch *p)
+static void ask_release(struct ay_core *c, struct ay__session *s, struct ay__branch *b,
+			struct ay__peer_branch *p)
 {
 	struct ay_wire_ask a = {.kind = AY_DOC_TYPE_RELEASE};
 
@@ -132,7 +134,8 @@ static bool searching(const struct ay__branch *b)
 	return b->update == AY__UP_SEARCHING || b->update == AY__UP_OPENING || b->update == AY__UP_COLLECTING;
 }
 
-static void ask_offers(struct ay_core *c, struct ay__session *s, struct ay__branch *b, struct ay__peer_branch *p)
+static void ask_offers(struct ay_core *c, struct ay__session *s, struct ay__branch *b,
+		       struct ay__peer_branch *p)
 {
 	int branch = (int)(b - c->branches);
 
@@ -157,7 +160,8 @@ static void ask_offers(struct ay_core *c, struct ay__session *s, struct ay__bran
 }
 
 /* Nobody gives the newest; who has something between ours and the newest installed? */
-static void ask_serial(struct ay_core *c, struct ay__session *s, struct ay__branch *b, struct ay__peer_branch *p)
+static void ask_serial(struct ay_core *c, struct ay__session *s, struct ay__branch *b,
+		       struct ay__peer_branch *p)
 {
 	struct ay_wire_ask a = {.kind = AY_DOC_TYPE_RELEASE_OF, .branch = b->id, .number = p->have_serial};
 	int branch = (int)(b - c->branches);
@@ -321,7 +325,8 @@ static int judge(struct ay_core *c, struct ay__session *s, int rc, const char *w
 		s->useful = true;
 		return 0;
 	}
-	AY__TRACE(c, "learn", "conn %llu: %s refused: %s", (unsigned long long)s->conn, what, ay_error_name(rc));
+	AY__TRACE(c, "learn", "conn %llu: %s refused: %s", (unsigned long long)s->conn, what,
+		  ay_error_name(rc));
 	if (rc != AY_ESIG && rc != AY_EROLE && rc != AY_EFORMAT && rc != AY_EDIGEST && rc != AY_EVERSION)
 		return 0;
 	ay__session_punish(c, s, AY_SCORE_LIE, what);
@@ -466,8 +471,8 @@ void ay__learn_release_stored(struct ay_core *c, int index, int status)
 	r->stored = status ? AY__STORED_NO : AY__STORED_YES;
 	if (b->learn == AY__LEARN_STORING && heads) {
 		if (status) {
-			snprintf(b->problem, sizeof(b->problem), "release %u could not be stored: %s", r->serial,
-				 ay_strerror(status));
+			snprintf(b->problem, sizeof(b->problem), "release %u could not be stored: %s",
+				 r->serial, ay_strerror(status));
 			move(c, b, AY__LEARN_RELEASE, "could not be stored");
 		} else {
 			move(c, b, AY__LEARN_IDLE, "release stored");
@@ -482,8 +487,10 @@ static void send_doc(struct ay_core *c, struct ay__session *s, uint8_t kind, con
 {
 	for (size_t at = 0; at < len; at += AY_WIRE_DOC_PART) {
 		size_t n = len - at < AY_WIRE_DOC_PART ? len - at : AY_WIRE_DOC_PART;
-		struct ay_wire_doc d = {
-			.kind = kind, .total = (uint32_t)len, .offset = (uint32_t)at, .bytes = {data + at, n}};
+		struct ay_wire_doc d = {.kind = kind,
+					.total = (uint32_t)len,
+					.offset = (uint32_t)at,
+					.bytes = {data + at, n}};
 		ay_wire_doc_put(&c->scratch, &d);
 		ay__frame(c, s, AY_FRAME_DOC);
 	}

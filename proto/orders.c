@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define ORDERS_RESERVED 512
-#define CHUNK_SIZE	((size_t)128 << 10) /* above the largest frame */
+#define CHUNK_SIZE      ((size_t)128 << 10) /* above the largest frame */
 
 struct ay__chunk {
 	struct ay__chunk *next;
@@ -185,8 +185,8 @@ struct ay__hex ay__short(const struct ay_digest *d)
 	return h;
 }
 
-void ay__sm_move(struct ay_core *core, const char *room, const char *subject, const struct ay__sm_state *table,
-		 uint8_t *state, uint8_t to, const char *why)
+void ay__sm_move(struct ay_core *core, const char *room, const char *subject,
+		 const struct ay__sm_state *table, uint8_t *state, uint8_t to, const char *why)
 {
 	uint8_t from = *state;
 

@@ -127,8 +127,11 @@ static int peer_add(struct ay_core *c, const struct ay_addr *addr, enum ay__peer
 		return i;
 	i = peer_slot(c);
 	if (i != AY__NONE)
-		c->peers[i] = (struct ay__peer){
-			.used = true, .source = source, .addr = *addr, .next_ns = c->now, .poll_ns = AY__NEVER};
+		c->peers[i] = (struct ay__peer){.used = true,
+						.source = source,
+						.addr = *addr,
+						.next_ns = c->now,
+						.poll_ns = AY__NEVER};
 	return i;
 }
 
@@ -269,8 +272,8 @@ static bool may_try(const struct ay_core *c, int peer)
 {
 	const struct ay__peer *p = &c->peers[peer];
 
-	return p->used && p->next_ns <= c->now && p->session_id != c->cfg.session_id && !talking_to(c, peer) &&
-	       !ay__host_banned(c, &p->addr);
+	return p->used && p->next_ns <= c->now && p->session_id != c->cfg.session_id &&
+	       !talking_to(c, peer) && !ay__host_banned(c, &p->addr);
 }
 
 static bool connect_to(struct ay_core *c, int peer)

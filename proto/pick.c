@@ -30,6 +30,29 @@ static unsigned linked_laptops(struct ay_core *c, int bundle)
 	return n;
 }
 
+/*
+ * Nobody but schools to ask. While the first two seconds last, a laptop that was heard or
+ * that a session is being made to counts as one that will be there.
+ */
+static bool is_alone(struct ay_core *c, int bundle)
+{
+	if (linked_laptops(c, bundle))
+		return false;
+	if (c->now - c->bundles[bundle].since_ns > AY_SWARM_ALONE_MS * AY__MS)
+		return true;
+	for (unsigned i = 0; i < c->n_sessions; i++) {
+		const struct ay__session *s = c->sessions[i];
+		bool school = s->peer != AY__NONE &&
+			      (c->peers[s->peer].school || c->peers[s->peer].source == AY__PEER_STATIC);
+		if (ay__ready(s) ? !s->school && s->incomplete : !school)
+			return false;
+	}
+	for (unsigned i = 0; i < AY__PEERS_MAX; i++)
+		if (c->peers[i].used && !c->peers[i].school && c->peers[i].heard_ns)
+			return false;
+	return true;
+}
+
 static bool starving(const struct ay_core *c, const struct ay__bundle *b)
 {
 	uint64_t limit = 4 * b->laptop_gap;
@@ -150,7 +173,7 @@ static bool view_of(struct ay_core *c, const struct ay__session *s, const struct
 	v->now_ms = (uint32_t)((c->now - b->wait_base) / AY__MS);
 	v->hash_room = s->n_hash_requests + AY_MERKLE_LEVELS_MAX <= AY__HASH_REQS_MAX;
 	if (s->school) {
-		v->alone = linked_laptops(c, l->bundle) == 0;
+		v->alone = is_alone(c, l->bundle);
 		v->starving = v->alone || starving(c, b);
 	}
 	return true;
@@ -193,20 +216,33 @@ static unsigned askers(const struct ay_core *c, int bundle, uint32_t index)
 	return n;
 }
 
+/* A request is slow when twice the usual time of all that was asked together with it has passed. */
+static uint64_t slow_ns(const struct view *v, const struct ay__session *t)
+{
+	uint64_t usual = 2 * (t->n_requests + 1) * t->gap_ns, least = AY_SWARM_SLOW_MS * AY__MS;
+
+	if (t->gap_ns == 0)
+		usual = 3 * least;
+	if (usual < least)
+		usual = least;
+	return v->s->school ? 2 * usual : usual;
+}
+
 /* The oldest request of another peer that this one could answer too. */
 static bool pick_slow(const struct view *v, uint32_t *index)
 {
-	uint64_t slow = AY_SWARM_SLOW_MS * AY__MS * (v->s->school ? 2 : 1);
 	uint64_t oldest = v->c->now;
 	bool found = false;
 
 	for (unsigned i = 0; i < v->c->n_sessions; i++) {
 		const struct ay__session *t = v->c->sessions[i];
+		uint64_t slow = slow_ns(v, t);
 		for (unsigned k = 0; t != v->s && k < t->n_requests; k++) {
 			const struct ay__request *r = &t->requests[k];
 			if (r->bundle != v->bundle || v->c->now - r->at_ns < slow || r->at_ns >= oldest)
 				continue;
-			if (!(v->l->whole || ay__bit(v->l->bits, r->index)) || askers(v->c, v->bundle, r->index) > 1)
+			if (!(v->l->whole || ay__bit(v->l->bits, r->index)) ||
+			    askers(v->c, v->bundle, r->index) > 1)
 				continue;
 			oldest = r->at_ns;
 			*index = r->index;

@@ -29,7 +29,8 @@ static uint64_t edge_price(const struct ay_plan_edge *e)
 	return add_sat(bytes * e->price, AY_PRICE_STEP);
 }
 
-static size_t tree_of(const struct ay_plan_input *in, size_t n, const struct ay_digest *manifest, uint32_t above)
+static size_t tree_of(const struct ay_plan_input *in, size_t n, const struct ay_digest *manifest,
+		      uint32_t above)
 {
 	for (size_t i = 0; i < n; i++)
 		if (in->trees[i].serial > above && ay_digest_eq(&in->trees[i].manifest, manifest))

@@ -34,9 +34,9 @@
 #define AY_PRICE_STEP ((uint64_t)1 << 20)
 
 struct ay_plan_edge {
-	struct ay_digest from, to;    /* manifests; from zeros: from nothing */
-	uint64_t missing_bytes;	      /* of the bundle; what is here already costs nothing */
-	uint32_t price;		      /* per byte; 0: nobody has it, the edge does not count */
+	struct ay_digest from, to; /* manifests; from zeros: from nothing */
+	uint64_t missing_bytes;    /* of the bundle; what is here already costs nothing */
+	uint32_t price;            /* per byte; 0: nobody has it, the edge does not count */
 };
 
 struct ay_plan_tree {
@@ -55,7 +55,7 @@ struct ay_plan_input {
 };
 
 struct ay_plan_way {
-	size_t goal;	   /* index into trees */
+	size_t goal;       /* index into trees */
 	size_t first_edge; /* index into edges: collect this now */
 	size_t first_tree; /* index into trees: what applying it makes */
 	unsigned steps;

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FAIR_NS	 (3 * AY__S)
+#define FAIR_NS  (3 * AY__S)
 #define STALE_NS (2 * AY__S) /* an answer so long on its way is the peer's slow link, not our busyness */
 
 static void reject(struct ay_core *c, struct ay__session *s, const struct ay_digest *bundle, uint8_t level,
@@ -71,7 +71,8 @@ static const struct ay__session *given_to(const struct ay_core *c, const struct 
 }
 
 /* True: the asker was told to ask its peers. A third ask is always served, and so is who has no peers. */
-static bool spread(struct ay_core *c, struct ay__session *s, struct ay__bundle *b, const struct ay_wire_request *r)
+static bool spread(struct ay_core *c, struct ay__session *s, struct ay__bundle *b,
+		   const struct ay_wire_request *r)
 {
 	const struct ay__session *other;
 
@@ -82,8 +83,8 @@ static bool spread(struct ay_core *c, struct ay__session *s, struct ay__bundle *
 	if (!b->sent)
 		return false; /* serve all; costs only air */
 	other = given_to(c, b, r->index, s);
-	if (other && (r->attempt == 0 || (r->attempt == 1 && c->now - b->sent[r->index].at_ns <
-								     AY_SCHOOL_WINDOW_MS * AY__MS))) {
+	if (other && (r->attempt == 0 ||
+		      (r->attempt == 1 && c->now - b->sent[r->index].at_ns < AY_SCHOOL_WINDOW_MS * AY__MS))) {
 		reject(c, s, &b->digest, AY_REJECT_LEVEL_BLOCK, r->index, AY_REJECT_ASK_PEERS,
 		       AY_SCHOOL_RETRY_MS, other->session_id);
 		return true;
@@ -168,7 +169,8 @@ void ay__serve_bundle_left(struct ay_core *c, int bundle)
 				continue;
 			queue_remove(s, i);
 			if (ay__ready(s))
-				reject(c, s, &c->bundles[bundle].digest, q.level, q.index, AY_REJECT_NOT_HERE, 0, 0);
+				reject(c, s, &c->bundles[bundle].digest, q.level, q.index, AY_REJECT_NOT_HERE,
+				       0, 0);
 		}
 	}
 }
@@ -203,7 +205,8 @@ static void send_next(struct ay_core *c, struct ay__session *s)
 /* Is @a to be served before @b? */
 static bool before(const struct ay_core *c, struct ay__session *a, struct ay__session *b)
 {
-	bool a_waits = c->now - queue_at(a, 0)->at_ns > FAIR_NS, b_waits = c->now - queue_at(b, 0)->at_ns > FAIR_NS;
+	bool a_waits = c->now - queue_at(a, 0)->at_ns > FAIR_NS,
+	     b_waits = c->now - queue_at(b, 0)->at_ns > FAIR_NS;
 	uint64_t ah = (uint64_t)a->their_had * b->their_blocks, bh = (uint64_t)b->their_had * a->their_blocks;
 
 	if (a_waits || b_waits)

@@ -40,7 +40,8 @@ struct ay__session *ay__session_find(const struct ay_core *c, uint64_t conn)
 	return NULL;
 }
 
-struct ay__session *ay__session_new(struct ay_core *c, uint64_t conn, const struct ay_addr *addr, bool incoming)
+struct ay__session *ay__session_new(struct ay_core *c, uint64_t conn, const struct ay_addr *addr,
+				    bool incoming)
 {
 	if (c->n_sessions >= c->sessions_max)
 		return NULL;
@@ -299,8 +300,14 @@ void ay__session_closed(struct ay_core *c, const struct ay_event *ev)
 {
 	struct ay__session *s = ay__session_find(c, ev->conn.id);
 
-	if (s)
-		leave(c, s, s->state == AY__SE_CONNECTING ? "could not connect" : "closed by them");
+	if (!s)
+		return;
+	/* The runner found bytes that are no frame at all. */
+	if (ev->status == AY_EFORMAT || ev->status == AY_EPEER) {
+		c->packets_refused++;
+		ay__host_punish(c, &s->addr, AY_SCORE_GARBAGE, true);
+	}
+	leave(c, s, s->state == AY__SE_CONNECTING ? "could not connect" : "closed by them");
 }
 
 /* ---- frames */

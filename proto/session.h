@@ -14,10 +14,11 @@
 #include "base/error.h"
 
 /* What a peer's mistakes cost; at -7 its host is not spoken to for ten minutes. */
-#define AY_SCORE_GARBAGE     (-7) /* a frame that no ayni sends: ban at once */
-#define AY_SCORE_BAD_BLOCK   (-3) /* memory goes bad too: the third is no accident, the first is when nothing good came */
-#define AY_SCORE_LIE	     (-3) /* a document whose signature does not hold */
+#define AY_SCORE_GARBAGE (-7) /* a frame that no ayni sends: ban at once */
+#define AY_SCORE_BAD_BLOCK                                                                                   \
+	(-3) /* memory goes bad too: the third is no accident, the first is when nothing good came */
+#define AY_SCORE_LIE         (-3) /* a document whose signature does not hold */
 #define AY_SCORE_UNSOLICITED (-2)
-#define AY_SCORE_SLOW	     (-1)
+#define AY_SCORE_SLOW        (-1)
 
 #endif

@@ -20,7 +20,7 @@ struct ay__sm_state {
 struct ay_core;
 
 /** ay__sm_move() - *@state becomes @to. @room: for the trace. @subject: whose state it is. @why: the reason. */
-void ay__sm_move(struct ay_core *core, const char *room, const char *subject, const struct ay__sm_state *table,
-		 uint8_t *state, uint8_t to, const char *why);
+void ay__sm_move(struct ay_core *core, const char *room, const char *subject,
+		 const struct ay__sm_state *table, uint8_t *state, uint8_t to, const char *why);
 
 #endif

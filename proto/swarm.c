@@ -72,7 +72,8 @@ static void ask_hashes(struct ay_core *c, struct ay__session *s, int bundle, uin
 			continue;
 		s->hash_requests[s->n_hash_requests++] =
 			(struct ay__hash_request){bundle, (uint8_t)level, index, c->now};
-		struct ay_wire_hash_request w = {.bundle = b->digest, .level = (uint8_t)level, .index = index};
+		struct ay_wire_hash_request w = {
+			.bundle = b->digest, .level = (uint8_t)level, .index = index};
 		ay_wire_hash_request_put(&c->scratch, &w);
 		ay__frame(c, s, AY_FRAME_HASH_REQUEST);
 	}
@@ -126,8 +127,7 @@ static void time_outs(struct ay_core *c, struct ay__session *s)
 	for (unsigned k = s->n_requests; k-- > 0;) {
 		const struct ay__request *r = &s->requests[k];
 		uint64_t since = r->at_ns > s->block_at ? r->at_ns : s->block_at;
-		if (c->now - since < s->patience_ns &&
-		    c->now - r->at_ns < AY_SWARM_PATIENCE_MAX * AY__MS)
+		if (c->now - since < s->patience_ns && c->now - r->at_ns < AY_SWARM_PATIENCE_MAX * AY__MS)
 			continue;
 		cancel(c, s, k);
 		late = true;
@@ -393,7 +393,7 @@ void ay__swarm_collect(struct ay_core *c, int bundle, bool on)
 
 	b->collect = on;
 	if (on) {
-		b->progress_at = b->laptop_block_at = b->laptop_idle_since = c->now;
+		b->since_ns = b->progress_at = b->laptop_block_at = b->laptop_idle_since = c->now;
 		b->laptop_gap = 0;
 	} else {
 		end_requests(c, bundle, true);

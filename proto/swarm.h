@@ -14,16 +14,17 @@
 
 #include <stdint.h>
 
-#define AY_SWARM_DEPTH_FIRST  4	   /* requests to a peer of unknown speed */
+#define AY_SWARM_DEPTH_FIRST  4 /* requests to a peer of unknown speed */
 #define AY_SWARM_DEPTH_MIN    2
-#define AY_SWARM_AHEAD_MS     500  /* requests cover so much time at the measured rate */
+#define AY_SWARM_AHEAD_MS     500   /* requests cover so much time at the measured rate */
 #define AY_SWARM_PATIENCE_MS  10000 /* for the first block of a peer */
 #define AY_SWARM_PATIENCE_MIN 3000  /* and at least, however fast it was */
 #define AY_SWARM_PATIENCE_MAX 60000
-#define AY_SWARM_TIME_OUTS    6	   /* in a row: it does not deliver */
+#define AY_SWARM_TIME_OUTS    6    /* in a row: it does not deliver */
 #define AY_SWARM_ENDGAME      16   /* blocks left, all asked: ask a second peer for the slow ones */
 #define AY_SWARM_SLOW_MS      1000 /* a request so old is slow; twice that before a school is asked as second */
 /* A laptop that has laptops to ask goes to the school for what was refused there only when it starves: */
+#define AY_SWARM_ALONE_MS     2000 /* so long other laptops may still come */
 #define AY_SWARM_IDLE_MS      300  /* nothing to ask of any laptop for so long, */
 #define AY_SWARM_STARVE_MIN   5000 /* or no block from any laptop for four usual gaps, within these bounds */
 #define AY_SWARM_STARVE_MAX   30000

@@ -27,8 +27,8 @@ struct ay_trickle {
 	unsigned k; /* redundancy constant */
 	uint64_t start_ns, interval_ns;
 	uint64_t fire_ns; /* UINT64_MAX once it has passed in this interval */
-	unsigned heard;	  /* the RFC's c */
-	unsigned age;	  /* intervals since the reset */
+	unsigned heard;   /* the RFC's c */
+	unsigned age;     /* intervals since the reset */
 	bool running;
 };
 

@@ -22,12 +22,12 @@
 
 #define EXCLUDE_FAILED_NS (3600 * AY__S)
 #define EXCLUDE_STUCK_NS  (300 * AY__S)
-#define STUCK_NS	  (60 * AY__S)	/* nobody has it any more */
-#define STUCK_HELD_NS	  (300 * AY__S) /* somebody has it, and does not give it */
-#define BACKOFF_MIN_NS	  (60 * AY__S)
-#define BACKOFF_MAX_NS	  (3600 * AY__S)
-#define GO_NS		  (300 * AY__S) /* an owner's wish: as long as asking all round may take */
-#define SAY_AFTER_NS	  (10 * AY__S) /* searching so long is worth a word to the owner */
+#define STUCK_NS          (60 * AY__S)  /* nobody has it any more */
+#define STUCK_HELD_NS     (300 * AY__S) /* somebody has it, and does not give it */
+#define BACKOFF_MIN_NS    (60 * AY__S)
+#define BACKOFF_MAX_NS    (3600 * AY__S)
+#define GO_NS             (300 * AY__S) /* an owner's wish: as long as asking all round may take */
+#define SAY_AFTER_NS      (10 * AY__S)  /* searching so long is worth a word to the owner */
 
 #define ANY_BUT_APPLYING                                                                                     \
 	(AY__TO(AY__UP_IDLE) | AY__TO(AY__UP_HELD) | AY__TO(AY__UP_SEARCHING) | AY__TO(AY__UP_OPENING) |     \
@@ -43,8 +43,7 @@ static const struct ay__sm_state states[] = {
 						   AY__TO(AY__UP_BACKOFF) | AY__TO(AY__UP_IDLE)},
 	[AY__UP_APPLYING] = {"applying",
 			     AY__TO(AY__UP_IDLE) | AY__TO(AY__UP_SEARCHING) | AY__TO(AY__UP_BACKOFF)},
-	[AY__UP_BACKOFF] = {"waiting",
-			    AY__TO(AY__UP_IDLE) | AY__TO(AY__UP_HELD) | AY__TO(AY__UP_SEARCHING)},
+	[AY__UP_BACKOFF] = {"waiting", AY__TO(AY__UP_IDLE) | AY__TO(AY__UP_HELD) | AY__TO(AY__UP_SEARCHING)},
 };
 
 static int index_of(const struct ay_core *c, const struct ay__branch *b)
@@ -297,7 +296,9 @@ static void start_way(struct ay_core *c, struct ay__branch *b, const struct way 
 	AY__TRACE(c, "plan", "%s: %u -> %u%s by bundle %s of %llu bytes from %s", b->name, b->have_serial,
 		  c->releases[w->release].serial, w->steps > 1 ? " (a step)" : "", ay__short(&o->bundle).s,
 		  (unsigned long long)o->bundle_size,
-		  o->laptops ? "laptops" : o->schools ? "a school" : "here");
+		  o->laptops   ? "laptops"
+		  : o->schools ? "a school"
+			       : "here");
 	if (o->stored == AY__STORED_NO) {
 		o->stored = AY__STORED_ASKED;
 		ay__store(c, AY_ORDER_STORE_OFFER, AY__TOKEN_OFFER, w->offer, o->data, o->len, NULL);
@@ -363,7 +364,8 @@ static void evaluate(struct ay_core *c, struct ay__branch *b)
 		if (moving || b->update == AY__UP_BACKOFF)
 			leave_way(c, b);
 		if (b->update != AY__UP_HELD)
-			snprintf(b->problem, sizeof(b->problem), "release %u is not taken: %s", b->head.serial, why);
+			snprintf(b->problem, sizeof(b->problem), "release %u is not taken: %s",
+				 b->head.serial, why);
 		if (moving)
 			move(c, b, AY__UP_SEARCHING, why);
 		move(c, b, AY__UP_HELD, why);
@@ -541,7 +543,8 @@ void ay__update_applied(struct ay_core *c, const struct ay_event *ev)
 	case AY_ESIG:
 	case AY_EROLE:
 	case AY_EROLLBACK:
-		problem(c, b, "release %u: the store refuses it: %s", ev->applied.serial, ay_strerror(status));
+		problem(c, b, "release %u: the store refuses it: %s", ev->applied.serial,
+			ay_strerror(status));
 		c->releases[b->release].refused = true;
 		leave_way(c, b);
 		move(c, b, AY__UP_SEARCHING, ay_error_name(status));

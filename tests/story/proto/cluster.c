@@ -1,0 +1,674 @@
+/* SPDX-License-Identifier: MIT */
+/* The wire and the clock of stories. Packets in flight lie in a heap on (time, sequence). */
+#include "tests/story/proto/cluster.h"
+
+#include "base/prng.h"
+#include "proto/wire.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LATENCY_NS (1 * MS)
+#define RATE_BYTES 2500000 /* a second; 20 Mbit/s */
+#define TRACE_MAX  (1 << 20)
+#define WIRES_MAX  4096
+
+enum what { DATAGRAM, CONNECT, REFUSED, CONNECTED, FRAME, SENT, CLOSED, RUN };
+
+struct packet {
+	uint64_t at, seq;
+	enum what what;
+	unsigned node; /* that it reaches */
+	unsigned life; /* of that node; a packet to an earlier life is lost */
+	unsigned wire; /* sessions */
+	enum ay_group group;
+	struct ay_addr from;
+	uint8_t type;
+	uint8_t *data;
+	size_t len;
+};
+
+struct wire { /* a session: two ends */
+	bool open;
+	unsigned node[2];
+	uint64_t conn[2];
+};
+
+struct node {
+	char name[24];
+	struct member m;
+	struct ay_fakenode *fake;
+	struct ay_addr addr, static_addr;
+	bool on;
+	unsigned life;
+	uint64_t run_at, sending_until, rate, next_in;
+	enum vice vice;
+	bool cut[CLUSTER_MAX];
+	uint64_t block_bytes, twice;
+	uint32_t best; /* highest serial ever current */
+	char *trace;
+	size_t trace_len;
+};
+
+struct cluster {
+	uint64_t now, seq;
+	struct ay_prng prng;
+	struct publisher *p;
+	bool multicast;
+	struct node nodes[CLUSTER_MAX];
+	unsigned n;
+	struct packet *heap;
+	size_t heap_n, heap_cap;
+	struct wire *wires;
+	unsigned n_wires;
+	uint64_t datagrams[2];
+	struct ay_core_status status;
+	char *filtered;
+};
+
+/* ---- heap */
+
+static bool earlier(const struct packet *a, const struct packet *b)
+{
+	return a->at != b->at ? a->at < b->at : a->seq < b->seq;
+}
+
+static void push(struct cluster *c, struct packet p)
+{
+	if (c->heap_n == c->heap_cap) {
+		c->heap_cap = c->heap_cap ? 2 * c->heap_cap : 1024;
+		c->heap = realloc(c->heap, c->heap_cap * sizeof(*c->heap));
+		AY_ASSERT(c->heap);
+	}
+	p.seq = ++c->seq;
+	p.life = c->nodes[p.node].life;
+	size_t i = c->heap_n++;
+	for (; i > 0 && earlier(&p, &c->heap[(i - 1) / 2]); i = (i - 1) / 2)
+		c->heap[i] = c->heap[(i - 1) / 2];
+	c->heap[i] = p;
+}
+
+static struct packet pop(struct cluster *c)
+{
+	struct packet top = c->heap[0], last = c->heap[--c->heap_n];
+	size_t i = 0;
+
+	for (;;) {
+		size_t k = 2 * i + 1;
+		if (k >= c->heap_n)
+			break;
+		if (k + 1 < c->heap_n && earlier(&c->heap[k + 1], &c->heap[k]))
+			k++;
+		if (!earlier(&c->heap[k], &last))
+			break;
+		c->heap[i] = c->heap[k];
+		i = k;
+	}
+	c->heap[i] = last;
+	return top;
+}
+
+static uint8_t *copy_of(struct ay_slice s)
+{
+	uint8_t *copy = malloc(s.len ? s.len : 1);
+
+	AY_ASSERT(copy);
+	if (s.len)
+		memcpy(copy, s.data, s.len);
+	return copy;
+}
+
+/* ---- what the machines order */
+
+struct end {
+	struct cluster *c;
+	unsigned node;
+};
+
+static unsigned index_of(struct cluster *c, const struct ay_fakenode *f)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->nodes[i].fake == f)
+			return i;
+	abort();
+}
+
+static uint64_t now_ns(void *ctx)
+{
+	return ((struct cluster *)ctx)->now;
+}
+
+static void run_at(void *ctx, struct ay_fakenode *f, uint64_t at_ns)
+{
+	struct cluster *c = ctx;
+
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->nodes[i].fake == f)
+			c->nodes[i].run_at = at_ns;
+}
+
+/* Sending takes time by its bytes; returns when the last one has left. */
+static uint64_t send_time(struct node *n, uint64_t now, size_t bytes)
+{
+	uint64_t start = n->sending_until > now ? n->sending_until : now;
+
+	n->sending_until = start + bytes * SECOND / n->rate;
+	return n->sending_until;
+}
+
+static void to_group(struct cluster *c, unsigned from, const struct ay_addr *addr, enum ay_group group,
+		     struct ay_slice data, uint64_t at)
+{
+	c->datagrams[group]++;
+	for (unsigned i = 0; i < c->n; i++) {
+		if (!c->nodes[i].on || !c->multicast || (from < c->n && c->nodes[from].cut[i]))
+			continue;
+		push(c, (struct packet){.at = at,
+					.what = DATAGRAM,
+					.node = i,
+					.group = group,
+					.from = *addr,
+					.data = copy_of(data),
+					.len = data.len});
+	}
+}
+
+/* Nothing may be said that is not durable here. */
+static void check_datagram(struct cluster *c, unsigned node, struct ay_slice data)
+{
+	struct ay_wire_datagram d;
+	const struct ay_fakebranch *b = ay_fakenode_branch(c->nodes[node].fake, c->p->branch);
+
+	AY_ASSERT(ay_wire_datagram_get(data.data, data.len, &d) == 0);
+	if (d.type == AY_DATAGRAM_HEAD)
+		AY_ASSERT(b && b->has_head && memcmp(b->head, d.head, AY_HEAD_SIZE) == 0);
+	else
+		AY_ASSERT(d.root_version <= ay_fakenode_root_version(c->nodes[node].fake));
+	for (unsigned i = 0; i < d.n && b; i++)
+		AY_ASSERT(d.summaries[i].have_serial <= b->have_serial);
+}
+
+static void on_datagram(void *ctx, struct ay_fakenode *f, enum ay_group group, const struct ay_addr *to,
+			struct ay_slice data)
+{
+	struct cluster *c = ctx;
+	unsigned i = index_of(c, f);
+
+	(void)to;
+	check_datagram(c, i, data);
+	to_group(c, i, &c->nodes[i].addr, group, data,
+		 send_time(&c->nodes[i], c->now, data.len) + LATENCY_NS);
+}
+
+static void on_connect(void *ctx, struct ay_fakenode *f, uint64_t conn, const struct ay_addr *to)
+{
+	struct cluster *c = ctx;
+	unsigned from = index_of(c, f), i = 0;
+
+	while (i < c->n && memcmp(c->nodes[i].addr.ip, to->ip, 16) != 0)
+		i++;
+	AY_ASSERT(c->n_wires < WIRES_MAX);
+	struct wire *w = &c->wires[c->n_wires];
+	bool works = i < c->n && c->nodes[i].on && !c->nodes[from].cut[i];
+	*w = (struct wire){.open = works, .node = {from, i}, .conn = {conn, 0}};
+	if (!works) {
+		push(c, (struct packet){
+				.at = c->now + SECOND, .what = REFUSED, .node = from, .wire = c->n_wires++});
+		return;
+	}
+	w->conn[1] = c->nodes[i].next_in += 2;
+	push(c, (struct packet){.at = c->now + LATENCY_NS, .what = CONNECT, .node = i, .wire = c->n_wires});
+	push(c,
+	     (struct packet){
+		     .at = c->now + 2 * LATENCY_NS, .what = CONNECTED, .node = from, .wire = c->n_wires++});
+}
+
+static struct wire *wire_of(struct cluster *c, unsigned node, uint64_t conn, unsigned *end)
+{
+	for (unsigned i = c->n_wires; i-- > 0;) {
+		struct wire *w = &c->wires[i];
+		for (unsigned e = 0; e < 2; e++) {
+			if (w->open && w->node[e] == node && w->conn[e] == conn) {
+				*end = e;
+				return w;
+			}
+		}
+	}
+	return NULL;
+}
+
+static void close_wire(struct cluster *c, struct wire *w, unsigned from_end)
+{
+	unsigned other = w->node[!from_end];
+
+	w->open = false;
+	if (c->nodes[other].on)
+		push(c, (struct packet){.at = c->now + LATENCY_NS,
+					.what = CLOSED,
+					.node = other,
+					.wire = (unsigned)(w - c->wires)});
+}
+
+static void on_close(void *ctx, struct ay_fakenode *f, uint64_t conn)
+{
+	struct cluster *c = ctx;
+	unsigned end;
+	struct wire *w = wire_of(c, index_of(c, f), conn, &end);
+
+	if (w)
+		close_wire(c, w, end);
+}
+
+static void on_frame(void *ctx, struct ay_fakenode *f, uint64_t conn, uint8_t type, struct ay_slice payload)
+{
+	struct cluster *c = ctx;
+	unsigned i = index_of(c, f), end;
+	struct node *n = &c->nodes[i];
+	struct wire *w = wire_of(c, i, conn, &end);
+	bool bulk = type == AY_FRAME_BLOCK || type == AY_FRAME_HASHES;
+	uint64_t left = send_time(n, c->now, payload.len + AY_FRAME_HEADER);
+
+	if (bulk)
+		push(c, (struct packet){.at = left,
+					.what = SENT,
+					.node = i,
+					.wire = w ? (unsigned)(w - c->wires) : 0,
+					.len = conn});
+	if (!w || (n->vice == VICE_SILENCE && bulk))
+		return;
+	uint8_t *data = copy_of(payload);
+	if ((n->vice == VICE_WRONG_BLOCKS && type == AY_FRAME_BLOCK) ||
+	    (n->vice == VICE_WRONG_HASHES && type == AY_FRAME_HASHES))
+		data[payload.len - 1] ^= 1;
+	if (n->vice == VICE_GARBAGE && type == AY_FRAME_BITMAP)
+		data[40] = 77;
+	if (type == AY_FRAME_BLOCK)
+		n->block_bytes += payload.len - AY_BLOCK_HEADER;
+	push(c, (struct packet){.at = left + LATENCY_NS,
+				.what = FRAME,
+				.node = w->node[!end],
+				.wire = (unsigned)(w - c->wires),
+				.type = type,
+				.data = data,
+				.len = payload.len});
+}
+
+static void on_stepped(void *ctx, struct ay_fakenode *f, const struct ay_event *ev, int rc,
+		       const struct ay_orders *out)
+{
+	struct cluster *c = ctx;
+	struct node *n = &c->nodes[index_of(c, f)];
+	const char *broken = ay_core_check(ay_fakenode_core(f));
+
+	(void)out;
+	AY_ASSERT(rc != -ENOMEM);
+	if (broken) {
+		fprintf(stderr, "%s at %.3f s after event %d: %s\n%s", n->name, (double)c->now / 1e9,
+			ev->type, broken, n->trace);
+		abort();
+	}
+}
+
+static void on_trace(void *ctx, const char *room, const char *line)
+{
+	struct end *e = ctx;
+	struct node *n = &e->c->nodes[e->node];
+	size_t room_left = TRACE_MAX - n->trace_len;
+
+	if (getenv("STORY_TRACE"))
+		fprintf(stderr, "%9.3f %-8s %s %s\n", (double)e->c->now / 1e9, n->name, room, line);
+	if (room_left > strlen(room) + strlen(line) + 3)
+		n->trace_len += (size_t)snprintf(n->trace + n->trace_len, room_left, "%s %s\n", room, line);
+}
+
+/* ---- set up */
+
+struct cluster *cluster_new(uint64_t seed, struct publisher *p)
+{
+	struct cluster *c = calloc(1, sizeof(*c));
+
+	AY_ASSERT(c);
+	c->now = 1000 * SECOND;
+	c->multicast = true;
+	c->p = p;
+	ay_prng_init(&c->prng, seed);
+	c->wires = calloc(WIRES_MAX, sizeof(*c->wires));
+	c->filtered = malloc(TRACE_MAX);
+	AY_ASSERT(c->wires && c->filtered);
+	return c;
+}
+
+void cluster_free(struct cluster *c)
+{
+	for (unsigned i = 0; i < c->n; i++) {
+		const struct ay_fakenode_config *cfg = ay_fakenode_config(c->nodes[i].fake);
+		void *end = cfg->core.trace_ctx;
+		ay_fakenode_free(c->nodes[i].fake);
+		free(end);
+		free(c->nodes[i].trace);
+	}
+	while (c->heap_n)
+		free(c->heap[--c->heap_n].data);
+	free(c->heap);
+	free(c->wires);
+	free(c->filtered);
+	free(c);
+}
+
+static void put_published(struct cluster *c, struct ay_fakenode *f)
+{
+	const struct publisher *p = c->p;
+
+	for (unsigned i = 0; i < p->n_roots; i++)
+		ay_fakenode_put(f, AY_EV_ROOT, (struct ay_slice){p->roots[i].data, p->roots[i].len});
+	for (unsigned i = 0; i < p->n_releases; i++)
+		ay_fakenode_put(f, AY_EV_RELEASE,
+				(struct ay_slice){p->releases[i].envelope.data, p->releases[i].envelope.len});
+	for (unsigned i = 0; i < p->n_bundles; i++) {
+		ay_fakenode_put(f, AY_EV_OFFER,
+				(struct ay_slice){p->bundles[i].offer.data, p->bundles[i].offer.len});
+		ay_fakenode_put_bundle(f, (struct ay_slice){p->bundles[i].data, p->bundles[i].size});
+	}
+	if (p->n_releases)
+		ay_fakenode_put(f, AY_EV_HEAD,
+				(struct ay_slice){p->releases[p->n_releases - 1].head, AY_HEAD_SIZE});
+}
+
+unsigned cluster_add(struct cluster *c, const char *name, const struct member *m)
+{
+	static const struct ay_fakenode_ops ops_of = {.now_ns = now_ns,
+						      .run_at = run_at,
+						      .datagram = on_datagram,
+						      .connect = on_connect,
+						      .close = on_close,
+						      .frame = on_frame,
+						      .stepped = on_stepped};
+	struct ay_fakenode_ops ops = ops_of;
+	unsigned i = c->n++;
+	struct node *n = &c->nodes[i];
+	struct end *end = malloc(sizeof(*end));
+
+	AY_ASSERT(c->n <= CLUSTER_MAX && end);
+	*end = (struct end){c, i};
+	*n = (struct node){.m = *m, .rate = RATE_BYTES, .run_at = UINT64_MAX, .trace = calloc(1, TRACE_MAX)};
+	snprintf(n->name, sizeof(n->name), "%s", name);
+	n->addr = (struct ay_addr){.ip = {[10] = 0xff, [11] = 0xff, [12] = 10, [15] = (uint8_t)(i + 1)},
+				   .port = 4444};
+	struct ay_fakenode_config cfg = {
+		.core = {.role = m->school ? AY_NODE_SCHOOL : AY_NODE_LAPTOP,
+			 .tcp_port = 4444,
+			 .auto_update = !m->no_auto_update,
+			 .rollout_draw = m->rollout_draw,
+			 .trace = on_trace,
+			 .trace_ctx = end},
+		.seed = ay_prng_next(&c->prng),
+		.addr = n->addr,
+		.store_ns = {2 * MS, 2 * MS},
+		.apply_ns = {m->apply_ns ? m->apply_ns : SECOND, m->apply_ns ? m->apply_ns : SECOND}};
+	if (m->static_peer) {
+		n->static_addr = c->nodes[m->static_peer - 1].addr;
+		cfg.core.peers = &n->static_addr;
+		cfg.core.n_peers = 1;
+	}
+	ops.ctx = c;
+	n->fake = ay_fakenode_new(&cfg, &ops);
+	AY_ASSERT(n->fake);
+	const struct published_release *have = m->have ? published(c->p, m->have) : NULL;
+	ay_fakenode_put(n->fake, AY_EV_ROOT, (struct ay_slice){c->p->roots[0].data, c->p->roots[0].len});
+	ay_fakenode_put_branch(n->fake, c->p->branch, !m->school, m->have, have ? &have->manifest : NULL);
+	if (have) {
+		ay_fakenode_put(n->fake, AY_EV_RELEASE,
+				(struct ay_slice){have->envelope.data, have->envelope.len});
+		ay_fakenode_put(n->fake, AY_EV_HEAD, (struct ay_slice){have->head, AY_HEAD_SIZE});
+	}
+	if (m->school)
+		put_published(c, n->fake);
+	return i;
+}
+
+void cluster_publish(struct cluster *c, unsigned node)
+{
+	put_published(c, c->nodes[node].fake);
+}
+
+void cluster_start(struct cluster *c, unsigned node)
+{
+	c->nodes[node].on = true;
+	c->nodes[node].life++;
+	ay_fakenode_start(c->nodes[node].fake, ay_prng_next(&c->prng) | 1);
+}
+
+void cluster_start_all(struct cluster *c)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		cluster_start(c, i);
+}
+
+void cluster_stop(struct cluster *c, unsigned node, enum ay_fakenode_end how)
+{
+	struct node *n = &c->nodes[node];
+
+	n->twice += node_status(c, node)->bytes_twice;
+	n->on = false;
+	n->run_at = UINT64_MAX;
+	n->sending_until = c->now;
+	ay_fakenode_stop(n->fake, how);
+	for (unsigned i = 0; i < c->n_wires; i++)
+		for (unsigned e = 0; e < 2; e++)
+			if (c->wires[i].open && c->wires[i].node[e] == node)
+				close_wire(c, &c->wires[i], e);
+}
+
+struct ay_fakenode *cluster_node(const struct cluster *c, unsigned node)
+{
+	return c->nodes[node].fake;
+}
+
+void cluster_cut(struct cluster *c, unsigned a, unsigned b, bool cut)
+{
+	c->nodes[a].cut[b] = c->nodes[b].cut[a] = cut;
+}
+
+void cluster_multicast(struct cluster *c, bool works)
+{
+	c->multicast = works;
+}
+
+void cluster_rate(struct cluster *c, unsigned node, uint64_t bytes_per_s)
+{
+	c->nodes[node].rate = bytes_per_s;
+}
+
+void cluster_vice(struct cluster *c, unsigned node, enum vice vice)
+{
+	c->nodes[node].vice = vice;
+}
+
+void cluster_shout(struct cluster *c, enum ay_group group, const void *data, size_t len)
+{
+	struct ay_addr nowhere = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 250}, .port = 9};
+
+	to_group(c, CLUSTER_MAX, &nowhere, group, (struct ay_slice){data, len}, c->now + LATENCY_NS);
+}
+
+/* ---- time */
+
+static void deliver(struct cluster *c, struct packet *p)
+{
+	struct node *n = &c->nodes[p->node];
+	struct wire *w = &c->wires[p->wire];
+	unsigned end = w->node[0] == p->node ? 0 : 1;
+	struct ay_slice data = {p->data, p->len};
+
+	if (!n->on || p->life != n->life)
+		return;
+	switch (p->what) {
+	case DATAGRAM:
+		ay_fakenode_heard(n->fake, p->group, &p->from, data);
+		break;
+	case CONNECT:
+		if (w->open)
+			ay_fakenode_connected(n->fake, w->conn[1], &c->nodes[w->node[0]].addr, true);
+		break;
+	case CONNECTED:
+		if (w->open)
+			ay_fakenode_connected(n->fake, w->conn[0], &c->nodes[w->node[1]].addr, false);
+		break;
+	case REFUSED:
+		ay_fakenode_closed(n->fake, w->conn[0], -111);
+		break;
+	case FRAME:
+		if (w->open)
+			ay_fakenode_frame(n->fake, w->conn[end], p->type, data);
+		break;
+	case SENT:
+		ay_fakenode_sent(n->fake, p->len);
+		break;
+	case CLOSED:
+		ay_fakenode_closed(n->fake, w->conn[end], 0);
+		break;
+	case RUN:
+		break;
+	}
+}
+
+/* One thing happens; false: nothing more before @until. */
+static bool once(struct cluster *c, uint64_t until)
+{
+	unsigned next = CLUSTER_MAX;
+	uint64_t at = c->heap_n ? c->heap[0].at : UINT64_MAX;
+
+	for (unsigned i = 0; i < c->n; i++) {
+		if (c->nodes[i].on && c->nodes[i].run_at < at) {
+			at = c->nodes[i].run_at;
+			next = i;
+		}
+	}
+	if (at > until)
+		return false;
+	if (at > c->now)
+		c->now = at;
+	if (next < CLUSTER_MAX) {
+		c->nodes[next].run_at = UINT64_MAX;
+		ay_fakenode_run(c->nodes[next].fake);
+	} else {
+		struct packet p = pop(c);
+		deliver(c, &p);
+		free(p.data);
+	}
+	/* No tree goes back, and none is there that was not published. */
+	for (unsigned i = 0; i < c->n; i++) {
+		uint32_t have = current_of(c, i);
+		AY_ASSERT(have >= c->nodes[i].best && (have == 0 || published(c->p, have)));
+		c->nodes[i].best = have;
+	}
+	return true;
+}
+
+void cluster_run(struct cluster *c, uint64_t for_ns)
+{
+	uint64_t until = c->now + for_ns;
+
+	while (once(c, until))
+		;
+	c->now = until;
+}
+
+uint64_t cluster_now(const struct cluster *c)
+{
+	return c->now;
+}
+
+uint32_t current_of(const struct cluster *c, unsigned node)
+{
+	const struct ay_fakebranch *b = ay_fakenode_branch(c->nodes[node].fake, c->p->branch);
+
+	return b ? b->have_serial : 0;
+}
+
+bool wait_all_current(struct cluster *c, uint32_t serial, unsigned limit_s)
+{
+	uint64_t until = c->now + limit_s * SECOND;
+
+	for (;;) {
+		bool all = true;
+		for (unsigned i = 0; i < c->n; i++)
+			all &= c->nodes[i].m.school || !c->nodes[i].on || current_of(c, i) == serial;
+		if (all)
+			return true;
+		if (!once(c, until))
+			return false;
+	}
+}
+
+bool wait_blocks(struct cluster *c, unsigned node, const struct ay_digest *bundle, uint32_t blocks,
+		 unsigned limit_s)
+{
+	uint64_t until = c->now + limit_s * SECOND;
+	bool whole;
+
+	while (ay_fakenode_blocks(c->nodes[node].fake, bundle, &whole) < blocks)
+		if (!once(c, until))
+			return false;
+	return true;
+}
+
+/* ---- what was seen */
+
+uint64_t block_bytes_sent(const struct cluster *c, unsigned node)
+{
+	return c->nodes[node].block_bytes;
+}
+
+struct ay_core_status *node_status(struct cluster *c, unsigned node)
+{
+	ay_core_status(ay_fakenode_core(c->nodes[node].fake), &c->status);
+	return &c->status;
+}
+
+uint64_t blocks_twice(const struct cluster *c, unsigned node)
+{
+	struct ay_core_status s = {0};
+
+	if (c->nodes[node].on)
+		ay_core_status(ay_fakenode_core(c->nodes[node].fake), &s);
+	return c->nodes[node].twice + s.bytes_twice;
+}
+
+uint64_t datagrams(const struct cluster *c, enum ay_group group)
+{
+	return c->datagrams[group];
+}
+
+void cluster_clear_trace(struct cluster *c)
+{
+	for (unsigned i = 0; i < c->n; i++) {
+		c->nodes[i].trace_len = 0;
+		c->nodes[i].trace[0] = '\0';
+	}
+}
+
+const char *trace_of(struct cluster *c, unsigned node, const char *rooms)
+{
+	const char *p = c->nodes[node].trace;
+	size_t len = 0;
+
+	c->filtered[0] = '\0';
+	while (*p) {
+		const char *end = strchr(p, '\n'), *space = strchr(p, ' ');
+		size_t n = (size_t)(end - p) + 1, room = (size_t)(space - p);
+		const char *at = strstr(rooms, "");
+		bool wanted = false;
+		for (; *at; at += strcspn(at, " "), at += strspn(at, " "))
+			wanted |= strcspn(at, " ") == room && strncmp(at, p, room) == 0;
+		if (wanted) {
+			memcpy(c->filtered + len, p, n);
+			len += n;
+			c->filtered[len] = '\0';
+		}
+		p = end + 1;
+	}
+	return c->filtered;
+}
