@@ -13,6 +13,7 @@
 
 #define MS              ((uint64_t)1000000)
 #define CONNECT_TIME_NS (5000 * MS)
+#define LATER_NS        1000000000u
 #define PARCEL_FIN      255 /* beside the frame types: the other end has closed */
 #define FRAME_OVERHEAD  60  /* bytes on the wire beside the payload */
 
@@ -398,6 +399,7 @@ static void on_ack(struct ay_medium *m, struct link *l)
 	if (!l->ends[0].open)
 		return;
 	if (!passes(m, l, 0)) {
+		l->dead = true;
 		push_link(m, EV_CLOSED, m->now + CONNECT_TIME_NS, l, 0)->status = -ETIMEDOUT;
 		return;
 	}
@@ -430,7 +432,13 @@ static void on_stalled(struct ay_medium *m, const struct event *e)
 	struct end *to = &e->link->ends[e->end];
 
 	if (to->waiting && to->waiting_since == e->generation)
-		tell_closed(m, e->link, 1 - e->end, -ETIMEDOUT);
+		push_link(m, EV_CLOSED, m->now, e->link, 1 - e->end)->status = -ETIMEDOUT;
+}
+
+/* A sleeper is told when it wakes, for it does nothing now. */
+static bool asleep(const struct ay_medium *m, const struct link *l, unsigned end)
+{
+	return l->ends[end].open && m->stations[l->ends[end].station].state == AY_STATION_ASLEEP;
 }
 
 static void happen(struct ay_medium *m, struct event *e)
@@ -453,9 +461,8 @@ static void happen(struct ay_medium *m, struct event *e)
 		on_ack(m, l);
 		break;
 	case EV_CLOSED:
-		/* A sleeper is told when it wakes, for it does nothing now. */
-		if (m->stations[l->ends[e->end].station].state == AY_STATION_ASLEEP)
-			push_link(m, EV_CLOSED, m->now + 1000 * MS, l, e->end)->status = e->status;
+		if (asleep(m, l, e->end))
+			push_link(m, EV_CLOSED, m->now + LATER_NS, l, e->end)->status = e->status;
 		else
 			tell_closed(m, l, e->end, e->status);
 		break;
@@ -467,7 +474,9 @@ static void happen(struct ay_medium *m, struct event *e)
 		break;
 	case EV_SENT:
 		s = &m->stations[l->ends[e->end].station];
-		if (l->ends[e->end].open)
+		if (asleep(m, l, e->end))
+			push_link(m, EV_SENT, m->now + LATER_NS, l, e->end);
+		else if (l->ends[e->end].open)
 			s->ops.sent(s->ctx, l->ends[e->end].conn);
 		break;
 	case EV_STALLED:
@@ -599,8 +608,6 @@ static void leave_sessions(struct ay_medium *m, unsigned station, bool tell)
 			end_close(m, l, k);
 		}
 		link_unref(m, l);
-		if (i > m->n_links)
-			i = m->n_links;
 	}
 }
 
