@@ -38,6 +38,7 @@
 #define GAPS_FREE 2048 /* bytes of gaps that never need a sort: a signature, a build id, a date */
 #define SHORTCUT_MAX 256 /* a quarter: the table must stay small */
 #define BUCKETS	 65536
+#define BUCKETS_FROM 16384 /* bytes of the old file below which counting pairs is not worth it */
 #define SAMPLE	 64
 #define RELATED_MIN   65536 /* bytes of a file below which sorting is cheap anyway */
 #define RELATED_SHARE 256   /* so few strings in common are none */
@@ -59,7 +60,7 @@ struct search {
 	/* by suffix array */
 	int32_t *sa32;
 	int64_t *sa64;
-	uint64_t *bucket; /* BUCKETS + 1: first suffix whose two first bytes are at least the index */
+	uint64_t *bucket; /* BUCKETS + 1: first suffix whose two first bytes are at least the index; may be NULL */
 	/* by gaps */
 	struct gap *gaps;
 	size_t n_gaps, cap_gaps, at_gap;
@@ -144,33 +145,58 @@ static uint64_t suffix_get(const struct search *s, uint64_t i)
 	return s->sa32 ? (uint64_t)s->sa32[i] : (uint64_t)s->sa64[i];
 }
 
-static int suffixes_build(struct search *s)
+/* Where the suffixes of each first two bytes begin: saves half of the comparisons. */
+static int buckets_build(struct search *s)
 {
 	size_t n = s->old.len;
+	uint64_t sum = 0;
 
 	s->bucket = calloc(BUCKETS + 1, sizeof(*s->bucket));
-	if (n < SA32_MAX)
-		s->sa32 = malloc(n * sizeof(*s->sa32));
-	else
-		s->sa64 = malloc(n * sizeof(*s->sa64));
-	if (!s->bucket || (!s->sa32 && !s->sa64))
-		return -ENOMEM;
-	if (s->sa32 ? divsufsort(s->old.data, s->sa32, (saidx_t)n)
-		    : divsufsort64(s->old.data, s->sa64, (saidx64_t)n))
+	if (!s->bucket)
 		return -ENOMEM;
 	for (size_t i = 0; i + 1 < n; i++)
 		s->bucket[s->old.data[i] << 8 | s->old.data[i + 1]]++;
-	/* The file's last byte alone sorts before every pair that begins with it. */
-	uint64_t sum = 0;
 	for (size_t b = 0; b <= BUCKETS; b++) {
 		uint64_t here = b < BUCKETS ? s->bucket[b] : 0;
 
+		/* The file's last byte alone sorts before every pair that begins with it. */
 		if (b == (size_t)s->old.data[n - 1] << 8)
 			sum++;
 		s->bucket[b] = sum;
 		sum += here;
 	}
 	return 0;
+}
+
+static int suffixes_build(struct search *s)
+{
+	size_t n = s->old.len;
+
+	if (n < SA32_MAX)
+		s->sa32 = malloc(n * sizeof(*s->sa32));
+	else
+		s->sa64 = malloc(n * sizeof(*s->sa64));
+	if (!s->sa32 && !s->sa64)
+		return -ENOMEM;
+	if (s->sa32 ? divsufsort(s->old.data, s->sa32, (saidx_t)n)
+		    : divsufsort64(s->old.data, s->sa64, (saidx64_t)n))
+		return -ENOMEM;
+	return n >= BUCKETS_FROM ? buckets_build(s) : 0;
+}
+
+/* The suffixes among which one that begins as @want does must be, and how many bytes they all share with it. */
+static size_t suffixes_range(const struct search *s, const uint8_t *want, uint64_t *lo, uint64_t *hi)
+{
+	*lo = 0;
+	*hi = s->old.len;
+	if (!s->bucket)
+		return 0;
+	size_t pair = (size_t)want[0] << 8 | want[1];
+	*lo = s->bucket[pair];
+	*hi = s->bucket[pair + 1];
+	if (want[1] == 0xff && s->old.data[s->old.len - 1] == want[0] + 1 && *hi > *lo)
+		--*hi; /* the last byte alone stands where the next first byte's suffixes begin */
+	return 2;
 }
 
 /*
@@ -184,12 +210,8 @@ static size_t suffixes_search(struct search *s, uint64_t at, uint64_t *pos)
 
 	if (want_len < 2)
 		return 0;
-	size_t pair = (size_t)want[0] << 8 | want[1];
-	uint64_t lo = s->bucket[pair], hi = s->bucket[pair + 1];
-	if ((pair & 0xff) == 0xff && s->old.data[s->old.len - 1] == (pair >> 8) + 1 && hi > lo)
-		hi--; /* the last byte alone stands at the next first byte's beginning */
-	size_t lo_len = 2, hi_len = 2, best = 0;
-	uint64_t compared = 0;
+	uint64_t lo, hi, compared = 0;
+	size_t lo_len = suffixes_range(s, want, &lo, &hi), hi_len = lo_len, best = 0;
 
 	while (lo < hi) {
 		uint64_t mid = lo + (hi - lo) / 2, p = suffix_get(s, mid);
@@ -447,7 +469,7 @@ static size_t search_at(struct search *s, uint64_t at, uint64_t *pos)
 	if (best >= WINDOW)
 		return best;
 	uint64_t found = 0;
-	size_t len = s->bucket ? suffixes_search(s, at, &found) : gaps_search(s, at, &found);
+	size_t len = s->sa32 || s->sa64 ? suffixes_search(s, at, &found) : gaps_search(s, at, &found);
 	if (len > best) {
 		best = len;
 		*pos = found;

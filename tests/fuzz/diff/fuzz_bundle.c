@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Any bytes as a bundle. Byte 0: bit 0 records are decoded, bit 1 the checks are made to fit first (else the fuzzer
+ * would have to know SHA-256), bit 2 every other record is skipped. The rest is the bundle. Bases are of whatever size the
+ * record says, up to 64 KiB; what comes out must stay within the sizes that were said before.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "diff/section.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+#define BASE_MAX     65536
+#define UNPACKED_MAX (1u << 20) /* a few bytes may stand for as many zeros as the header says: time, not memory */
+
+struct seen {
+	uint64_t delta, sizes, record;
+	struct ay_bundle_header h;
+	bool skip_odd, begun;
+};
+
+static uint8_t base_data[BASE_MAX];
+
+static int fd_of(const void *data, size_t len)
+{
+	int fd = memfd_create("fuzz", MFD_CLOEXEC);
+
+	AY_ASSERT(fd >= 0 && write(fd, data, len) == (ssize_t)len);
+	return fd;
+}
+
+static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err *err)
+{
+	struct seen *s = ctx;
+
+	(void)err;
+	s->h = *h;
+	AY_ASSERT(h->part_limit <= 65536 && h->n_records <= AY_BUNDLE_RECORDS_MAX);
+	return 0;
+}
+
+static int on_delta(void *ctx, const void *data, size_t len, struct ay_err *err)
+{
+	struct seen *s = ctx;
+
+	(void)err;
+	(void)data;
+	s->delta += len;
+	AY_ASSERT(len > 0 && s->delta <= s->h.delta_size);
+	return 0;
+}
+
+static int on_begin(void *ctx, const struct ay_bundle_record *r, bool *skip, struct ay_err *err)
+{
+	struct seen *s = ctx;
+
+	(void)err;
+	*skip = s->skip_odd && r->index % 2;
+	s->sizes += r->size;
+	s->record = 0;
+	AY_ASSERT(s->sizes <= s->h.unpacked_size);
+	AY_ASSERT((r->method == AY_METHOD_BSDIFF) == (r->n_bases == 1));
+	return 0;
+}
+
+static int on_base(void *ctx, const struct ay_bundle_record *r, unsigned base, int *fd, struct ay_err *err)
+{
+	(void)ctx;
+	if (r->base_sizes[base] > BASE_MAX)
+		return ay_err_set(err, AY_EBASE, "too large for us");
+	*fd = fd_of(base_data, (size_t)r->base_sizes[base] - (r->target.b[0] == 1 && r->base_sizes[base] > 0));
+	return 0;
+}
+
+static int on_data(void *ctx, const struct ay_bundle_record *r, const void *data, size_t len, struct ay_err *err)
+{
+	struct seen *s = ctx;
+	static volatile uint8_t sum;
+
+	(void)err;
+	for (size_t i = 0; i < len; i += 4096)
+		sum = (uint8_t)(sum + ((const uint8_t *)data)[i]);
+	s->record += len;
+	AY_ASSERT(len > 0 && s->record <= r->size);
+	return 0;
+}
+
+static int on_end(void *ctx, const struct ay_bundle_record *r, struct ay_err *err)
+{
+	struct seen *s = ctx;
+
+	(void)err;
+	AY_ASSERT(s->record == r->size);
+	return 0;
+}
+
+static void fix_checks(uint8_t *data, size_t len)
+{
+	size_t at = AY_BUNDLE_HEADER_SIZE;
+
+	if (len < at)
+		return;
+	ay__check(data, at - 8, data + at - 8);
+	while (len - at >= AY_SECTION_HEAD_SIZE) {
+		size_t n = data[at + 1], head = AY_SECTION_HEAD_SIZE + n * AY_SECTION_STREAM_SIZE;
+		uint64_t packed = 0;
+
+		if (head > len - at)
+			return;
+		for (size_t i = 0; i < n; i++)
+			packed += ay_get_le32(data + at + AY_SECTION_HEAD_SIZE + i * AY_SECTION_STREAM_SIZE + 4);
+		if (packed > len - at - head || len - at - head - packed < 8)
+			return;
+		ay__check(data + at, head + packed, data + at + head + packed);
+		at += head + packed + 8;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	if (len < 1)
+		return 0;
+	struct seen s = {.skip_odd = data[0] & 4};
+	const struct ay_bundle_sink sink = {.ctx = &s,
+					    .header = on_header,
+					    .delta = on_delta,
+					    .begin = on_begin,
+					    .base = on_base,
+					    .data = on_data,
+					    .end = on_end};
+	struct ay_bundle_limits limits = {.memory = ay_bundle_memory(65536), .delta_size = 1u << 20};
+	struct ay_err err = {0};
+	uint8_t *bundle = malloc(len);
+
+	AY_ASSERT(bundle);
+	for (size_t i = 0; i < BASE_MAX && base_data[1] == 0; i++)
+		base_data[i] = (uint8_t)(i * 7 >> i % 5);
+	memcpy(bundle, data + 1, len - 1);
+	if (len > AY_BUNDLE_HEADER_SIZE) {
+		/* the size's upper bytes */
+		bundle[82] &= UNPACKED_MAX / 65536 - 1;
+		memset(bundle + 83, 0, 5);
+	}
+	if (data[0] & 2)
+		fix_checks(bundle, len - 1);
+	int fd = fd_of(bundle, len - 1);
+	int rc = ay_bundle_read(fd, &limits, &sink, data[0] & 1, &err);
+	AY_ASSERT(rc == 0 || (err.code == rc && err.msg[0]));
+	AY_ASSERT(rc != 0 || (s.sizes == s.h.unpacked_size && s.delta == s.h.delta_size));
+	close(fd);
+	free(bundle);
+	return 0;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The golden bundle: what version 1 of the format was when it was fixed is still read, and is what is written today.
+ *
+ * Its two trees are made here from fixed seeds. The packed bytes depend on the libraries' versions, so that writing is
+ * compared only with those of Debian 12. A new version of the format gets a file of its own, the old one stays:
+ *     AYNI_GOLDEN_WRITE=1 build/tests/unit/diff/test_golden     (from the top of the tree)
+ */
+#include "tests/unit/diff/trees.h"
+
+#include <lzma.h>
+#include <stdio.h>
+#include <zstd.h>
+
+#define GOLDEN "tests/golden/bundle-v1.bin"
+
+static void golden_pair(struct tree **old, struct tree **new_)
+{
+	struct ay_prng r;
+	size_t new_len;
+
+	ay_prng_init(&r, 2007);
+	*old = tree_new();
+	*new_ = tree_new();
+	for (unsigned i = 0; i < 4; i++) {
+		char path[16];
+		uint8_t *a = bytes_code(&r, 6000), *b = bytes_edit(&r, a, 6000, 5, &new_len);
+
+		snprintf(path, sizeof(path), "/v1/f%u.ko", i);
+		tree_add(*old, path, a, 6000);
+		snprintf(path, sizeof(path), "/v2/f%u.ko", i);
+		tree_add(*new_, path, b, new_len);
+		free(a);
+		free(b);
+	}
+	uint8_t *noise = bytes_random(&r, 18000); /* over the part's end */
+	tree_add(*new_, "/noise", noise, 18000);
+	for (size_t i = 0; i < 18000; i++) /* skewed, without repetition: here xz is the smallest */
+		noise[i] = (uint8_t)(__builtin_ctzll(ay_prng_next(&r) | 1ull << 40) << (i % 2 ? 4 : 0));
+	tree_add(*new_, "/skewed", noise, 18000);
+	free(noise);
+	tree_add_text(*new_, "/empty", "");
+	tree_add_text(*new_, "/text", "today for you, tomorrow for me\n");
+	tree_add_text(*old, "/gone", "goes");
+	tree_seal(*old);
+	tree_seal(*new_);
+}
+
+static struct ay_buf golden_read(void)
+{
+	struct ay_buf b = {0};
+	FILE *f = fopen(GOLDEN, "rb");
+
+	if (!f)
+		fail_msg("%s: %s (run from the top of the tree)", GOLDEN, strerror(errno));
+	uint8_t *p = ay_buf_reserve(&b, 1u << 20);
+	assert_non_null(p);
+	b.len = fread(p, 1, 1u << 20, f);
+	fclose(f);
+	return b;
+}
+
+static void test_golden(void **state)
+{
+	(void)state;
+	struct tree *old, *new_;
+	struct ay_make_options o = {.threads = 1, .apply_memory = ay_bundle_memory(20480)};
+
+	golden_pair(&old, &new_);
+	int fd = bundle_make(old, new_, &o, NULL);
+	struct ay_buf made = bundle_bytes(fd);
+	close(fd);
+	if (getenv("AYNI_GOLDEN_WRITE")) {
+		FILE *f = fopen(GOLDEN, "wb");
+
+		assert_non_null(f);
+		assert_int_equal(fwrite(made.data, 1, made.len, f), made.len);
+		assert_int_equal(fclose(f), 0);
+	}
+	struct ay_buf want = golden_read();
+	fd = bundle_fd(want.data, want.len);
+	bundle_complete(fd, old, new_, NULL);
+	close(fd);
+	if (ZSTD_versionNumber() == 10504 && lzma_version_number() / 10000 == 5004) {
+		assert_int_equal(made.len, want.len);
+		assert_memory_equal(made.data, want.data, want.len);
+	}
+	/* It shows what a decoder must know: every codec, every stream, two parts. */
+	unsigned codecs = 0, ids = 0, parts = 0;
+	for (size_t at = AY_BUNDLE_HEADER_SIZE; at < want.len;) {
+		size_t n = want.data[at + 1], packed = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			const uint8_t *s = want.data + at + AY_SECTION_HEAD_SIZE + i * AY_SECTION_STREAM_SIZE;
+
+			codecs |= 1u << s[1];
+			ids |= s[0] < AY_STREAMS ? 1u << s[0] : 0;
+			packed += ay_get_le32(s + 4);
+		}
+		parts += want.data[at] == 'P';
+		at += AY_SECTION_HEAD_SIZE + n * AY_SECTION_STREAM_SIZE + packed + AY_BUNDLE_CHECK_SIZE;
+	}
+	assert_int_equal(codecs, 7);
+	assert_int_equal(ids, (1u << AY_STREAMS) - 1);
+	assert_true(parts >= 2);
+	ay_buf_release(&made);
+	ay_buf_release(&want);
+	tree_free(old);
+	tree_free(new_);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
