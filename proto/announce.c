@@ -150,6 +150,7 @@ int ay__head_heard(struct ay_core *c, struct ay_slice data, enum ay__head_source
 	bool news = source == AY__HEAD_NEWS;
 	struct ay_head h;
 	uint8_t hash[32];
+	uint32_t serial;
 	int rc, i;
 
 	rc = ay_head_parse(data.data, data.len, &h, NULL);
@@ -171,6 +172,7 @@ int ay__head_heard(struct ay_core *c, struct ay_slice data, enum ay__head_source
 	/* A session is accountable: it is punished for lies, and told us only what we asked. */
 	if (!ay__token_room(c) || (source != AY__HEAD_SESSION && !ay_bucket_take(&c->verify_bucket, c->now)))
 		return 0;
+	serial = h.serial;
 	rc = ay_trust_head(c->root, data.data, data.len, &h, NULL);
 	if (rc == AY_EROLLBACK) {
 		/* Perhaps true: who sent it may have the root that says so. Nothing is believed yet. */
@@ -180,7 +182,7 @@ int ay__head_heard(struct ay_core *c, struct ay_slice data, enum ay__head_source
 	}
 	if (rc) {
 		memcpy(c->refused_heads[c->refused_at++ % AY__HEARD_MAX], hash, sizeof(c->refused_heads[0]));
-		AY__TRACE(c, "announce", "%s: head %u refused: %s", b->name, h.serial, ay_error_name(rc));
+		AY__TRACE(c, "announce", "%s: head %u refused: %s", b->name, serial, ay_error_name(rc));
 		return rc;
 	}
 	AY__TRACE(c, "announce", "%s: head %u verified, storing", b->name, h.serial);

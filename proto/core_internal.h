@@ -323,6 +323,7 @@ struct ay__peer {
 	struct ay_addr addr;
 	uint64_t session_id; /* 0: not known */
 	uint64_t heard_ns;   /* by CHAT; 0 never */
+	uint64_t met_ns;     /* in a session; 0 never */
 	uint64_t next_ns;    /* not connected to before */
 	uint64_t poll_ns;    /* static: look at it then even if nothing is wanted */
 	unsigned failures;

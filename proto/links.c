@@ -135,19 +135,41 @@ static void send_bitmap(struct ay_core *c, struct ay__session *s, const struct a
 	free(bits);
 }
 
-/* Who else speaks of this bundle here? Useful where multicast does not get through. */
+static void add_peer(struct ay_wire_peers *p, const struct ay__session *to, const struct ay_addr *addr,
+		     uint16_t port)
+{
+	struct ay_addr a = *addr;
+
+	a.port = port;
+	if (p->n == AY_WIRE_PEERS_MAX || port == 0 || a.scope ||
+	    (ay__same_host(&a, &to->addr) && port == to->port))
+		return;
+	for (unsigned i = 0; i < p->n; i++)
+		if (ay__same_addr(&p->addrs[i], &a))
+			return;
+	p->addrs[p->n++] = a;
+}
+
+/*
+ * Who else speaks of this bundle here, and who was here in the last hour? Useful where
+ * multicast does not get through. Only who was met in a session is passed on: what the
+ * air says may be a lie that would send a whole class to a stranger's door.
+ */
 static void send_peers(struct ay_core *c, struct ay__session *to, const struct ay_digest *bundle)
 {
 	struct ay_wire_peers p = {.n = 0};
 	unsigned first = c->n_sessions ? (unsigned)ay_prng_below(&c->prng, c->n_sessions) : 0;
 
-	for (unsigned i = 0; i < c->n_sessions && p.n < AY_WIRE_PEERS_MAX; i++) {
+	for (unsigned i = 0; i < c->n_sessions; i++) {
 		struct ay__session *s = c->sessions[(first + i) % c->n_sessions];
-		if (s == to || !ay__ready(s) || s->school || s->port == 0 || s->addr.scope ||
-		    s->session_id == to->session_id || !ay__link_find(s, bundle))
-			continue;
-		p.addrs[p.n] = s->addr;
-		p.addrs[p.n++].port = s->port;
+		if (s != to && ay__ready(s) && !s->school && ay__link_find(s, bundle))
+			add_peer(&p, to, &s->addr, s->port);
+	}
+	first = (unsigned)ay_prng_below(&c->prng, AY__PEERS_MAX);
+	for (unsigned i = 0; i < AY__PEERS_MAX; i++) {
+		const struct ay__peer *k = &c->peers[(first + i) % AY__PEERS_MAX];
+		if (k->used && !k->school && k->met_ns && c->now - k->met_ns < 3600 * AY__S)
+			add_peer(&p, to, &k->addr, k->addr.port);
 	}
 	if (p.n == 0)
 		return;

@@ -101,6 +101,11 @@ static int peer_find(const struct ay_core *c, const struct ay_addr *addr)
 	return AY__NONE;
 }
 
+static uint64_t last_sign(const struct ay__peer *p)
+{
+	return p->heard_ns > p->met_ns ? p->heard_ns : p->met_ns;
+}
+
 static int peer_slot(struct ay_core *c)
 {
 	int oldest = AY__NONE;
@@ -110,7 +115,7 @@ static int peer_slot(struct ay_core *c)
 		if (!p->used)
 			return (int)i;
 		if (p->source != AY__PEER_STATIC && p->conn == AY_CONN_NONE &&
-		    (oldest == AY__NONE || p->heard_ns < c->peers[oldest].heard_ns))
+		    (oldest == AY__NONE || last_sign(p) < last_sign(&c->peers[oldest])))
 			oldest = (int)i;
 	}
 	for (unsigned i = 0; oldest != AY__NONE && i < c->n_sessions; i++)
@@ -194,11 +199,12 @@ void ay__peer_greeted(struct ay_core *c, struct ay__session *s)
 	if (s->peer == AY__NONE && s->incoming && s->port) {
 		struct ay_addr at = s->addr;
 		at.port = s->port;
-		s->peer = peer_find(c, &at);
+		s->peer = peer_add(c, &at, AY__PEER_PASSED);
 	}
 	if (s->peer == AY__NONE)
 		return;
 	struct ay__peer *p = &c->peers[s->peer];
+	p->met_ns = c->now;
 	p->session_id = s->session_id;
 	p->school = s->school;
 	p->newer = false;

@@ -20,7 +20,7 @@
 #define AY_SWARM_PATIENCE_MS  10000 /* for the first block of a peer */
 #define AY_SWARM_PATIENCE_MIN 3000  /* and at least, however fast it was */
 #define AY_SWARM_PATIENCE_MAX 60000
-#define AY_SWARM_TIME_OUTS    6    /* in a row: it does not deliver */
+#define AY_SWARM_TIME_OUTS    3    /* in a row: it does not deliver */
 #define AY_SWARM_ENDGAME      16   /* blocks left, all asked: ask a second peer for the slow ones */
 #define AY_SWARM_SLOW_MS      1000 /* a request so old is slow; twice that before a school is asked as second */
 /* A laptop that has laptops to ask goes to the school for what was refused there only when it starves: */

@@ -405,6 +405,8 @@ unsigned cluster_add(struct cluster *c, const char *name, const struct member *m
 			 .trace_ctx = end},
 		.seed = ay_prng_next(&c->prng),
 		.addr = n->addr,
+		.no_space_permille = m->no_space_permille,
+		.bad_base_permille = m->bad_base_permille,
 		.store_ns = {2 * MS, 2 * MS},
 		.apply_ns = {m->apply_ns ? m->apply_ns : SECOND, m->apply_ns ? m->apply_ns : SECOND}};
 	if (m->static_peer) {

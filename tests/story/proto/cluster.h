@@ -11,7 +11,7 @@
 #define AYNI_TESTS_STORY_CLUSTER_H
 
 #include "sim/fakenode.h"
-#include "tests/story/proto/publisher.h"
+#include "tests/support/publisher.h"
 
 #define CLUSTER_MAX 40
 #define MS          UINT64_C(1000000)
@@ -26,6 +26,7 @@ struct member { /* how a node is set up; zero-initialised: a laptop that follows
 	int static_peer; /* 1 + index of a node that its configuration names; 0 none */
 	uint32_t have;   /* serial installed; 0 nothing */
 	uint64_t apply_ns;
+	unsigned no_space_permille, bad_base_permille; /* see sim/fakenode.h */
 };
 
 struct cluster *cluster_new(uint64_t seed, struct publisher *p);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A publisher in memory: real keys, roots, releases, offers, heads; bundles of random bytes with real Merkle
+ * tests/support/publisher.h - a publisher in memory: real keys, roots, releases, offers, heads; bundles of random bytes with real Merkle
  * trees. All of it follows from a seed.
  */
-#ifndef AYNI_TESTS_STORY_PUBLISHER_H
-#define AYNI_TESTS_STORY_PUBLISHER_H
+#ifndef AYNI_TESTS_SUPPORT_PUBLISHER_H
+#define AYNI_TESTS_SUPPORT_PUBLISHER_H
 
 #include "base/merkle.h"
 #include "manifest/trust.h"

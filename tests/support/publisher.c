@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Signing for stories: whatever fails here is the story's own mistake and ends it. */
-#include "tests/story/proto/publisher.h"
+#include "tests/support/publisher.h"
 
 #include "base/prng.h"
 

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* Stories in which all goes well. The expected trace, line by line, is the test. */
+#include "tests/story/proto/story.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Three laptops hear of release 2 and take it from the school and from each other. */
+static void test_first_update(void **state)
+{
+	struct story s;
+
+	(void)state;
+	story_begin(&s, 3);
+	story_settle(&s);
+	const struct published_bundle *b = story_publish(&s, 1, 2, 40);
+	assert_true(wait_all_current(s.c, 2, 20));
+	expect_trace(&s, s.laptops[0], "learn plan swarm update",
+		     "learn xo/stable: idle -> release (a new head)\n"
+		     "update xo/stable: idle -> searching (a newer release)\n"
+		     "learn xo/stable: release -> storing (release verified)\n"
+		     "learn xo/stable: storing -> idle (release stored)\n"
+		     "plan xo/stable: 1 -> 2 by bundle 718818cb of 2621340 bytes from a school\n"
+		     "update xo/stable: searching -> opening (begin the bundle)\n"
+		     "swarm bundle 718818cb: 0 of 40 blocks are here\n"
+		     "update xo/stable: opening -> collecting (collect its blocks)\n"
+		     "swarm bundle 718818cb: all 40 blocks are had\n"
+		     "update xo/stable: collecting -> finishing (all blocks are had)\n"
+		     "update xo/stable: finishing -> applying (all is here)\n"
+		     "update xo/stable: now at 2\n"
+		     "update xo/stable: applying -> idle (applied)\n");
+	expect_trace(&s, s.school, "learn plan update", "");
+	assert_true(school_copies(&s, b) <= 1.2);
+	story_end(&s, false);
+}
+
+/* However many start at the same moment, and however small the bundle: the school sends little more than once. */
+static void test_few_copies(void **state)
+{
+	const struct {
+		unsigned laptops, blocks;
+		double most;
+	} rooms[] = {{1, 40, 1.0}, {2, 20, 1.3}, {6, 100, 1.15}, {6, 10, 1.5}, {6, 2, 1.5}, {25, 60, 1.3}};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
+		struct story s;
+		story_begin(&s, rooms[i].laptops);
+		story_settle(&s);
+		const struct published_bundle *b = story_publish(&s, 1, 2, rooms[i].blocks);
+		assert_true(wait_all_current(s.c, 2, 60));
+		assert_true(school_copies(&s, b) >= 1.0);
+		assert_true(school_copies(&s, b) <= rooms[i].most);
+		story_end(&s, rooms[i].laptops > 10);
+	}
+}
+
+/* Who comes later is served by the laptops. */
+static void test_late_joiner(void **state)
+{
+	struct story s;
+
+	(void)state;
+	story_begin(&s, 4);
+	for (unsigned i = 0; i < s.n; i++)
+		cluster_start(s.c, i);
+	cluster_run(s.c, 10 * SECOND);
+	const struct published_bundle *b = story_publish(&s, 1, 2, 40);
+	assert_true(wait_all_current(s.c, 2, 20));
+	uint64_t before = block_bytes_sent(s.c, s.school);
+	cluster_run(s.c, 600 * SECOND);
+	cluster_start(s.c, s.laptops[3]);
+	assert_true(wait_all_current(s.c, 2, 20));
+	assert_true(block_bytes_sent(s.c, s.school) - before < b->size / 4);
+	story_end(&s, false);
+}
+
+/* No bundle leads from 1 to 3, but one to 2 and one from there. */
+static void test_chain(void **state)
+{
+	struct story s;
+
+	(void)state;
+	story_begin(&s, 2);
+	publisher_release(&s.p, 2, 100);
+	publisher_release(&s.p, 3, 100);
+	publisher_bundle(&s.p, 1, 2, 300000);
+	publisher_bundle(&s.p, 2, 3, 200000);
+	cluster_publish(s.c, s.school);
+	cluster_start_all(s.c);
+	assert_true(wait_all_current(s.c, 3, 60));
+	expect_trace(&s, s.laptops[1], "plan",
+		     "plan xo/stable: 1 -> 2 (a step) by bundle 2540a5ec of 300000 bytes from a school\n"
+		     "plan xo/stable: 2 -> 3 by bundle 13f388df of 200000 bytes from a school\n");
+	story_end(&s, false);
+}
+
+/* A new laptop has nothing; the one way is the bundle from nothing. */
+static void test_from_nothing(void **state)
+{
+	struct story s;
+
+	(void)state;
+	story_begin(&s, 1);
+	publisher_release(&s.p, 2, 100);
+	publisher_bundle(&s.p, 1, 2, 300000);
+	publisher_bundle(&s.p, 0, 2, 900000);
+	unsigned fresh = cluster_add(s.c, "fresh", &(struct member){.have = 0});
+	cluster_publish(s.c, s.school);
+	cluster_start_all(s.c);
+	assert_true(wait_all_current(s.c, 2, 60));
+	expect_trace(&s, fresh, "plan",
+		     "plan xo/stable: 0 -> 2 by bundle 11d2fd0e of 900000 bytes from a school\n");
+	story_end(&s, false);
+}
+
+/* While 2 is collected 3 comes out, and a bundle straight to it. */
+static void test_overtaken(void **state)
+{
+	struct story s;
+
+	(void)state;
+	story_begin(&s, 3);
+	cluster_rate(s.c, s.school, 400000);
+	story_settle(&s);
+	const struct published_bundle *b = story_publish(&s, 1, 2, 60);
+	assert_true(wait_blocks(s.c, s.laptops[0], &b->digest, 5, 20));
+	story_publish(&s, 1, 3, 20);
+	assert_true(wait_all_current(s.c, 3, 60));
+	for (unsigned i = 0; i < s.n; i++)
+		assert_null(strstr(trace_of(s.c, s.laptops[i], "update"), "now at 2"));
+	story_end(&s, true);
+}
+
+/* Multicast does not get through; the configuration names the school, and the school names the others. */
+static void test_without_multicast(void **state)
+{
+	struct story s;
+
+	(void)state;
+	story_begin(&s, 0);
+	for (unsigned i = 0; i < 6; i++)
+		s.laptops[s.n++] = cluster_add(s.c, "laptop", &(struct member){.have = 1, .static_peer = 1});
+	cluster_multicast(s.c, false);
+	story_settle(&s);
+	/* All are complete, so all sessions end; they come back every five minutes. */
+	cluster_run(s.c, 300 * SECOND);
+	const struct published_bundle *b = story_publish(&s, 1, 2, 60);
+	assert_true(wait_all_current(s.c, 2, 600));
+	assert_true(school_copies(&s, b) <= 1.5);
+	story_end(&s, true);
+}
+
+/* The head says 20 %: who drew 50 waits, until the publisher signs the same release for all. */
+static void test_rollout(void **state)
+{
+	struct story s;
+	uint8_t head[AY_HEAD_SIZE];
+
+	(void)state;
+	story_begin(&s, 0);
+	s.laptops[s.n++] = cluster_add(s.c, "early", &(struct member){.have = 1, .rollout_draw = 10});
+	s.laptops[s.n++] = cluster_add(s.c, "late", &(struct member){.have = 1, .rollout_draw = 50});
+	story_settle(&s);
+	publisher_release(&s.p, 2, 20);
+	story_publish(&s, 1, 2, 10);
+	cluster_run(s.c, 60 * SECOND);
+	assert_int_equal(current_of(s.c, s.laptops[0]), 2);
+	assert_int_equal(current_of(s.c, s.laptops[1]), 1);
+	assert_int_equal(node_status(s.c, s.laptops[1])->branches[0].phase, AY_PHASE_HELD);
+	uint64_t news = datagrams(s.c, AY_GROUP_NEWS);
+	cluster_run(s.c, 600 * SECOND);
+	news = datagrams(s.c, AY_GROUP_NEWS);
+	publisher_head(&s.p, 2, 100, 1800000000, s.p.key, head);
+	ay_fakenode_put(cluster_node(s.c, s.school), AY_EV_HEAD, (struct ay_slice){head, sizeof(head)});
+	ay_fakenode_update(cluster_node(s.c, s.laptops[1]), "", false);
+	cluster_shout(s.c, AY_GROUP_CHAT, "", 0); /* nothing: not even a packet */
+	assert_false(wait_all_current(s.c, 2, 20));
+	/* It is no news: it wakes nobody, and is learned when peers are asked. */
+	assert_int_equal(datagrams(s.c, AY_GROUP_NEWS), news);
+	story_end(&s, false);
+}
+
+/* The owner wants to be asked. */
+static void test_asked(void **state)
+{
+	struct story s;
+
+	(void)state;
+	story_begin(&s, 1);
+	unsigned shy = cluster_add(s.c, "shy", &(struct member){.have = 1, .no_auto_update = true});
+	story_settle(&s);
+	story_publish(&s, 1, 2, 10);
+	cluster_run(s.c, 60 * SECOND);
+	assert_int_equal(current_of(s.c, s.laptops[0]), 2);
+	assert_int_equal(current_of(s.c, shy), 1);
+	assert_string_equal(node_status(s.c, shy)->branches[0].problem,
+			    "release 2 is not taken: automatic updates are off");
+	ay_fakenode_update(cluster_node(s.c, shy), "xo/stable", false);
+	assert_true(wait_all_current(s.c, 2, 20));
+	story_end(&s, false);
+}
+
+/* When all are complete there is silence: no session, no NEWS, a few CHATs from the whole room. */
+static void test_rest(void **state)
+{
+	struct story s;
+
+	(void)state;
+	story_begin(&s, 12);
+	story_settle(&s);
+	story_publish(&s, 1, 2, 20);
+	assert_true(wait_all_current(s.c, 2, 60));
+	cluster_run(s.c, 1200 * SECOND);
+	uint64_t news = datagrams(s.c, AY_GROUP_NEWS), chat = datagrams(s.c, AY_GROUP_CHAT);
+	cluster_run(s.c, 3600 * SECOND);
+	assert_int_equal(datagrams(s.c, AY_GROUP_NEWS), news);
+	/* 14 intervals of 256 s; k = 2, not in step: about four each. */
+	assert_in_range(datagrams(s.c, AY_GROUP_CHAT) - chat, 14, 80);
+	for (unsigned i = 0; i <= s.n; i++)
+		assert_int_equal(node_status(s.c, i)->n_peers, 0);
+	story_end(&s, true);
+}
+
+/* The same seed, the same events: the same story to the last line. */
+static void test_deterministic(void **state)
+{
+	char *first = NULL;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct story s;
+		story_begin(&s, 5);
+		story_settle(&s);
+		story_publish(&s, 1, 2, 30);
+		assert_true(wait_all_current(s.c, 2, 60));
+		const char *t = trace_of(s.c, s.laptops[2], "announce learn plan swarm update session");
+		assert_true(strlen(t) > 100);
+		if (!first)
+			first = strdup(t);
+		else
+			assert_string_equal(first, t);
+		story_end(&s, true);
+	}
+	free(first);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_first_update),
+		cmocka_unit_test(test_few_copies),
+		cmocka_unit_test(test_late_joiner),
+		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_from_nothing),
+		cmocka_unit_test(test_overtaken),
+		cmocka_unit_test(test_without_multicast),
+		cmocka_unit_test(test_rollout),
+		cmocka_unit_test(test_asked),
+		cmocka_unit_test(test_rest),
+		cmocka_unit_test(test_deterministic),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
