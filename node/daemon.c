@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The machine around the core. It decides nothing: what it hears becomes an event, what the core orders it does.
- *
- * An order may cause an event at once (a connection that cannot be made). Events that come while orders are being
- * carried out wait in a queue, so that the core is never entered twice and orders of one step stay together.
+ * A node's start and end. Everything that can be wrong is found before the loop begins, and said.
  *
  * A kill at any moment is harmless, and so the end is simple: close everything, wait for the one job that may be on
  * the disk's thread, go.
@@ -20,228 +17,17 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include "base/cleanup.h"
-#include "node/address.h"
-#include "node/applier.h"
-#include "node/control.h"
-#include "node/disk.h"
+#include "node/daemon_internal.h"
 #include "node/load.h"
 #include "node/log.h"
-#include "node/repo_watch.h"
-#include "node/status.h"
-#include "node/tcp.h"
-#include "node/udp.h"
-#include "node/wake.h"
+#include "store/state.h"
 
 #define SCHOOL_SESSIONS  1024
 #define FDS_RESERVED     (AY_CORE_BUNDLES_MAX + 64) /* bundles, sockets, the store's own */
 #define FDS_WANTED       4096
 #define EXIT_PATIENCE_MS 1000
-
-struct queued {
-	struct queued *next;
-	struct ay_event ev;
-	char name[AY_BRANCH_NAME_MAX + 1];
-	uint8_t data[];
-};
-
-struct ay_daemon {
-	uv_loop_t loop;
-	const struct ay_config *config;
-	struct ay_store *store;
-	int lock_fd;
-	struct ay_core *core;
-	struct ay_events events;
-	bool stepping, stopping;
-	struct queued *first, *last;
-	uint64_t now_ns, deadline_ns, started_ms;
-	uv_timer_t deadline;
-	uv_signal_t sigterm, sigint;
-	struct ay_udp *udp;
-	struct ay_tcp *tcp;
-	struct ay_disk *disk;
-	struct ay_applier *applier;
-	struct ay_repo_watch *repo;
-	struct ay_wake *wake;
-	struct ay_control *control;
-	const char *trace; /* AYNI_TRACE */
-	char apply_problem[AY_ERR_MSG_MAX];
-	char network_problem[128];
-	unsigned sessions_max;
-	struct ay_applier_progress progress; /* lent to control */
-};
-
-/* ---- events in, orders out ---- */
-
-static void do_order(struct ay_daemon *d, const struct ay_order *o);
-
-static const char *document_name(enum ay_event_type type)
-{
-	switch (type) {
-	case AY_EV_ROOT:
-		return "root";
-	case AY_EV_HEAD:
-		return "head";
-	case AY_EV_RELEASE:
-		return "release";
-	case AY_EV_OFFER:
-		return "offer";
-	case AY_EV_BUNDLE:
-		return "bundle";
-	case AY_EV_BRANCH:
-		return "branch";
-	default:
-		return NULL;
-	}
-}
-
-static void step(struct ay_daemon *d, struct ay_event *ev)
-{
-	struct ay_orders out = {0};
-	uint64_t now = uv_hrtime();
-	d->now_ns = now > d->now_ns ? now : d->now_ns;
-	ev->now_ns = d->now_ns;
-	d->stepping = true;
-	int r = ay_core_step(d->core, ev, &out);
-	for (size_t i = 0; i < out.n; i++)
-		do_order(d, &out.list[i]);
-	d->stepping = false;
-	if (r == -ENOMEM)
-		ay_log(AY_LOG_ERROR, "out of memory: an event is lost");
-	/* A root that is known already comes again at each reload. */
-	else if (r < 0 && r != AY_ENOTHING && document_name(ev->type) &&
-		 !(ev->type == AY_EV_ROOT && r == AY_EROLLBACK))
-		ay_log(AY_LOG_WARNING, "a %s from our own disk is refused: %s", document_name(ev->type),
-		       ay_strerror(r));
-}
-
-/* Keep an event that came inside a step; what it borrows is copied. */
-static void enqueue(struct ay_daemon *d, const struct ay_event *ev)
-{
-	AY_ASSERT(ev->type !=
-		  AY_EV_BUNDLE); /* its bitmap is not copied; the disk never answers inside an order */
-	struct queued *q = calloc(1, sizeof(*q) + ev->data.len);
-	if (!q) {
-		ay_log(AY_LOG_ERROR, "out of memory: an event is lost");
-		return;
-	}
-	q->ev = *ev;
-	if (ev->data.len) {
-		memcpy(q->data, ev->data.data, ev->data.len);
-		q->ev.data.data = q->data;
-	}
-	const char **name = ev->type == AY_EV_BRANCH    ? &q->ev.branch.name
-			    : ev->type == AY_EV_APPLIED ? &q->ev.applied.branch
-			    : ev->type == AY_EV_UPDATE  ? &q->ev.update.branch
-							: NULL;
-	if (name) {
-		snprintf(q->name, sizeof(q->name), "%s", *name);
-		*name = q->name;
-	}
-	if (d->last)
-		d->last->next = q;
-	else
-		d->first = q;
-	d->last = q;
-}
-
-static void post(void *ctx, const struct ay_event *ev)
-{
-	struct ay_daemon *d = ctx;
-	struct ay_event copy = *ev;
-	if (d->stopping || !d->core)
-		return;
-	if (d->stepping) {
-		enqueue(d, ev);
-		return;
-	}
-	step(d, &copy);
-	while (d->first && !d->stopping) {
-		struct queued *q = d->first;
-		d->first = q->next;
-		if (!d->first)
-			d->last = NULL;
-		step(d, &q->ev);
-		free(q);
-	}
-}
-
-static void on_deadline(uv_timer_t *t);
-
-static void arm(struct ay_daemon *d)
-{
-	if (d->deadline_ns == UINT64_MAX) {
-		uv_timer_stop(&d->deadline);
-		return;
-	}
-	uv_update_time(&d->loop);
-	uint64_t now = uv_hrtime();
-	uint64_t ms = d->deadline_ns > now ? (d->deadline_ns - now + 999999) / 1000000 : 0;
-	uv_timer_start(&d->deadline, on_deadline, ms, 0);
-}
-
-static void on_deadline(uv_timer_t *t)
-{
-	struct ay_daemon *d = t->data;
-	struct ay_event ev = {.type = AY_EV_TICK};
-	if (uv_hrtime() < d->deadline_ns) {
-		arm(d); /* the loop's clock is coarser than the core's */
-		return;
-	}
-	d->deadline_ns = UINT64_MAX;
-	post(d, &ev);
-}
-
-static void do_order(struct ay_daemon *d, const struct ay_order *o)
-{
-	switch (o->type) {
-	case AY_ORDER_DATAGRAM:
-		ay_udp_send(d->udp, o);
-		return;
-	case AY_ORDER_CONNECT:
-	case AY_ORDER_CLOSE:
-	case AY_ORDER_FRAME:
-	case AY_ORDER_SEND_BLOCK:
-	case AY_ORDER_SEND_HASHES:
-		ay_tcp_order(d->tcp, o);
-		return;
-	case AY_ORDER_STORE_ROOT:
-	case AY_ORDER_STORE_RELEASE:
-	case AY_ORDER_STORE_OFFER:
-	case AY_ORDER_STORE_HEAD:
-	case AY_ORDER_OPEN_BUNDLE:
-	case AY_ORDER_FINISH_BUNDLE:
-	case AY_ORDER_DROP_BUNDLE:
-		ay_disk_order(d->disk, o);
-		return;
-	case AY_ORDER_APPLY:
-		ay_log(AY_LOG_NOTICE, "%s: applying serial %u", o->apply.branch, (unsigned)o->apply.serial);
-		ay_applier_order(d->applier, o);
-		return;
-	case AY_ORDER_DEADLINE:
-		d->deadline_ns = o->at_ns;
-		arm(d);
-		return;
-	}
-}
-
-/* AYNI_TRACE=swarm,plan or all */
-static void trace(void *ctx, const char *room, const char *line)
-{
-	struct ay_daemon *d = ctx;
-	size_t len = strlen(room);
-	const char *p = d->trace;
-	bool wanted = strcmp(p, "all") == 0;
-	while (!wanted && p && *p) {
-		wanted = strncmp(p, room, len) == 0 && (p[len] == ',' || p[len] == 0);
-		p = strchr(p, ',');
-		p += p ? 1 : 0;
-	}
-	if (wanted)
-		fprintf(stderr, "%.6f %s %s\n", (double)d->now_ns / 1e9, room, line);
-}
 
 /* ---- what the parts tell ---- */
 
@@ -253,7 +39,7 @@ static void on_applied(void *ctx, const struct ay_event *ev)
 		ay_log(AY_LOG_NOTICE, "%s: serial %u is current", ev->applied.branch,
 		       (unsigned)ev->applied.serial);
 	}
-	post(d, ev);
+	ay__daemon_post(d, ev);
 }
 
 static void on_apply_failed(void *ctx, const char *branch, int code, const char *message)
@@ -283,7 +69,7 @@ static void on_woke(void *ctx, enum ay_wake_reason reason)
 	look_at_network(d);
 	ay_log(AY_LOG_INFO, "%s: asking for news",
 	       reason == AY_WAKE_RESUME ? "awake again, or the clock was set" : "the network changed");
-	post(d, &ev);
+	ay__daemon_post(d, &ev);
 }
 
 static void stop(struct ay_daemon *d);
@@ -292,100 +78,6 @@ static void on_signal(uv_signal_t *s, int number)
 {
 	ay_log(AY_LOG_NOTICE, "signal %d: goodbye", number);
 	stop(s->data);
-}
-
-/* ---- what the control socket asks ---- */
-
-static json_t *on_status(void *ctx)
-{
-	struct ay_daemon *d = ctx;
-	char names[256];
-	struct ay_status_view v = {.config = d->config, .interfaces = names};
-	AY_FREE struct ay_core_status *core = malloc(sizeof(*core));
-	if (!core)
-		return NULL;
-	ay_core_status(d->core, core);
-	v.core = core;
-	ay_tcp_totals(d->tcp, &v.tcp);
-	v.port = ay_tcp_port(d->tcp);
-	ay_udp_interfaces(d->udp, names, sizeof(names));
-	if (d->applier)
-		ay_applier_progress(d->applier, &v.apply);
-	v.uptime_s = (uv_now(&d->loop) - d->started_ms) / 1000;
-	v.problem = ay_disk_problem(d->disk);
-	if (!v.problem[0])
-		v.problem = d->apply_problem;
-	if (!v.problem[0] && d->repo)
-		v.problem = ay_repo_watch_problem(d->repo);
-	if (!v.problem[0])
-		v.problem = d->network_problem;
-	return ay_status_object(&v);
-}
-
-static void on_view(void *ctx, struct ay_core_status *core, struct ay_update_view *view)
-{
-	struct ay_daemon *d = ctx;
-	ay_core_status(d->core, core);
-	if (d->applier)
-		ay_applier_progress(d->applier, &d->progress);
-	*view = (struct ay_update_view){.core = core,
-					.apply_done = d->progress.done_bytes,
-					.apply_total = d->progress.total_bytes,
-					.apply_branch = d->progress.branch};
-}
-
-static void on_update(void *ctx, const char *branch, bool force)
-{
-	struct ay_daemon *d = ctx;
-	struct ay_event ev = {.type = AY_EV_UPDATE, .update = {.branch = branch, .force = force}};
-	ay_log(AY_LOG_NOTICE, "the owner asks for an update of %s", branch[0] ? branch : "all branches");
-	post(d, &ev);
-}
-
-struct reload {
-	struct ay_daemon *daemon;
-	void (*done)(void *arg, int status, const char *message);
-	void *arg;
-	struct ay_load *load;
-	int status;
-	struct ay_err err;
-};
-
-static void reload_work(void *ctx)
-{
-	struct reload *r = ctx;
-	r->status = ay_load_read(r->daemon->store, &r->load, &r->err);
-}
-
-static void reload_done(void *ctx, bool cancelled)
-{
-	struct reload *r = ctx;
-	struct ay_daemon *d = r->daemon;
-	if (!cancelled) {
-		if (r->status == 0)
-			ay_load_tell(r->load, &d->events, d->disk);
-		if (r->status == 0)
-			ay_log(AY_LOG_INFO, "the store was read again");
-		else
-			ay_log(AY_LOG_ERROR, "%s", r->err.msg);
-		r->done(r->arg, r->status, r->err.msg);
-	}
-	ay_load_free(r->load);
-	free(r);
-}
-
-static void on_reload(void *ctx, void (*done)(void *arg, int status, const char *message), void *arg)
-{
-	struct ay_daemon *d = ctx;
-	struct reload *r = d->store ? calloc(1, sizeof(*r)) : NULL;
-	if (d->repo)
-		ay_repo_watch_scan(d->repo);
-	if (r)
-		*r = (struct reload){.daemon = d, .done = done, .arg = arg};
-	if (!r || ay_disk_job(d->disk, reload_work, reload_done, r)) {
-		free(r);
-		done(arg, d->store ? -ENOMEM : 0, "out of memory");
-	}
 }
 
 /* ---- life ---- */
@@ -453,7 +145,7 @@ static int make_core(struct ay_daemon *d, struct ay_err *err)
 		return r;
 	d->trace = getenv("AYNI_TRACE");
 	if (d->trace && *d->trace) {
-		c.trace = trace;
+		c.trace = ay__daemon_trace;
 		c.trace_ctx = d;
 	}
 	d->core = ay_core_new(&c);
@@ -508,7 +200,7 @@ static int start_parts(struct ay_daemon *d, struct ay_err *err)
 	const struct ay_events applied = {on_applied, d};
 	const struct ay_tcp_config tcp = {address, c->port, d->sessions_max, c->rate};
 	const struct ay_udp_config udp = {c->interface, address, c->news_port, c->chat_port};
-	const struct ay_control_ops ops = {d, on_status, on_view, on_update, on_reload};
+	const struct ay_control_ops ops = ay__daemon_control_ops(d);
 	int r = ay_disk_new(&d->loop, d->store, &d->events, &d->disk);
 	if (r == 0 && d->store)
 		r = ay_applier_new(&d->loop, c->store, &applied, on_apply_failed, d, &d->applier);
@@ -578,11 +270,7 @@ static void release(struct ay_daemon *d)
 			_exit(0);
 		usleep(1000);
 	}
-	while (d->first) {
-		struct queued *q = d->first;
-		d->first = q->next;
-		free(q);
-	}
+	ay__daemon_drop_queue(d);
 	ay_control_free(d->control);
 	ay_repo_watch_free(d->repo);
 	ay_wake_free(d->wake);
@@ -608,7 +296,7 @@ int ay_daemon_run(const struct ay_config *config, struct ay_err *err)
 	d->config = config;
 	d->lock_fd = -1;
 	d->deadline_ns = UINT64_MAX;
-	d->events = (struct ay_events){post, d};
+	d->events = (struct ay_events){ay__daemon_post, d};
 	d->deadline.data = d->sigterm.data = d->sigint.data = d;
 	uv_timer_init(&d->loop, &d->deadline);
 	uv_signal_init(&d->loop, &d->sigterm);

@@ -131,33 +131,28 @@ static void test_mistakes(void **state)
 static void test_limits(void **state)
 {
 	(void)state;
-	char text[8192] = "[node]\n";
+	char text[8192], fill[400];
 	/* A line of 197 bytes and its newline is the longest. */
-	memset(text + 7, 'x', 197);
-	memcpy(text + 7, "store = ", 8);
-	strcpy(text + 7 + 197, "\n");
+	memset(fill, 'x', sizeof(fill));
+	snprintf(text, sizeof(text), "[node]\nstore = %.*s\n", 197 - 8, fill);
 	assert_int_equal(parse(text), 0);
 	assert_int_equal(strlen(config.store), 197 - 8);
-	memset(text + 7, 'x', 300);
-	memcpy(text + 7, "store = ", 8);
-	strcpy(text + 7 + 300, "\n");
+	snprintf(text, sizeof(text), "[node]\nstore = %.*s\n", 300 - 8, fill);
 	assert_int_equal(parse(text), AY_EUSAGE);
 	assert_non_null(strstr(err.msg, "ayni.conf:2: a line of 301 bytes"));
 
-	strcpy(text, "[node]\n");
-	for (int i = 0; i < AY_CONFIG_PEERS_MAX; i++)
-		strcat(text, "peers = 192.0.2.1\n");
-	assert_int_equal(parse(text), 0);
-	assert_int_equal(config.n_peers, AY_CONFIG_PEERS_MAX);
-	strcat(text, "peers = 192.0.2.1\n");
+	int n = snprintf(text, sizeof(text), "[node]\n");
+	for (int i = 0; i <= AY_CONFIG_PEERS_MAX; i++) {
+		assert_int_equal(parse(text), 0);
+		assert_int_equal(config.n_peers, i);
+		n += snprintf(text + n, sizeof(text) - (size_t)n, "peers = 192.0.2.1\n");
+	}
 	assert_int_equal(parse(text), AY_EUSAGE);
 
-	char control[300] = "[node]\ncontrol = /";
-	memset(control + 18, 'c', 107);
-	strcpy(control + 18 + 107, "\n");
-	assert_int_equal(parse(control), AY_EUSAGE);
-	strcpy(control + 18 + 106, "\n");
-	assert_int_equal(parse(control), 0);
+	snprintf(text, sizeof(text), "[node]\ncontrol = /%.*s\n", 107, fill);
+	assert_int_equal(parse(text), AY_EUSAGE);
+	snprintf(text, sizeof(text), "[node]\ncontrol = /%.*s\n", 106, fill);
+	assert_int_equal(parse(text), 0);
 
 	ay_config_defaults(&config);
 	assert_int_equal(ay_config_parse(&config, "f", "[node]\nst\0re = x\n", 17, &err), AY_EUSAGE);

@@ -152,7 +152,7 @@ static int setup(void **state)
 {
 	(void)state;
 	uv_loop_init(&loop);
-	strcpy(dir, "/tmp/ayni-tcp-XXXXXX");
+	snprintf(dir, sizeof(dir), "/tmp/ayni-tcp-XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	make_end(&giver, "127.0.0.2", false);
 	make_end(&taker, "127.0.0.3", true);

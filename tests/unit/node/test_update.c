@@ -21,8 +21,8 @@ static int start(enum ay_branch_phase phase)
 	struct ay_err err = {0};
 	memset(&status, 0, sizeof(status));
 	status.n_branches = 2;
-	strcpy(status.branches[0].branch, "a");
-	strcpy(status.branches[1].branch, "b");
+	status.branches[0].branch[0] = 'a';
+	status.branches[1].branch[0] = 'b';
 	status.branches[0].have_serial = status.branches[1].have_serial = 6;
 	int r = ay_update_start(&update, "a", &status, 0, &err);
 	status.branches[0].phase = phase;
@@ -95,7 +95,7 @@ static void test_held(void **state)
 	(void)state;
 	assert_int_equal(start(AY_PHASE_HELD), 0);
 	status.branches[0].head_serial = 7;
-	strcpy(status.branches[0].problem, "rolled back from");
+	snprintf(status.branches[0].problem, sizeof(status.branches[0].problem), "rolled back from");
 	assert_int_equal(judge(AY_UPDATE_LISTEN_MS), AY_UPDATE_REFUSED);
 	assert_string_equal(update.message, "a: serial 7 is known and not taken: rolled back from");
 }
