@@ -28,7 +28,7 @@
 #include "store/tree_internal.h"
 
 #define ALLOCATE_MIN (1u << 20) /* ask for a file's blocks at once from this size on: fewer fragments */
-#define DELTA_FACTOR 2		/* a delta is at most both manifests and a byte per line */
+#define DELTA_FACTOR 2          /* a delta is at most both manifests and a byte per line */
 
 struct apply {
 	struct ay__build b;
@@ -39,7 +39,7 @@ struct apply {
 	struct ay__base_index bases;
 	struct ay__fd_writer *delta; /* the manifest delta, to staging; then the new manifest */
 	int delta_fd;
-	uint64_t inodes, copies; /* what the new tree needs beyond the records: seen in the merge */
+	uint64_t inodes, copies;     /* what the new tree needs beyond the records: seen in the merge */
 	struct ay_bundle_record now; /* the record last begun */
 	struct ay__fd_writer *out;   /* its file */
 	uint64_t done;
@@ -78,7 +78,8 @@ static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err 
 
 	ap->h = *h;
 	if (!ay_digest_eq(&h->to, &rel->manifest))
-		return ay_err_set(err, AY_EFORMAT, "it does not lead to the tree that release %u names", rel->serial);
+		return ay_err_set(err, AY_EFORMAT, "it does not lead to the tree that release %u names",
+				  rel->serial);
 	if (offer && (!ay_digest_eq(&h->from, &offer->from) || h->unpacked_size > offer->unpacked_size))
 		return ay_err_set(err, AY_EFORMAT, "its header is not what its offer says");
 	int r = find_from_tree(ap, err);
@@ -86,10 +87,12 @@ static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err 
 		return r;
 	uint64_t limit = DELTA_FACTOR * (rel->manifest_size + ap->from_manifest_size) + 4096;
 	if (rel->manifest_size > AY_MANIFEST_SIZE_MAX || h->delta_size > limit)
-		return ay_err_set(err, AY_ELIMIT, "its manifest delta of %llu bytes is longer than both manifests",
+		return ay_err_set(err, AY_ELIMIT,
+				  "its manifest delta of %llu bytes is longer than both manifests",
 				  (unsigned long long)h->delta_size);
 	/* Signed totals first, before a byte is written. */
-	return ay__store_reserve(ap->b.s, h->unpacked_size + h->delta_size + rel->manifest_size, h->n_records, err);
+	return ay__store_reserve(ap->b.s, h->unpacked_size + h->delta_size + rel->manifest_size, h->n_records,
+				 err);
 }
 
 /* ---- manifest delta ---- */
@@ -103,8 +106,8 @@ static int on_delta(void *ctx, const void *data, size_t len, struct ay_err *err)
 }
 
 /* One path of the merge: old contents into the base index, limits of the branch, what will be needed. */
-static int on_merged(void *ctx, enum ay_change change, const struct ay_entry *old, const struct ay_entry *new_,
-		     struct ay_err *err)
+static int on_merged(void *ctx, enum ay_change change, const struct ay_entry *old,
+		     const struct ay_entry *new_, struct ay_err *err)
 {
 	struct apply *ap = ctx;
 	struct ay__local_entry local;
@@ -141,7 +144,8 @@ static int write_manifest(void *ctx, const void *data, size_t len)
 }
 
 /* A reader over the from-tree's manifest; NULL with 0 when there is no from-tree. */
-static int open_old(struct apply *ap, struct ay__fd_reader *in, struct ay_manifest_reader **m, struct ay_err *err)
+static int open_old(struct apply *ap, struct ay__fd_reader *in, struct ay_manifest_reader **m,
+		    struct ay_err *err)
 {
 	*m = NULL;
 	*in = (struct ay__fd_reader){.fd = -1};
@@ -165,13 +169,14 @@ static int merge(struct apply *ap, struct ay_err *err)
 	*ap->delta = (struct ay__fd_writer){.fs = fs, .fd = fd};
 	int r = open_old(ap, &old_in, &old, err);
 	if (r == 0)
-		r = ay_delta_apply(old, ay__fd_read, &delta_in, &ap->h.from, &ap->h.to, on_merged, ap, write_manifest,
-				   ap, err);
+		r = ay_delta_apply(old, ay__fd_read, &delta_in, &ap->h.from, &ap->h.to, on_merged, ap,
+				   write_manifest, ap, err);
 	ay_manifest_reader_free(old);
 	if (old_in.fd >= 0)
 		close(old_in.fd);
 	if (r == AY_EDIGEST)
-		return ay_err_set(err, AY_EDIGEST, "its manifest delta does not give the manifest that the release names");
+		return ay_err_set(err, AY_EDIGEST,
+				  "its manifest delta does not give the manifest that the release names");
 	if (r < 0)
 		return ay_err_wrap(err, r, "merge the manifest");
 	if ((r = ay__fd_flush(ap->delta)) == 0)
@@ -190,7 +195,8 @@ static int on_delta_end(void *ctx, struct ay_err *err)
 		return r;
 	ay__base_index_sort(&ap->bases);
 	/* Now it is known how many names and copies come with it. */
-	return ay__store_reserve(ap->b.s, ap->h.unpacked_size + ap->copies, ap->h.n_records + ap->inodes, err);
+	return ay__store_reserve(ap->b.s, ap->h.unpacked_size + ap->copies, ap->h.n_records + ap->inodes,
+				 err);
 }
 
 /* ---- records ---- */
@@ -230,20 +236,23 @@ static int on_base(void *ctx, const struct ay_bundle_record *rec, unsigned base,
 	ay_digest_hex(&rec->bases[base], hex);
 	int f = ay__base_index_open(&ap->bases, ap->b.s, &rec->bases[base]);
 	if (f == -ENOENT)
-		return ay_err_set(err, AY_EBASE, "base %.16s… is not among the objects of %s %u", hex, ap->b.branch,
-				  ap->from_serial);
+		return ay_err_set(err, AY_EBASE, "base %.16s… is not among the objects of %s %u", hex,
+				  ap->b.branch, ap->from_serial);
 	if (f < 0)
 		return ay_err_errno(err, -f, "cannot open base %.16s…", hex);
 	if (fstat(f, &st) < 0 || (uint64_t)st.st_size != rec->base_sizes[base]) {
 		close(f);
-		return ay_err_set(err, AY_EBASE, "base %.16s… of %s %u does not have %llu bytes: run `ayni fsck --heal`",
-				  hex, ap->b.branch, ap->from_serial, (unsigned long long)rec->base_sizes[base]);
+		return ay_err_set(err, AY_EBASE,
+				  "base %.16s… of %s %u does not have %llu bytes: run `ayni fsck --heal`",
+				  hex, ap->b.branch, ap->from_serial,
+				  (unsigned long long)rec->base_sizes[base]);
 	}
 	*fd = f;
 	return 0;
 }
 
-static int on_data(void *ctx, const struct ay_bundle_record *rec, const void *data, size_t len, struct ay_err *err)
+static int on_data(void *ctx, const struct ay_bundle_record *rec, const void *data, size_t len,
+		   struct ay_err *err)
 {
 	struct apply *ap = ctx;
 	int r = ay__fd_write(ap->out, data, len);
@@ -279,7 +288,8 @@ static int blame_base(struct apply *ap, int r, struct ay_err *err)
 		if (fd < 0 || ay_digest_fd(fd, &found, NULL) < 0 || ay_digest_eq(&found, &ap->now.bases[i]))
 			continue;
 		ay_digest_hex(&ap->now.bases[i], hex);
-		return ay_err_set(err, AY_EBASE, "object %.16s… of %s %u was changed in place: run `ayni fsck --heal`", hex,
+		return ay_err_set(err, AY_EBASE,
+				  "object %.16s… of %s %u was changed in place: run `ayni fsck --heal`", hex,
 				  ap->b.branch, ap->from_serial);
 	}
 	return r;
@@ -350,7 +360,8 @@ static int from_base(struct apply *ap, const struct ay_entry *e, const struct ay
 		return ay_err_errno(err, -fd, "%s: its old object", e->path);
 	int r = ay__build_stage(&ap->b, e, name, fd, err);
 	if (r == AY_EDIGEST)
-		return ay_err_set(err, AY_EBASE, "%s: its object in %s %u was changed in place: run `ayni fsck --heal`",
+		return ay_err_set(err, AY_EBASE,
+				  "%s: its object in %s %u was changed in place: run `ayni fsck --heal`",
 				  e->path, ap->b.branch, ap->from_serial);
 	return r;
 }
@@ -411,7 +422,8 @@ static int check_offer(const struct ay_apply *a, const struct ay_release *rel, s
 	if (!a->offer)
 		return 0;
 	if (strcmp(a->offer->branch, a->branch) != 0 || !ay_digest_eq(&a->offer->to, &rel->manifest))
-		return ay_err_set(err, AY_EFORMAT, "the offer is not for release %u of %s", rel->serial, a->branch);
+		return ay_err_set(err, AY_EFORMAT, "the offer is not for release %u of %s", rel->serial,
+				  a->branch);
 	return 0;
 }
 

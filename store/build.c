@@ -42,7 +42,8 @@ static int check_present(struct ay__build *b, const char *serial, struct ay_err 
 		return ay_err_wrap(err, r, "tree %s of %s", serial, b->branch);
 	if (ay_digest_eq(&have.manifest, &b->release.manifest))
 		return ay_err_set(err, AY_ENOTHING, "%s %s is here already", b->branch, serial);
-	return ay_err_set(err, AY_EROLLBACK, "another release with serial %s of %s is here already", serial, b->branch);
+	return ay_err_set(err, AY_EROLLBACK, "another release with serial %s of %s is here already", serial,
+			  b->branch);
 }
 
 static int believe_release(struct ay__build *b, struct ay_err *err)
@@ -60,8 +61,8 @@ static int believe_release(struct ay__build *b, struct ay_err *err)
 	if ((r = ay_state_branch(b->s, b->branch, &state, err)) < 0)
 		return r;
 	if (b->release.serial < state.floor)
-		return ay_err_set(err, AY_EROLLBACK, "%s %u is below the floor %u", b->branch, b->release.serial,
-				  state.floor);
+		return ay_err_set(err, AY_EROLLBACK, "%s %u is below the floor %u", b->branch,
+				  b->release.serial, state.floor);
 	return 0;
 }
 
@@ -74,7 +75,8 @@ static int make_staging(struct ay__build *b, struct ay_err *err)
 	for (int i = 0; i < 3 && r == 0; i++) {
 		*fds[i] = ay__make_dir(b->s->fs, b->st.dir, names[i], i == 2 ? 0755 : 0700, NULL);
 		if (*fds[i] < 0)
-			r = ay_err_errno(err, -*fds[i], "cannot make %s/tmp/%s/%s", b->s->path, b->st.name, names[i]);
+			r = ay_err_errno(err, -*fds[i], "cannot make %s/tmp/%s/%s", b->s->path, b->st.name,
+					 names[i]);
 	}
 	return r;
 }
@@ -103,7 +105,8 @@ int ay__build_begin(struct ay__build *b, struct ay_store *s, const char *branch,
 		return b->branch_dir;
 	b->lock = ay__branch_lock(s, b->branch_dir, ".apply", LOCK_EX | LOCK_NB, err);
 	if (b->lock == -EWOULDBLOCK)
-		return ay_err_set(err, AY_EBUSY, "another process is making a tree of %s in %s", branch, s->path);
+		return ay_err_set(err, AY_EBUSY, "another process is making a tree of %s in %s", branch,
+				  s->path);
 	if (b->lock < 0)
 		return b->lock;
 	ay__serial_name(b->release.serial, serial);
@@ -136,7 +139,8 @@ int ay__build_check_entry(const struct ay__build *b, const struct ay_entry *e, s
 
 	for (size_t i = 0; i < e->n_xattrs; i++) {
 		if (!ay__xattr_kept(e->xattrs[i].name, 0))
-			return ay_err_set(err, AY_EFORMAT, "%s: attribute %s belongs to a machine, not to a tree", e->path,
+			return ay_err_set(err, AY_EFORMAT,
+					  "%s: attribute %s belongs to a machine, not to a tree", e->path,
 					  e->xattrs[i].name);
 		if (rule && rule->nocaps && strcmp(e->xattrs[i].name, "security.capability") == 0)
 			why = "file capabilities";
@@ -146,10 +150,12 @@ int ay__build_check_entry(const struct ay__build *b, const struct ay_entry *e, s
 	if (rule && rule->nodev && (e->type == AY_ENTRY_CHAR || e->type == AY_ENTRY_BLOCK))
 		why = "devices";
 	if (rule && rule->has_uids &&
-	    (e->uid < rule->uid_low || e->uid > rule->uid_high || e->gid < rule->uid_low || e->gid > rule->uid_high))
+	    (e->uid < rule->uid_low || e->uid > rule->uid_high || e->gid < rule->uid_low ||
+	     e->gid > rule->uid_high))
 		why = "this owner";
 	if (why)
-		return ay_err_set(err, AY_EROLE, "%s: the root does not allow %s in branch %s", e->path, why, b->branch);
+		return ay_err_set(err, AY_EROLE, "%s: the root does not allow %s in branch %s", e->path, why,
+				  b->branch);
 	return 0;
 }
 
@@ -167,8 +173,8 @@ bool ay__build_has(const struct ay__build *b, const struct ay__object_name *name
 	return faccessat(b->new_, flat, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-int ay__build_stage(struct ay__build *b, const struct ay_entry *e, const struct ay__object_name *name, int from_fd,
-		    struct ay_err *err)
+int ay__build_stage(struct ay__build *b, const struct ay_entry *e, const struct ay__object_name *name,
+		    int from_fd, struct ay_err *err)
 {
 	struct ay__local_entry local;
 	char flat[AY__OBJECT_NAME_MAX];

@@ -145,7 +145,8 @@ int ay__lock(int fd, int op)
 }
 
 /* Write and sync @tmp, rename it to @name, sync the directory. */
-static int replace_by(struct ay_fs *fs, int dirfd, const char *tmp, const char *name, const void *data, size_t len)
+static int replace_by(struct ay_fs *fs, int dirfd, const char *tmp, const char *name, const void *data,
+		      size_t len)
 {
 	AY_CLOSE int fd = fs->ops->open(fs, dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL, 0600);
 

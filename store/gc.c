@@ -22,8 +22,8 @@
 #include "store/tree_internal.h"
 
 /* The newest tree that may go; 0: none. @above: only those above it (the others are in use). */
-static int pick(struct ay_store *s, int dir, const char *branch, unsigned keep, uint32_t above, uint32_t *serial,
-		struct ay_err *err)
+static int pick(struct ay_store *s, int dir, const char *branch, unsigned keep, uint32_t above,
+		uint32_t *serial, struct ay_err *err)
 {
 	AY_FREE struct ay_tree_info *trees = NULL;
 	uint32_t current = 0, before = 0;
@@ -50,8 +50,8 @@ static int pick(struct ay_store *s, int dir, const char *branch, unsigned keep, 
 }
 
 /* Move tree @serial into a new staging directory. 0; AY_EBUSY it is in use; -errno. */
-static int move_aside(struct ay_store *s, int dir, const char *branch, uint32_t serial, struct ay__staging *st,
-		      struct ay_err *err)
+static int move_aside(struct ay_store *s, int dir, const char *branch, uint32_t serial,
+		      struct ay__staging *st, struct ay_err *err)
 {
 	const struct ay_fs_ops *ops = s->fs->ops;
 	char name[AY__SERIAL_NAME_MAX];
@@ -95,8 +95,8 @@ int ay_store_remove_tree(struct ay_store *s, const char *branch, uint32_t serial
 	AY_CLOSE int busy = ay__branch_lock(s, dir, ".apply", LOCK_EX | LOCK_NB, NULL);
 	if (busy < 0)
 		return ay_err_set(err, busy == -EWOULDBLOCK ? AY_EBUSY : busy,
-				  "remove %s %u: a tree of this branch is being made; try again later", branch,
-				  serial);
+				  "remove %s %u: a tree of this branch is being made; try again later",
+				  branch, serial);
 	AY_CLOSE int lock = ay__branch_lock(s, dir, ".switch", LOCK_EX, err);
 	r = lock < 0 ? lock : ay__branch_current_or_0(s, dir, branch, &current, err);
 	if (r < 0)

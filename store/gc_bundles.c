@@ -109,13 +109,15 @@ static int each_offer(void *ctx, const struct ay_digest *d, const uint8_t *data,
 	struct ay_envelope env;
 	struct ay_offer o;
 
-	if (ay_envelope_parse(data, len, &env, NULL) < 0 || ay_offer_parse(env.text.data, env.text.len, &o, NULL) < 0)
+	if (ay_envelope_parse(data, len, &env, NULL) < 0 ||
+	    ay_offer_parse(env.text.data, env.text.len, &o, NULL) < 0)
 		return 0;
 	struct known *grown = reallocarray(g->offers, g->n_offers + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	g->offers = grown;
-	g->offers[g->n_offers++] = (struct known){.offer = *d, .from = o.from, .to = o.to, .bundle = o.bundle};
+	g->offers[g->n_offers++] =
+		(struct known){.offer = *d, .from = o.from, .to = o.to, .bundle = o.bundle};
 	return has(&g->newest, &o.to) ? add(&g->steps, &o.from) : 0;
 }
 

@@ -46,7 +46,8 @@ static int import_file(struct ay__build *b, int dirfd, const struct ay_entry *e,
 		if ((r = ay_digest_fd(fd, &found, &size)) < 0)
 			return ay_err_errno(err, -r, "%s: cannot read it in the source directory", e->path);
 		if (!ay_digest_eq(&found, &e->digest))
-			return ay_err_set(err, AY_EDIGEST, "%s: the source has another content than the manifest says",
+			return ay_err_set(err, AY_EDIGEST,
+					  "%s: the source has another content than the manifest says",
 					  e->path);
 		if (stage_present(b, e, &name))
 			return 0;
@@ -81,8 +82,8 @@ static int each_entry(struct ay__build *b, int dirfd, const void *manifest, size
 	return r;
 }
 
-int ay_store_import(struct ay_store *s, const char *branch, const void *release, size_t release_len, int dirfd,
-		    const void *manifest, size_t manifest_len, struct ay_err *err)
+int ay_store_import(struct ay_store *s, const char *branch, const void *release, size_t release_len,
+		    int dirfd, const void *manifest, size_t manifest_len, struct ay_err *err)
 {
 	struct ay__build b;
 	int r = ay__build_begin(&b, s, branch, release, release_len, err);

@@ -21,7 +21,7 @@
 #include "base/path.h"
 #include "store/tree_internal.h"
 
-#define FDS_MAX	  64
+#define FDS_MAX   64
 #define DEPTH_MAX (AY_PATH_MAX / 2 + 2) /* "/a/a/a..." and the root */
 
 struct level {
@@ -135,7 +135,8 @@ static int set_meta_by_name(struct ay_store *s, int dir, const char *name, const
 	if (e->type != AY_ENTRY_SYMLINK) {
 		AY_CLOSE int fd = ay__open_beneath(dir, name, O_PATH);
 		if (fd < 0 || (r = ops->chmod(s->fs, fd, e->mode)) < 0)
-			return ay_err_errno(err, fd < 0 ? -fd : -r, "%s: cannot set mode %04o", e->path, e->mode);
+			return ay_err_errno(err, fd < 0 ? -fd : -r, "%s: cannot set mode %04o", e->path,
+					    e->mode);
 	}
 	for (size_t i = 0; i < e->n_xattrs; i++) {
 		const struct ay_xattr *x = &e->xattrs[i];
@@ -147,7 +148,8 @@ static int set_meta_by_name(struct ay_store *s, int dir, const char *name, const
 	return 0;
 }
 
-static int make_special(struct linker *l, int dir, const char *name, const struct ay_entry *e, struct ay_err *err)
+static int make_special(struct linker *l, int dir, const char *name, const struct ay_entry *e,
+			struct ay_err *err)
 {
 	struct ay_fs *fs = l->b->s->fs;
 	struct ay__local_entry local;
@@ -156,7 +158,9 @@ static int make_special(struct linker *l, int dir, const char *name, const struc
 	if (e->type == AY_ENTRY_SYMLINK) {
 		r = fs->ops->symlink(fs, e->target, dir, name);
 	} else {
-		mode_t type = e->type == AY_ENTRY_FIFO ? S_IFIFO : e->type == AY_ENTRY_CHAR ? S_IFCHR : S_IFBLK;
+		mode_t type = e->type == AY_ENTRY_FIFO   ? S_IFIFO
+			      : e->type == AY_ENTRY_CHAR ? S_IFCHR
+							 : S_IFBLK;
 		dev_t dev = e->type == AY_ENTRY_FIFO ? 0 : makedev(e->dev_major, e->dev_minor);
 		r = fs->ops->mknod(fs, dir, name, type | 0600, dev);
 	}
@@ -192,7 +196,8 @@ static int link_entry(struct linker *l, const struct ay_entry *e, struct ay_err 
 		return make_special(l, dir, name, e, err);
 	r = ay__object_link(l->b->s, e, dir, name, l->scratch, &l->b->touched, err);
 	if (r == -ENOENT)
-		return ay_err_set(err, AY_EBASE, "%s: its object is missing; run `ayni fsck --heal`", e->path);
+		return ay_err_set(err, AY_EBASE, "%s: its object is missing; run `ayni fsck --heal`",
+				  e->path);
 	return r;
 }
 

@@ -155,7 +155,8 @@ static int copy_bytes(struct ay_store *s, int from_fd, int to_fd, uint64_t size,
 					  : ay_err_set(err, AY_EDIGEST, "it has %llu bytes instead of %llu",
 						       (unsigned long long)at, (unsigned long long)size);
 		if ((uint64_t)n > size - at)
-			return ay_err_set(err, AY_EDIGEST, "it has more than %llu bytes", (unsigned long long)size);
+			return ay_err_set(err, AY_EDIGEST, "it has more than %llu bytes",
+					  (unsigned long long)size);
 		if (h)
 			ay_hasher_update(h, buf, (size_t)n);
 		int r = ay__write_all(s->fs, to_fd, buf, (size_t)n, at);
@@ -167,8 +168,8 @@ static int copy_bytes(struct ay_store *s, int from_fd, int to_fd, uint64_t size,
 
 static bool cannot_reflink(int r)
 {
-	return r == -EOPNOTSUPP || r == -EXDEV || r == -EINVAL || r == -ENOTTY || r == -ENOSYS || r == -EPERM ||
-	       r == -ETXTBSY || r == -EACCES || r == -EBADF;
+	return r == -EOPNOTSUPP || r == -EXDEV || r == -EINVAL || r == -ENOTTY || r == -ENOSYS ||
+	       r == -EPERM || r == -ETXTBSY || r == -EACCES || r == -EBADF;
 }
 
 int ay__copy_file(struct ay_store *s, int from_fd, int to_fd, uint64_t size, const struct ay_digest *digest,
@@ -201,7 +202,9 @@ int ay__copy_file(struct ay_store *s, int from_fd, int to_fd, uint64_t size, con
 		if (r < 0 || !digest)
 			return r;
 	}
-	return ay_digest_eq(digest, &found) ? 0 : ay_err_set(err, AY_EDIGEST, "its content is not what its digest says");
+	return ay_digest_eq(digest, &found)
+		       ? 0
+		       : ay_err_set(err, AY_EDIGEST, "its content is not what its digest says");
 }
 
 /* ---- putting, linking ---- */
@@ -274,8 +277,8 @@ int ay__object_sync(struct ay_store *s, const struct ay__touched *touched, struc
 }
 
 /* The object has as many links as the file system allows: a copy takes its name. It is synced before that. */
-static int renew(struct ay_store *s, const struct ay_entry *e, const struct ay__object_name *name, int scratch,
-		 struct ay__touched *touched, struct ay_err *err)
+static int renew(struct ay_store *s, const struct ay_entry *e, const struct ay__object_name *name,
+		 int scratch, struct ay__touched *touched, struct ay_err *err)
 {
 	char tmp[17];
 	AY_CLOSE int from = ay__open_beneath(s->objects, name->s, O_RDONLY);
@@ -288,7 +291,8 @@ static int renew(struct ay_store *s, const struct ay_entry *e, const struct ay__
 		return ay_err_errno(err, -to, "cannot make a copy of object %s", name->s);
 	int r = ay__copy_file(s, from, to, e->size, &e->digest, err);
 	if (r == AY_EDIGEST)
-		r = ay_err_wrap(err, err ? (err->code = AY_EBASE) : AY_EBASE, "object %s was changed", name->s);
+		r = ay_err_wrap(err, err ? (err->code = AY_EBASE) : AY_EBASE, "object %s was changed",
+				name->s);
 	if (r < 0 || (r = ay__meta_set(s, to, e, err)) < 0)
 		return r;
 	if ((r = s->fs->ops->fsync(s->fs, to)) == 0)
@@ -313,8 +317,8 @@ int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, 
 	if (fstatat(s->objects, name.s, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return ay_err_errno(err, errno, "%s: object %s", e->path, name.s);
 	if (!ay__object_intact(s, &st, &local.e))
-		return ay_err_set(err, AY_EBASE, "%s: object %s was changed in place; run `ayni fsck --heal`", e->path,
-				  name.s);
+		return ay_err_set(err, AY_EBASE, "%s: object %s was changed in place; run `ayni fsck --heal`",
+				  e->path, name.s);
 	r = s->fs->ops->link(s->fs, s->objects, name.s, to_dirfd, to);
 	if (r == -EMLINK) {
 		if ((r = renew(s, &local.e, &name, scratch, touched, err)) < 0)

@@ -20,7 +20,7 @@
 #include "manifest/manifest.h"
 #include "store/staging.h"
 
-#define AY__VARIANT_LEN	    8
+#define AY__VARIANT_LEN     8
 #define AY__OBJECT_NAME_MAX (2 + 1 + 62 + 1 + 16 + 1) /* "ab/….variant" and NUL */
 
 struct ay__object_name {
@@ -39,7 +39,8 @@ void ay__entry_localise(const struct ay_store *s, const struct ay_entry *e, stru
 /** ay__object_variant() - of a localised entry. 0 or -ENOMEM. */
 int ay__object_variant(const struct ay_entry *e, uint8_t v[AY__VARIANT_LEN]);
 /** ay__object_name() - "ab/cdef….variant". */
-void ay__object_name(const struct ay_digest *d, const uint8_t v[AY__VARIANT_LEN], struct ay__object_name *out);
+void ay__object_name(const struct ay_digest *d, const uint8_t v[AY__VARIANT_LEN],
+		     struct ay__object_name *out);
 /** ay__object_name_of() - of an entry as the manifest has it. 0 or -ENOMEM. */
 int ay__object_name_of(const struct ay_store *s, const struct ay_entry *e, struct ay__object_name *out);
 

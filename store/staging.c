@@ -59,7 +59,8 @@ int ay__staging_begin(struct ay_store *s, struct ay__staging *st, struct ay_err 
 		}
 		close(fd);
 	}
-	return ay_err_set(err, AY_EBUSY, "cannot keep a directory in %s/tmp: somebody removes it at once", s->path);
+	return ay_err_set(err, AY_EBUSY, "cannot keep a directory in %s/tmp: somebody removes it at once",
+			  s->path);
 }
 
 static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_gc_result *res)
@@ -77,7 +78,9 @@ static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_
 		 * A manifest that was not written to its end is broken; no object was renamed in then. But if the
 		 * disk failed, the manifest must stay: it alone knows which objects are left.
 		 */
-		int r = manifest == -ENOENT ? 0 : manifest < 0 ? manifest : ay__objects_drop(s, manifest, res, NULL);
+		int r = manifest == -ENOENT ? 0
+			: manifest < 0      ? manifest
+					    : ay__objects_drop(s, manifest, res, NULL);
 		if (r < 0 && r != AY_EFORMAT && r != AY_EVERSION && r != AY_ELIMIT)
 			return;
 		if (ay__remove_tree(s->fs, tree, "release") < 0 || ay__remove_tree(s->fs, tree, ".ref") < 0)

@@ -139,7 +139,8 @@ static int read_version(struct ay_store *s, struct ay_err *err)
 					  "%s/" AY__STORE_VERSION_FILE
 					  ": \"%.32s\": made by another version of ayni; upgrade ayni",
 					  s->path, text);
-		return ay_err_set(err, AY_ESTORE, "%s/" AY__STORE_VERSION_FILE ": not a store's version", s->path);
+		return ay_err_set(err, AY_ESTORE, "%s/" AY__STORE_VERSION_FILE ": not a store's version",
+				  s->path);
 	}
 	return 0;
 }
@@ -148,10 +149,11 @@ static int check_user(const struct ay_store *s, bool owner_me, struct ay_err *er
 {
 	if (s->readonly || owner_me || geteuid() == 0)
 		return 0;
-	return ay_err_set(err, AY_EUSAGE,
-			  "%s: this store keeps the owners of files, and only root can do that; run as root, or make a "
-			  "store of your own with --owner=me",
-			  s->path);
+	return ay_err_set(
+		err, AY_EUSAGE,
+		"%s: this store keeps the owners of files, and only root can do that; run as root, or make a "
+		"store of your own with --owner=me",
+		s->path);
 }
 
 static int open_parts(struct ay_store *s, struct ay_err *err)
@@ -196,7 +198,8 @@ static int open_store(struct ay_store *s, int flags, struct ay_err *err)
 		return r;
 	if (r > 0 && !(flags & AY_STORE_CREATE))
 		return ay_err_set(err, AY_EUSAGE, "%s: no store there", s->path);
-	if (r > 0 && ((r = check_user(s, flags & AY_STORE_OWNER_ME, err)) < 0 || (r = make_parts(s, flags, err)) < 0))
+	if (r > 0 &&
+	    ((r = check_user(s, flags & AY_STORE_OWNER_ME, err)) < 0 || (r = make_parts(s, flags, err)) < 0))
 		return r;
 	if ((r = check_user(s, s->owner_me, err)) < 0)
 		return r;
@@ -312,15 +315,17 @@ int ay__store_reserve(struct ay_store *s, uint64_t bytes, uint64_t inodes, struc
 	if (__builtin_mul_overflow((uint64_t)v.f_bavail, block, &free_bytes))
 		free_bytes = UINT64_MAX;
 	if (need > free_bytes)
-		return ay_err_set(err, -ENOSPC,
-				  "no room in %s: %s are needed, %s are free, %s are missing; delete files on that "
-				  "file system or run `ayni gc`",
-				  s->path, human(need, a), human(free_bytes, b), human(need - free_bytes, c));
+		return ay_err_set(
+			err, -ENOSPC,
+			"no room in %s: %s are needed, %s are free, %s are missing; delete files on that "
+			"file system or run `ayni gc`",
+			s->path, human(need, a), human(free_bytes, b), human(need - free_bytes, c));
 	if (v.f_files > 0 && inodes > v.f_favail)
-		return ay_err_set(err, -ENOSPC,
-				  "no inodes in %s: %llu are needed, %llu are free, %llu are missing; delete files on "
-				  "that file system or run `ayni gc`",
-				  s->path, (unsigned long long)inodes, (unsigned long long)v.f_favail,
-				  (unsigned long long)(inodes - v.f_favail));
+		return ay_err_set(
+			err, -ENOSPC,
+			"no inodes in %s: %llu are needed, %llu are free, %llu are missing; delete files on "
+			"that file system or run `ayni gc`",
+			s->path, (unsigned long long)inodes, (unsigned long long)v.f_favail,
+			(unsigned long long)(inodes - v.f_favail));
 	return 0;
 }

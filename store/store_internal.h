@@ -27,7 +27,7 @@ struct ay_store {
 	bool owner_me, readonly;
 	int dir; /* the store's own directory */
 	int objects, branches, tmp, state, bundles, partial, releases, offers, roots;
-	int lock; /* the file `lock`; -1 when readonly */
+	int lock;             /* the file `lock`; -1 when readonly */
 	struct ay_root *root; /* state.c's cache of the newest verified root, freed by ay_store_close() */
 };
 

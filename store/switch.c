@@ -50,8 +50,8 @@ static int point_current(struct ay_store *s, int branch_dir, const char *branch,
 	if (r < 0)
 		return ay_err_errno(err, -r, "cannot make %s %u current", branch, serial);
 	r = fs->ops->fsync(fs, branch_dir);
-	return r < 0 ? ay_err_errno(err, -r, "cannot sync branch %s: %u may not be current after a power cut", branch,
-				    serial)
+	return r < 0 ? ay_err_errno(err, -r, "cannot sync branch %s: %u may not be current after a power cut",
+				    branch, serial)
 		     : 0;
 }
 
@@ -79,17 +79,18 @@ static int switch_locked(struct ay_store *s, int dir, const char *branch, uint32
 	snprintf(path, sizeof(path), "%u/root", serial);
 	AY_CLOSE int root = ay__open_beneath(dir, path, O_PATH | O_DIRECTORY);
 	if (root == -ENOENT)
-		return ay_err_set(err, -ENOENT, "%s %u is not in %s: apply it first, or see `ayni list`", branch, serial,
-				  s->path);
+		return ay_err_set(err, -ENOENT, "%s %u is not in %s: apply it first, or see `ayni list`",
+				  branch, serial, s->path);
 	if (root < 0)
 		return ay_err_errno(err, -root, "cannot open %s %u", branch, serial);
 	int r = ay_state_branch(s, branch, &state, err);
 	if (r < 0)
 		return r;
 	if (serial < state.floor && !rollback)
-		return ay_err_set(err, AY_EROLLBACK,
-				  "%s %u is below the floor %u: only a rollback goes there, and only the owner asks for it",
-				  branch, serial, state.floor);
+		return ay_err_set(
+			err, AY_EROLLBACK,
+			"%s %u is below the floor %u: only a rollback goes there, and only the owner asks for it",
+			branch, serial, state.floor);
 	r = ay__branch_current_or_0(s, dir, branch, &now, NULL);
 	if (r < 0 && r != AY_ESTORE) /* a broken link is what this repairs */
 		return ay_err_errno(err, -r, "cannot read `current` of branch %s", branch);
@@ -98,7 +99,8 @@ static int switch_locked(struct ay_store *s, int dir, const char *branch, uint32
 	return point_current(s, dir, branch, serial, err);
 }
 
-int ay_store_switch(struct ay_store *s, const char *branch, uint32_t serial, bool rollback, struct ay_err *err)
+int ay_store_switch(struct ay_store *s, const char *branch, uint32_t serial, bool rollback,
+		    struct ay_err *err)
 {
 	int r = ay__store_writable(s, err);
 
@@ -114,7 +116,8 @@ int ay_store_switch(struct ay_store *s, const char *branch, uint32_t serial, boo
 }
 
 /* The newest tree below @now. */
-static int serial_below(struct ay_store *s, const char *branch, uint32_t now, uint32_t *below, struct ay_err *err)
+static int serial_below(struct ay_store *s, const char *branch, uint32_t now, uint32_t *below,
+			struct ay_err *err)
 {
 	AY_FREE struct ay_tree_info *trees = NULL;
 	size_t n = 0;
@@ -126,12 +129,14 @@ static int serial_below(struct ay_store *s, const char *branch, uint32_t now, ui
 			*below = trees[i].serial;
 	}
 	if (r == 0 && *below == 0)
-		return ay_err_set(err, AY_ENOTHING, "%s %u is the oldest tree in %s: there is none to go back to", branch,
-				  now, s->path);
+		return ay_err_set(err, AY_ENOTHING,
+				  "%s %u is the oldest tree in %s: there is none to go back to", branch, now,
+				  s->path);
 	return r;
 }
 
-int ay_store_rollback(struct ay_store *s, const char *branch, uint32_t serial, uint32_t *to, struct ay_err *err)
+int ay_store_rollback(struct ay_store *s, const char *branch, uint32_t serial, uint32_t *to,
+		      struct ay_err *err)
 {
 	int r = ay__store_writable(s, err);
 

@@ -51,7 +51,8 @@ int ay__branch_open(struct ay_store *s, const char *branch, bool create, struct 
 	int r = ay_branch_check(branch, strlen(branch));
 
 	if (r < 0)
-		return ay_err_set(err, AY_EUSAGE, "\"%s\" is not a branch name (a-z 0-9 . _ - and / between)", branch);
+		return ay_err_set(err, AY_EUSAGE, "\"%s\" is not a branch name (a-z 0-9 . _ - and / between)",
+				  branch);
 	ay_buf_init(&name, 1024);
 	r = ay_percent_name(&name, branch);
 	const char *file = ay_buf_cstr(&name);
@@ -217,7 +218,8 @@ static int add_tree(struct ay_tree_info **out, size_t *n, int dir, const char *n
 	return 0;
 }
 
-int ay_store_trees(struct ay_store *s, const char *branch, struct ay_tree_info **out, size_t *n, struct ay_err *err)
+int ay_store_trees(struct ay_store *s, const char *branch, struct ay_tree_info **out, size_t *n,
+		   struct ay_err *err)
 {
 	AY_CLOSE int dir = ay__branch_open(s, branch, false, NULL);
 	uint32_t current = 0, serial;
@@ -253,13 +255,15 @@ int ay_store_trees(struct ay_store *s, const char *branch, struct ay_tree_info *
 
 /* ---- one tree ---- */
 
-int ay__branch_current(struct ay_store *s, int branch_dir, const char *branch, uint32_t *serial, struct ay_err *err)
+int ay__branch_current(struct ay_store *s, int branch_dir, const char *branch, uint32_t *serial,
+		       struct ay_err *err)
 {
 	char target[64];
 	ssize_t n = readlinkat(branch_dir, "current", target, sizeof(target) - 1);
 
 	if (n < 0 && errno == ENOENT)
-		return ay_err_set(err, AY_ENOTHING, "branch %s in %s has no current tree yet", branch, s->path);
+		return ay_err_set(err, AY_ENOTHING, "branch %s in %s has no current tree yet", branch,
+				  s->path);
 	if (n < 0)
 		return ay_err_errno(err, errno, "cannot read `current` of branch %s", branch);
 	target[n] = '\0';
@@ -269,7 +273,8 @@ int ay__branch_current(struct ay_store *s, int branch_dir, const char *branch, u
 		if (ay__serial_parse(target, serial))
 			return 0;
 	}
-	return ay_err_set(err, AY_ESTORE, "`current` of branch %s in %s does not name a tree", branch, s->path);
+	return ay_err_set(err, AY_ESTORE, "`current` of branch %s in %s does not name a tree", branch,
+			  s->path);
 }
 
 int ay__branch_current_or_0(struct ay_store *s, int branch_dir, const char *branch, uint32_t *serial,

@@ -19,7 +19,8 @@ void ay__serial_name(uint32_t serial, char out[AY__SERIAL_NAME_MAX]);
 /** ay__serial_parse() - a directory's name as serial: decimal, from 1, one form only. */
 bool ay__serial_parse(const char *name, uint32_t *serial);
 /** ay__branch_current() - what `current` in @branch_dir names. 0; AY_ENOTHING there is none; AY_ESTORE. */
-int ay__branch_current(struct ay_store *s, int branch_dir, const char *branch, uint32_t *serial, struct ay_err *err);
+int ay__branch_current(struct ay_store *s, int branch_dir, const char *branch, uint32_t *serial,
+		       struct ay_err *err);
 /** ay__branch_current_or_0() - the same; 0 in @serial and success when there is none. */
 int ay__branch_current_or_0(struct ay_store *s, int branch_dir, const char *branch, uint32_t *serial,
 			    struct ay_err *err);
@@ -32,7 +33,7 @@ int ay__write_file(struct ay_fs *fs, int dirfd, const char *name, const void *da
 
 struct ay__build {
 	struct ay_store *s;
-	const char *branch; /* borrowed */
+	const char *branch;   /* borrowed */
 	int branch_dir, lock; /* lock: .apply */
 	struct ay__staging st;
 	int raw, new_, tree; /* directories in staging; tree/manifest is written by the caller */
@@ -61,8 +62,8 @@ bool ay__build_has(const struct ay__build *b, const struct ay__object_name *name
  * ay__build_stage() - stage the object @name of @e in new/ as a copy of @from_fd, its content checked.
  * Return: 0; AY_EDIGEST; -errno.
  */
-int ay__build_stage(struct ay__build *b, const struct ay_entry *e, const struct ay__object_name *name, int from_fd,
-		    struct ay_err *err);
+int ay__build_stage(struct ay__build *b, const struct ay_entry *e, const struct ay__object_name *name,
+		    int from_fd, struct ay_err *err);
 /** ay__build_stage_link() - stage an existing inode (@from in @dirfd) with its right metadata. */
 int ay__build_stage_link(struct ay__build *b, const struct ay__object_name *name, int dirfd, const char *from,
 			 struct ay_err *err);

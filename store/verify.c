@@ -23,9 +23,10 @@ struct verify {
 static int on_path(void *ctx, enum ay_change change, const struct ay_entry *old, const struct ay_entry *found,
 		   struct ay_err *err)
 {
-	static const char *const words[] = {
-		[AY_CHANGE_KEPT] = "", [AY_CHANGE_ADDED] = "is there but not in the manifest",
-		[AY_CHANGE_REPLACED] = "was changed", [AY_CHANGE_REMOVED] = "is missing"};
+	static const char *const words[] = {[AY_CHANGE_KEPT] = "",
+					    [AY_CHANGE_ADDED] = "is there but not in the manifest",
+					    [AY_CHANGE_REPLACED] = "was changed",
+					    [AY_CHANGE_REMOVED] = "is missing"};
 	struct verify *v = ctx;
 
 	(void)err;
@@ -44,7 +45,8 @@ static int on_path(void *ctx, enum ay_change change, const struct ay_entry *old,
 }
 
 /* The manifest of the tree as it is now, in a file without a name. */
-static int scan_now(struct ay_store *s, int root, const char *name, struct ay__fd_writer *w, struct ay_err *err)
+static int scan_now(struct ay_store *s, int root, const char *name, struct ay__fd_writer *w,
+		    struct ay_err *err)
 {
 	const struct ay_scan_options opts = {0};
 	struct ay_scan_totals totals;
@@ -70,19 +72,22 @@ static int compare(struct verify *v, int manifest, int scanned, const struct ay_
 	struct ay_manifest_reader *old = ay_manifest_reader_new(ay__fd_read, &a);
 	struct ay_manifest_reader *now = ay_manifest_reader_new(ay__fd_read, &b);
 	struct ay_digest d;
-	int r = old && now ? ay_manifest_compare(old, now, on_path, v, err) : ay_err_errno(err, ENOMEM, "verify");
+	int r = old && now ? ay_manifest_compare(old, now, on_path, v, err)
+			   : ay_err_errno(err, ENOMEM, "verify");
 
 	if (r == 0) {
 		ay_manifest_reader_digest(old, &d, NULL);
 		if (!ay_digest_eq(&d, signed_digest))
-			r = ay_err_set(err, AY_ESTORE, "the tree's manifest is not the one that its release names");
+			r = ay_err_set(err, AY_ESTORE,
+				       "the tree's manifest is not the one that its release names");
 	}
 	ay_manifest_reader_free(old);
 	ay_manifest_reader_free(now);
 	return r;
 }
 
-int ay_store_verify(struct ay_store *s, const char *branch, uint32_t serial, uint64_t *bad, struct ay_err *err)
+int ay_store_verify(struct ay_store *s, const char *branch, uint32_t serial, uint64_t *bad,
+		    struct ay_err *err)
 {
 	AY_FREE struct ay_release *release = malloc(sizeof(*release));
 	AY_FREE struct ay__fd_writer *w = calloc(1, sizeof(*w));

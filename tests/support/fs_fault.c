@@ -8,20 +8,39 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OP_OPEN, OP_MKDIR, OP_LINK, OP_SYMLINK, OP_MKNOD, OP_RENAME, OP_UNLINK, OP_PWRITE, OP_TRUNCATE, OP_ALLOCATE,
-       OP_REFLINK, OP_CHMOD, OP_CHOWN, OP_UTIMENS, OP_SETXATTR, OP_FSYNC, OP_FDATASYNC, OP_SYNCFS };
+enum {
+	OP_OPEN,
+	OP_MKDIR,
+	OP_LINK,
+	OP_SYMLINK,
+	OP_MKNOD,
+	OP_RENAME,
+	OP_UNLINK,
+	OP_PWRITE,
+	OP_TRUNCATE,
+	OP_ALLOCATE,
+	OP_REFLINK,
+	OP_CHMOD,
+	OP_CHOWN,
+	OP_UTIMENS,
+	OP_SETXATTR,
+	OP_FSYNC,
+	OP_FDATASYNC,
+	OP_SYNCFS
+};
 
-static const char *const names[] = {"open",   "mkdir",	  "link",    "symlink", "mknod",  "rename",
-				    "unlink", "pwrite",	  "truncate", "allocate", "reflink", "chmod",
-				    "chown",  "utimens", "setxattr", "fsync",	"fdatasync", "syncfs"};
+static const char *const names[] = {"open",   "mkdir",   "link",     "symlink",  "mknod",     "rename",
+				    "unlink", "pwrite",  "truncate", "allocate", "reflink",   "chmod",
+				    "chown",  "utimens", "setxattr", "fsync",    "fdatasync", "syncfs"};
 
 static bool frees_room(int op)
 {
-	return op == OP_UNLINK || op == OP_RENAME || op == OP_TRUNCATE || op == OP_FSYNC || op == OP_FDATASYNC ||
-	       op == OP_SYNCFS || op == OP_CHMOD;
+	return op == OP_UNLINK || op == OP_RENAME || op == OP_TRUNCATE || op == OP_FSYNC ||
+	       op == OP_FDATASYNC || op == OP_SYNCFS || op == OP_CHMOD;
 }
 
 /* 0: go on; negative: fail with that. */
@@ -44,6 +63,21 @@ static int turn(struct fs_fault *f, int op)
 	return -f->error;
 }
 
+/* How the store's lock is held, by anybody, at this moment. */
+static const char *lock_state(const struct fs_fault *f)
+{
+	char path[1024];
+
+	snprintf(path, sizeof(path), "%s/lock", f->trace_root);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const char *state = "";
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
+		state = flock(fd, LOCK_SH | LOCK_NB) < 0 ? " (exclusive)" : " (shared)";
+	if (fd >= 0)
+		close(fd);
+	return state;
+}
+
 /* One line: "rename tmp/x/a -> objects/ab/c". What has no name in the call is the directory itself. */
 static void trace(struct fs_fault *f, int op, int dirfd, const char *name, int to_dirfd, const char *to)
 {
@@ -60,10 +94,11 @@ static void trace(struct fs_fault *f, int op, int dirfd, const char *name, int t
 		path[n > 0 ? n : 0] = '\0';
 		size_t root = strlen(f->trace_root);
 		bool below = strncmp(path, f->trace_root, root) == 0;
-		fprintf(f->trace, "%s %s%s%s", i ? " ->" : "", below ? path + root + (path[root] == '/') : path,
+		fprintf(f->trace, "%s %s%s%s", i ? " ->" : "",
+			below ? path + root + (path[root] == '/') : path,
 			path[root] && parts[i][0] ? "/" : "", parts[i]);
 	}
-	fputc('\n', f->trace);
+	fprintf(f->trace, "%s\n", lock_state(f));
 }
 
 /* Ask, then do. */
@@ -106,7 +141,8 @@ static int fault_mknod(struct ay_fs *fs, int dirfd, const char *name, mode_t mod
 	FAULT(OP_MKNOD, mknod(real, dirfd, name, mode, dev));
 }
 
-static int fault_rename(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd, const char *to, bool noreplace)
+static int fault_rename(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd, const char *to,
+			bool noreplace)
 {
 	trace(fs->ctx, OP_RENAME, from_dirfd, from, to_dirfd, to);
 	FAULT(OP_RENAME, rename(real, from_dirfd, from, to_dirfd, to, noreplace));
@@ -148,7 +184,8 @@ static int fault_utimens(struct ay_fs *fs, int dirfd, const char *name, const st
 	FAULT(OP_UTIMENS, utimens(real, dirfd, name, mtime));
 }
 
-static int fault_setxattr(struct ay_fs *fs, int dirfd, const char *name, const char *attr, const void *value, size_t len)
+static int fault_setxattr(struct ay_fs *fs, int dirfd, const char *name, const char *attr, const void *value,
+			  size_t len)
 {
 	FAULT(OP_SETXATTR, setxattr(real, dirfd, name, attr, value, len));
 }
@@ -173,7 +210,8 @@ static int fault_link(struct ay_fs *fs, int from_dirfd, const char *from, int to
 	const struct fs_fault *o = fs->ctx;
 	struct stat st;
 
-	if (o->links_max && fstatat(from_dirfd, from, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink >= o->links_max)
+	if (o->links_max && fstatat(from_dirfd, from, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_nlink >= o->links_max)
 		return -EMLINK;
 	trace(fs->ctx, OP_LINK, from_dirfd, from, to_dirfd, to);
 	FAULT(OP_LINK, link(real, from_dirfd, from, to_dirfd, to));

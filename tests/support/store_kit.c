@@ -188,7 +188,8 @@ static void one_tree(struct kit *k, const char *v, int n)
 	kit_mkdir(k, AT("ro"), 0555);
 	kit_noise(k, AT("bin/big"), 700000, 1000 + (uint64_t)n, 0755);
 	kit_noise(k, AT("bin/kept"), 50000, 5001, 0755);
-	kit_noise(k, n == 1 ? AT("lib/6.1.0-55/mod.ko") : AT("lib/6.1.0-56/mod.ko"), 90000, 7000 + (uint64_t)n, 0644);
+	kit_noise(k, n == 1 ? AT("lib/6.1.0-55/mod.ko") : AT("lib/6.1.0-56/mod.ko"), 90000,
+		  7000 + (uint64_t)n, 0644);
 	kit_noise(k, n == 1 ? AT("lib/6.1.0-55/same.ko") : AT("lib/6.1.0-56/same.ko"), 20000, 8001, 0644);
 	kit_text(k, AT("empty"), "", 0644);
 	kit_text(k, AT("empty-too"), "", 0644);
@@ -299,16 +300,18 @@ int kit_store(struct kit *k, struct ay_fs *fs, struct ay_store **s, struct ay_er
 	return r;
 }
 
-int kit_import(struct kit *k, struct ay_store *s, const char *branch, const struct kit_tree *t, struct ay_err *err)
+int kit_import(struct kit *k, struct ay_store *s, const char *branch, const struct kit_tree *t,
+	       struct ay_err *err)
 {
 	AY_CLOSE int fd = open_dir(k, t->dir);
-	return ay_store_import(s, branch, t->release.data, t->release.len, fd, t->manifest.data, t->manifest.len, err);
+	return ay_store_import(s, branch, t->release.data, t->release.len, fd, t->manifest.data,
+			       t->manifest.len, err);
 }
 
 /* ---- looking ---- */
 
-static int count_change(void *ctx, enum ay_change change, const struct ay_entry *old, const struct ay_entry *new_,
-			struct ay_err *err)
+static int count_change(void *ctx, enum ay_change change, const struct ay_entry *old,
+			const struct ay_entry *new_, struct ay_err *err)
 {
 	unsigned *bad = ctx;
 

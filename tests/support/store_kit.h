@@ -56,7 +56,8 @@ int kit_bundle(struct kit *k, const struct kit_tree *from, const struct kit_tree
 /* ---- the store ---- */
 /* Open (create) kit.dir/store through @fs and trust the root. 0 or what failed. */
 int kit_store(struct kit *k, struct ay_fs *fs, struct ay_store **s, struct ay_err *err);
-int kit_import(struct kit *k, struct ay_store *s, const char *branch, const struct kit_tree *t, struct ay_err *err);
+int kit_import(struct kit *k, struct ay_store *s, const char *branch, const struct kit_tree *t,
+	       struct ay_err *err);
 int kit_apply(struct ay_store *s, const char *branch, const struct kit_tree *t, int bundle_fd,
 	      const struct ay_offer *offer, struct ay_err *err);
 

@@ -41,8 +41,9 @@ struct fixture {
 	struct kit k;
 	struct kit_tree v[3]; /* serials 1, 2, 3 */
 	struct ay_offer offer;
-	int bundle; /* 2 to 3 */
+	int bundle;     /* 2 to 3 */
 	unsigned calls; /* changes of the disk on a good day */
+	bool applied;   /* the last work came past its first step */
 };
 
 /* ---- a store is copied before each run ---- */
@@ -184,11 +185,12 @@ static int work(struct fixture *x, struct ay_store *s, struct ay_err *err)
 	uint32_t to;
 	int r = kit_apply(s, B, &x->v[2], x->bundle, &x->offer, err);
 
-	if (r < 0 && r != AY_ENOTHING)
+	x->applied = r == 0 || r == AY_ENOTHING;
+	if (!x->applied)
 		return r;
 	memset(err, 0, sizeof(*err));
-	if ((r = ay_store_switch(s, B, 3, false, err)) < 0 || (r = ay_store_rollback(s, B, 2, &to, err)) < 0 ||
-	    (r = ay_store_switch(s, B, 3, false, err)) < 0)
+	if ((r = ay_store_switch(s, B, 3, false, err)) < 0 ||
+	    (r = ay_store_rollback(s, B, 2, &to, err)) < 0 || (r = ay_store_switch(s, B, 3, false, err)) < 0)
 		return r;
 	return ay_store_gc(s, 0, &res, err);
 }
@@ -199,6 +201,7 @@ static int open_and_work(struct fixture *x, struct fs_fault *f)
 	struct ay_store *s;
 	int r = open_kit(x, f, &s, &err);
 
+	x->applied = false;
 	if (r < 0)
 		return r;
 	r = work(x, s, &err);
@@ -275,7 +278,8 @@ static void assert_good_store(struct fixture *x, const struct where *w)
 
 	int r = open_kit(x, &f, &s, &err);
 	if (r < 0)
-		fail_msg("%s at change %u (%s): the store does not open: %s", w->kind, w->at, w->call, err.msg);
+		fail_msg("%s at change %u (%s): the store does not open: %s", w->kind, w->at, w->call,
+			 err.msg);
 	HOLDS(ay_store_current(s, B, &current, &err) == 0);
 	HOLDS(current == 2 || current == 3);
 	for (uint32_t i = 1; i <= 3; i++) {
@@ -319,7 +323,11 @@ static void each_change_fails(struct fixture *x, enum fs_fault_kind kind, int er
 		w.call = f.failed;
 		failed += r < 0;
 		/* While the disk works otherwise, a failure is cleaned up at once. */
-		if (kind == AY_FAULT_ONCE && r < 0 && kit_count(&x->k, "store/tmp") + kit_objects_unlinked(&x->k) > 0)
+		if (kind == AY_FAULT_ONCE && !x->applied && kit_exists(&x->k, "store/branches/" B "/3"))
+			fail_msg("%s at change %u (%s): applying failed, but the tree is there", name, at,
+				 w.call);
+		if (kind == AY_FAULT_ONCE && r < 0 &&
+		    kit_count(&x->k, "store/tmp") + kit_objects_unlinked(&x->k) > 0)
 			fail_msg("%s at change %u (%s): garbage after a failure", name, at, w.call);
 		assert_good_store(x, &w);
 		assert_finishes(x, &w);
@@ -402,7 +410,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_full_disk_for_a_moment),  cmocka_unit_test(a_bad_sector),
-		cmocka_unit_test(a_disk_that_fills_up),	     cmocka_unit_test(a_disk_that_dies),
+		cmocka_unit_test(a_disk_that_fills_up),      cmocka_unit_test(a_disk_that_dies),
 		cmocka_unit_test(killed_before_each_change), cmocka_unit_test(killed_while_cleaning_up),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

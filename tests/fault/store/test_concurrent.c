@@ -23,11 +23,13 @@
 #include "tests/support/fs_fault.h"
 #include "tests/support/store_kit.h"
 
-#define ROUNDS 40
+#define ROUNDS   300
+#define CONTENTS 5 /* so that what is made now is what was just collected */
+#define FILES    30
 
 struct shared {
 	struct kit k;
-	struct kit_tree t[2][ROUNDS]; /* branches "a" and "b", serials 1..ROUNDS, by turns v1 and v2 */
+	struct kit_tree t[2][ROUNDS]; /* branches "a" and "b", serials 1..ROUNDS, their contents by turns */
 };
 
 static const char *const branches[2] = {"a", "b"};
@@ -73,8 +75,8 @@ static void collect(struct shared *x)
 	struct ay_store *s = open_store(x, &f);
 	struct ay_err err = {0};
 
-	for (;;) {
-		if (ay_store_gc(s, 0, NULL, &err) < 0) {
+	for (;;) { /* the newest stays: it may be about to become current */
+		if (ay_store_gc(s, 1, NULL, &err) < 0) {
 			fprintf(stderr, "collect: %s\n", err.msg);
 			_exit(1);
 		}
@@ -104,6 +106,19 @@ static pid_t child(struct shared *x, int what)
 	_exit(3);
 }
 
+static void make_content(struct kit *k, int c)
+{
+	char path[32], text[32];
+
+	snprintf(path, sizeof(path), "c%d", c);
+	kit_mkdir(k, path, 0755);
+	for (int i = 0; i < FILES; i++) {
+		snprintf(path, sizeof(path), "c%d/%d", c, i);
+		snprintf(text, sizeof(text), "content %d, file %d", c, i);
+		kit_text(k, path, text, 0644);
+	}
+}
+
 static void trees_stay_whole_while_others_collect(void **arg)
 {
 	struct shared *x = calloc(1, sizeof(*x));
@@ -114,10 +129,14 @@ static void trees_stay_whole_while_others_collect(void **arg)
 
 	(void)arg;
 	kit_init(&x->k);
-	kit_two_trees(&x->k);
+	for (int c = 0; c < CONTENTS; c++)
+		make_content(&x->k, c);
 	for (int b = 0; b < 2; b++) {
-		for (int i = 0; i < ROUNDS; i++)
-			kit_publish(&x->k, i % 2 ? "v2" : "v1", branches[b], (uint32_t)i + 1, &x->t[b][i]);
+		for (int i = 0; i < ROUNDS; i++) {
+			char dir[16];
+			snprintf(dir, sizeof(dir), "c%d", i % CONTENTS);
+			kit_publish(&x->k, dir, branches[b], (uint32_t)i + 1, &x->t[b][i]);
+		}
 	}
 	ay_store_close(open_store(x, &f)); /* the root is trusted once */
 	for (int i = 0; i < 4; i++)

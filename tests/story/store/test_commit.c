@@ -6,6 +6,7 @@
  * the order itself is the test: leave out or move any sync in store/build.c, store/switch.c, store/gc.c
  * or store/file.c and a line here differs. Why each stands where it does: DESIGN section 6.
  *
+ * A line also says how the store's lock is held.
  * Random and digest parts of names are shortened: S the staging directory, # a digest, % a variant or temporary name.
  */
 #include <setjmp.h>
@@ -153,32 +154,32 @@ static void an_update_is_durable_before_it_is_said(void **arg)
 	begin(t);
 	assert_int_equal(kit_apply(t->s, B, &t->v2, t->bundle, &t->offer, &t->err), 0);
 	assert_trace(t, "mkdir branches/b\n"
-		     "open branches/b/.apply\n"
-		     "mkdir tmp/S\n"
-		     "mkdir tmp/S/raw\n"
-		     "mkdir tmp/S/new\n"
-		     "mkdir tmp/S/tree\n"
-		     "open tmp/S/delta\n"
-		     "open tmp/S/tree/manifest\n"
-		     "open tmp/S/raw/#\n"
-		     "link tmp/S/raw/# -> tmp/S/new/#.%\n"
-		     "open tmp/S/tree/release\n"
-		     "open tmp/S/tree/.ref\n"
-		     "syncfs\n"
-		     "rename tmp/S/new/#.% -> objects/ab/#.%\n"
-		     "mkdir objects/ab\n"
-		     "rename tmp/S/new/#.% -> objects/ab/#.%\n"
-		     "mkdir tmp/S/tree/root\n"
-		     "link objects/ab/#.% -> tmp/S/tree/root/kept\n"
-		     "link objects/ab/#.% -> tmp/S/tree/root/own\n"
-		     "syncfs\n"
-		     "rename tmp/S/tree -> branches/b/2\n"
-		     "fsync objects/ab\n"
-		     "fsync objects\n"
-		     "fsync tmp/S\n"
-		     "fsync branches/b\n"
-		     "fsync branches\n"
-		     "unlink tmp/S\n");
+			"open branches/b/.apply\n"
+			"mkdir tmp/S\n"
+			"mkdir tmp/S/raw\n"
+			"mkdir tmp/S/new\n"
+			"mkdir tmp/S/tree\n"
+			"open tmp/S/delta\n"
+			"open tmp/S/tree/manifest\n"
+			"open tmp/S/raw/#\n"
+			"link tmp/S/raw/# -> tmp/S/new/#.%\n"
+			"open tmp/S/tree/release\n"
+			"open tmp/S/tree/.ref\n"
+			"syncfs\n"
+			"rename tmp/S/new/#.% -> objects/ab/#.% (shared)\n"
+			"mkdir objects/ab (shared)\n"
+			"rename tmp/S/new/#.% -> objects/ab/#.% (shared)\n"
+			"mkdir tmp/S/tree/root (shared)\n"
+			"link objects/ab/#.% -> tmp/S/tree/root/kept (shared)\n"
+			"link objects/ab/#.% -> tmp/S/tree/root/own (shared)\n"
+			"syncfs\n"
+			"rename tmp/S/tree -> branches/b/2\n"
+			"fsync objects/ab\n"
+			"fsync objects\n"
+			"fsync tmp/S\n"
+			"fsync branches/b\n"
+			"fsync branches\n"
+			"unlink tmp/S\n");
 }
 
 static void a_switch_is_one_rename_after_the_state(void **arg)
@@ -190,26 +191,26 @@ static void a_switch_is_one_rename_after_the_state(void **arg)
 	begin(t);
 	assert_int_equal(ay_store_switch(t->s, B, 2, false, &t->err), 0);
 	assert_trace(t, "open branches/b/.switch\n"
-		     "mkdir state/branches\n"
-		     "open state/branches/.tmp-%\n"
-		     "fsync state/branches/.tmp-%\n"
-		     "rename state/branches/.tmp-% -> state/branches/b\n"
-		     "fsync state/branches\n"
-		     "symlink 2/root -> branches/b/.tmp-%\n"
-		     "rename branches/b/.tmp-% -> branches/b/current\n"
-		     "fsync branches/b\n");
+			"mkdir state/branches\n"
+			"open state/branches/.tmp-%\n"
+			"fsync state/branches/.tmp-%\n"
+			"rename state/branches/.tmp-% -> state/branches/b\n"
+			"fsync state/branches\n"
+			"symlink 2/root -> branches/b/.tmp-%\n"
+			"rename branches/b/.tmp-% -> branches/b/current\n"
+			"fsync branches/b\n");
 	begin(t);
 	uint32_t to;
 	assert_int_equal(ay_store_rollback(t->s, B, 0, &to, &t->err), 0);
 	assert_trace(t, "open branches/b/.switch\n"
-		     "mkdir state/branches\n"
-		     "open state/branches/.tmp-%\n"
-		     "fsync state/branches/.tmp-%\n"
-		     "rename state/branches/.tmp-% -> state/branches/b\n"
-		     "fsync state/branches\n"
-		     "symlink 1/root -> branches/b/.tmp-%\n"
-		     "rename branches/b/.tmp-% -> branches/b/current\n"
-		     "fsync branches/b\n");
+			"mkdir state/branches\n"
+			"open state/branches/.tmp-%\n"
+			"fsync state/branches/.tmp-%\n"
+			"rename state/branches/.tmp-% -> state/branches/b\n"
+			"fsync state/branches\n"
+			"symlink 1/root -> branches/b/.tmp-%\n"
+			"rename branches/b/.tmp-% -> branches/b/current\n"
+			"fsync branches/b\n");
 }
 
 static void a_tree_is_gone_for_good_before_its_files_go(void **arg)
@@ -220,15 +221,15 @@ static void a_tree_is_gone_for_good_before_its_files_go(void **arg)
 	begin(t);
 	assert_int_equal(ay_store_gc(t->s, 1, NULL, &t->err), 0);
 	assert_trace(t, "open branches/b/.apply\n"
-		     "open branches/b/.switch\n"
-		     "mkdir tmp/S\n"
-		     "rename branches/b/1 -> tmp/S/tree\n"
-		     "fsync tmp/S\n"
-		     "fsync branches/b\n"
-		     "unlink tmp/S\n"
-		     "unlink objects/ab/#.%\n"
-		     "unlink tmp/S\n"
-		     "open branches/b/.switch\n");
+			"open branches/b/.switch\n"
+			"mkdir tmp/S\n"
+			"rename branches/b/1 -> tmp/S/tree\n"
+			"fsync tmp/S\n"
+			"fsync branches/b\n"
+			"unlink tmp/S\n"
+			"unlink objects/ab/#.% (exclusive)\n"
+			"unlink tmp/S\n"
+			"open branches/b/.switch\n");
 }
 
 int main(void)

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -210,7 +211,16 @@ static void deep_and_narrow(void **arg)
 		assert_int_equal(fchmodat(t->k.fd, paths[i], 0555, 0), 0);
 	kit_publish(&t->k, "v3", B, 3, &v3);
 	int bundle = kit_bundle(&t->k, NULL, &v3, &o);
-	assert_applies(t, &v3, bundle, &o);
+	struct rlimit normal, few;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &normal), 0);
+	few = normal;
+	few.rlim_cur = 110; /* fewer than the tree is deep */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	int r = kit_apply(t->s, B, &v3, bundle, &o, &t->err);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &normal), 0);
+	if (r < 0)
+		fail_msg("%s", t->err.msg);
+	assert_true(kit_tree_is(&t->k, B_DIR, 3, &v3));
 	close(bundle);
 	kit_tree_release(&v3);
 }
@@ -260,7 +270,8 @@ static void below_the_floor_is_refused(void **arg)
 	kit_publish(&t->k, "v1", B, 3, &v3);
 	assert_int_equal(kit_import(&t->k, t->s, B, &v3, &t->err), 0);
 	assert_int_equal(ay_store_switch(t->s, B, 3, false, &t->err), 0);
-	assert_refused(t, kit_apply(t->s, B, &t->v2, t->b2, &t->o2, &t->err), AY_EROLLBACK, "below the floor 3");
+	assert_refused(t, kit_apply(t->s, B, &t->v2, t->b2, &t->o2, &t->err), AY_EROLLBACK,
+		       "below the floor 3");
 	assert_int_equal(kit_import(&t->k, t->s, B, &t->v2, &t->err), AY_EROLLBACK);
 	kit_tree_release(&v3);
 }
@@ -375,7 +386,8 @@ static void two_at_once_in_one_branch(void **arg)
 	AY_CLOSE int dir = openat(t->k.fd, "store/branches/" B_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	AY_CLOSE int lock = ay__branch_lock(t->s, dir, ".apply", LOCK_EX, &t->err);
 	assert_int_equal(kit_store(&t->k, &t->f.fs, &second, &t->err), 0);
-	assert_refused(t, kit_apply(second, B, &t->v2, t->b12, &t->o12, &t->err), AY_EBUSY, "another process");
+	assert_refused(t, kit_apply(second, B, &t->v2, t->b12, &t->o12, &t->err), AY_EBUSY,
+		       "another process");
 	ay_store_close(second);
 }
 
@@ -421,7 +433,8 @@ static void an_import_whose_source_is_something_else_is_refused(void **arg)
 	struct kit_tree lie = t->v2;
 	lie.manifest = t->v1.manifest;
 	strcpy(lie.dir, "v1");
-	assert_refused(t, kit_import(&t->k, t->s, B, &lie, &t->err), AY_EDIGEST, "not the one that the release names");
+	assert_refused(t, kit_import(&t->k, t->s, B, &lie, &t->err), AY_EDIGEST,
+		       "not the one that the release names");
 }
 
 static void an_import_does_not_take_an_object_on_trust(void **arg)
@@ -467,7 +480,8 @@ static void the_roots_limits_bite(void **arg)
 	kit_text(&t->k, "suid/su", "s", 04755);
 	assert_int_equal(import_under(t, "", "suid", &t->err), 0);
 	assert_int_equal(import_under(t, "nosuid", "v1", &t->err), 0);
-	assert_refused(t, import_under(t, "nosuid", "suid", &t->err), AY_EROLE, "/su: the root does not allow");
+	assert_refused(t, import_under(t, "nosuid", "suid", &t->err), AY_EROLE,
+		       "/su: the root does not allow");
 	if (geteuid() != 0)
 		return;
 	kit_text(&t->k, "suid/su", "s", 0755);

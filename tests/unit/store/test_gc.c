@@ -254,7 +254,9 @@ static void hear_of_6(struct state *t)
 
 	ay_branch_id("test", "b", &h.branch);
 	ay_digest_mem(t->t[5].release.data, t->t[5].release.len, &h.release);
-	assert_int_equal(ay_state_put_doc(t->s, AY_DOC_RELEASE, t->t[5].release.data, t->t[5].release.len, &t->err), 0);
+	assert_int_equal(
+		ay_state_put_doc(t->s, AY_DOC_RELEASE, t->t[5].release.data, t->t[5].release.len, &t->err),
+		0);
 	assert_int_equal(ay_state_branch(t->s, "b", &b, &t->err), 0);
 	b.has_head = true;
 	assert_int_equal(ay_head_sign(&h, &t->k.key, b.head), 0);

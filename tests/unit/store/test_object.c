@@ -87,7 +87,8 @@ static void names_are_what_the_format_says(void **arg)
 
 	e.uid = e.gid = 0;
 	assert_int_equal(ay__object_name_of(t->s, &e, &n), 0);
-	assert_string_equal(n.s, "3d/248ca542a24fc62d1c43b916eae5016878e2533c88238480b26128a1f1af95.0ff1cf4332fa2537");
+	assert_string_equal(
+		n.s, "3d/248ca542a24fc62d1c43b916eae5016878e2533c88238480b26128a1f1af95.0ff1cf4332fa2537");
 	e.xattrs = &x;
 	e.n_xattrs = 1;
 	assert_int_equal(ay__object_name_of(t->s, &e, &n), 0);
@@ -130,8 +131,9 @@ static void each_inode_field_makes_another_variant(void **arg)
 static void owner_me_forgets_owner_setuid_and_foreign_attributes(void **arg)
 {
 	struct state *t = *arg;
-	struct ay_xattr x[2] = {{.name = "security.capability", .value = (const uint8_t *)"b", .value_len = 1},
-				{.name = "user.c", .value = (const uint8_t *)"", .value_len = 0}};
+	struct ay_xattr x[2] = {
+		{.name = "security.capability", .value = (const uint8_t *)"b", .value_len = 1},
+		{.name = "user.c", .value = (const uint8_t *)"", .value_len = 0}};
 	struct ay_entry e = file_entry("content");
 	struct ay__local_entry l;
 
@@ -249,7 +251,8 @@ static void a_missing_object_is_enoent(void **arg)
 	assert_int_equal(ay__object_link(t->s, &e, t->s->tmp, "l", t->s->tmp, &touched, NULL), -ENOENT);
 }
 
-static int copy_of(struct state *t, const char *content, uint64_t size, const struct ay_digest *d, struct ay_err *err)
+static int copy_of(struct state *t, const char *content, uint64_t size, const struct ay_digest *d,
+		   struct ay_err *err)
 {
 	kit_text(&t->k, "from", content, 0600);
 	kit_text(&t->k, "to", "", 0600);
@@ -293,9 +296,14 @@ static void opening_stays_beneath(void **arg)
 	static const struct {
 		const char *path;
 		int result; /* 0: opens */
-	} cases[] = {{"a/f", 0},	     {"a/f-link", -ELOOP},	    {"up/secret", -ELOOP},
-		     {"../secret", -EXDEV}, {"root/etc/passwd", -ELOOP}, {"/etc/passwd", -EXDEV},
-		     {"a/nothing", -ENOENT}, {"a/f/x", -ENOTDIR}};
+	} cases[] = {{"a/f", 0},
+		     {"a/f-link", -ELOOP},
+		     {"up/secret", -ELOOP},
+		     {"../secret", -EXDEV},
+		     {"root/etc/passwd", -ELOOP},
+		     {"/etc/passwd", -EXDEV},
+		     {"a/nothing", -ENOENT},
+		     {"a/f/x", -ENOTDIR}};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		AY_CLOSE int fd = ay__open_beneath(in, cases[i].path, O_RDONLY);
 		print_message("%s -> %d\n", cases[i].path, fd < 0 ? fd : 0);

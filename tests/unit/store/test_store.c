@@ -102,8 +102,9 @@ static void versions_are_read_strictly(void **arg)
 	static const struct {
 		const char *text;
 		int result;
-	} cases[] = {{"ayni-store 1\n", 0},	     {"ayni-store 1\nowner=me\n", 0}, {"ayni-store 2\n", AY_EVERSION},
-		     {"ayni-store 1\nfast=yes\n", AY_EVERSION}, {"ayni-store 1", AY_EVERSION}, {"", AY_ESTORE},
+	} cases[] = {{"ayni-store 1\n", 0},           {"ayni-store 1\nowner=me\n", 0},
+		     {"ayni-store 2\n", AY_EVERSION}, {"ayni-store 1\nfast=yes\n", AY_EVERSION},
+		     {"ayni-store 1", AY_EVERSION},   {"", AY_ESTORE},
 		     {"hello\n", AY_ESTORE}};
 
 	assert_int_equal(open_close(k, "store", AY_STORE_CREATE | ME, &err), 0);
@@ -195,7 +196,8 @@ static void a_plain_user_needs_owner_me(void **arg)
 	pid_t pid = fork();
 	if (pid == 0) {
 		int bad = setgid(65534) < 0 || setuid(65534) < 0;
-		if (open_close(k, "mine", AY_STORE_CREATE, &err) != AY_EUSAGE || !strstr(err.msg, "--owner=me"))
+		if (open_close(k, "mine", AY_STORE_CREATE, &err) != AY_EUSAGE ||
+		    !strstr(err.msg, "--owner=me"))
 			bad |= 2;
 		if (open_close(k, "mine", AY_STORE_CREATE | AY_STORE_OWNER_ME, &err) != 0)
 			bad |= 4;

@@ -83,7 +83,8 @@ static struct ay_branch_state branch_state(struct state *t)
 static void assert_program_sees(struct state *t, const char *text)
 {
 	char have[32] = "";
-	AY_CLOSE int fd = openat(t->k.fd, "store/branches/xo%2Fstable/current/os-release", O_RDONLY | O_CLOEXEC);
+	AY_CLOSE int fd =
+		openat(t->k.fd, "store/branches/xo%2Fstable/current/os-release", O_RDONLY | O_CLOEXEC);
 
 	assert_true(fd >= 0);
 	assert_true(read(fd, have, sizeof(have) - 1) > 0);
@@ -215,7 +216,8 @@ static void a_trees_documents_come_back_as_they_were(void **arg)
 static void a_damaged_current_is_reported_and_repaired_by_a_switch(void **arg)
 {
 	struct state *t = *arg;
-	static const char *const wrong[] = {"/etc", "5", "root", "5/root/", "05/root", "../5/root", "x/root", "0/root"};
+	static const char *const wrong[] = {"/etc",    "5",         "root",   "5/root/",
+					    "05/root", "../5/root", "x/root", "0/root"};
 	uint32_t serial;
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
