@@ -14,9 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "base/bytes.h"
 #include "base/cleanup.h"
-#include "node/client.h"
 
 int ay_exit_code(int code)
 {
@@ -39,19 +40,53 @@ int ay_usage(struct ay_err *err, const char *cmd, const char *what)
 	return ay_err_set(err, AY_EUSAGE, "%s (see `ayni %s --help`)", what, cmd);
 }
 
+/* What getopt_long() refused: '?' an unknown option or one with a value too many, ':' one without its value. */
+static int bad_option(int c, const char *word, const char *cmd, const struct option *longs,
+		      struct ay_err *err)
+{
+	char text[256];
+	bool is_long = strncmp(word, "--", 2) == 0;
+	size_t name_len = is_long ? strcspn(word + 2, "=") : 0;
+	unsigned matches = 0;
+	for (const struct option *o = longs; is_long && o->name; o++)
+		matches += strncmp(o->name, word + 2, name_len) == 0;
+	if (c == ':' && is_long)
+		snprintf(text, sizeof(text), "option %s needs a value", word);
+	else if (c == ':')
+		snprintf(text, sizeof(text), "option -%c needs a value", optopt);
+	else if (!is_long)
+		snprintf(text, sizeof(text), "unknown option -%c", optopt);
+	else if (matches > 1)
+		snprintf(text, sizeof(text), "option %s may mean several: write it out", word);
+	else if (matches == 1)
+		snprintf(text, sizeof(text), "option --%.*s takes no value", (int)name_len, word + 2);
+	else
+		snprintf(text, sizeof(text), "unknown option %s", word);
+	return ay_usage(err, cmd, text);
+}
+
+/* The letters that are options too, as getopt wants them. */
+static void short_options(const struct option *longs, char out[2 + 2 * AY_OPTIONS_MAX])
+{
+	size_t n = 0;
+	out[n++] = ':';
+	for (const struct option *o = longs; o->name; o++) {
+		AY_ASSERT(o < longs + AY_OPTIONS_MAX);
+		if (o->flag || o->val > UCHAR_MAX || !isalnum(o->val))
+			continue;
+		out[n++] = (char)o->val;
+		if (o->has_arg == required_argument)
+			out[n++] = ':';
+	}
+	out[n] = '\0';
+}
+
 int ay_options(int argc, char **argv, const struct option *longs,
 	       int (*each)(void *ctx, int val, const char *arg, struct ay_err *err), void *ctx, int *first,
 	       struct ay_err *err)
 {
-	char shorts[2 + 2 * AY_OPTIONS_MAX] = ":";
-	size_t n = 1;
-	for (const struct option *o = longs; o->name && n + 2 < sizeof(shorts); o++) {
-		if (o->flag || !isalnum(o->val))
-			continue;
-		shorts[n++] = (char)o->val;
-		if (o->has_arg == required_argument)
-			shorts[n++] = ':';
-	}
+	char shorts[2 + 2 * AY_OPTIONS_MAX];
+	short_options(longs, shorts);
 	optind = 0; /* glibc: start over, so that one process can parse twice */
 	opterr = 0;
 	for (;;) {
@@ -60,13 +95,8 @@ int ay_options(int argc, char **argv, const struct option *longs,
 			break;
 		if (c == 0)
 			continue;
-		const char *word = optind > 0 ? argv[optind - 1] : "?";
-		if (c == '?')
-			return ay_err_set(err, AY_EUSAGE, "unknown option %s (see `ayni %s --help`)", word,
-					  argv[0]);
-		if (c == ':')
-			return ay_err_set(err, AY_EUSAGE, "option %s needs a value (see `ayni %s --help`)",
-					  word, argv[0]);
+		if (c == '?' || c == ':')
+			return bad_option(c, optind > 0 ? argv[optind - 1] : "?", argv[0], longs, err);
 		int r = each ? each(ctx, c, optarg, err) : 0;
 		if (r < 0)
 			return r;
@@ -88,83 +118,107 @@ int ay_parse_u32(const char *text, uint32_t min, uint32_t max, const char *what,
 	return 0;
 }
 
+/* All that @fd gives, if it is no more than @max bytes. */
+static int read_all(int fd, const char *name, size_t max, struct ay_buf *buf, struct ay_err *err)
+{
+	ay_buf_init(buf, max + 1); /* one more byte shows that there is more, and makes room for the NUL */
+	for (;;) {
+		uint8_t *room = ay_buf_reserve(buf, 1);
+		if (!room)
+			break;
+		ssize_t n = read(fd, room, buf->cap - buf->len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return ay_err_errno(err, errno, "cannot read %s", name);
+		if (n == 0)
+			break;
+		buf->len += (size_t)n;
+	}
+	if (buf->len > max)
+		return ay_err_set(err, AY_ELIMIT, "%s is larger than %zu bytes: not a file of this kind",
+				  name, max);
+	return ay_buf_cstr(buf) ? 0 : ay_err_set(err, -ENOMEM, "out of memory for reading %s", name);
+}
+
 int ay_read_input(const char *path, size_t max, char **data, size_t *len, struct ay_err *err)
 {
 	bool standard = strcmp(path, "-") == 0;
+	const char *name = standard ? "standard input" : path;
 	AY_CLOSE int opened = standard ? -1 : open(path, O_RDONLY | O_CLOEXEC);
 	if (!standard && opened < 0)
-		return ay_err_errno(err, errno, "cannot open %s", path);
-	int fd = standard ? STDIN_FILENO : opened;
+		return ay_err_errno(err, errno, "cannot open %s", name);
 	struct ay_buf buf;
-	ay_buf_init(&buf, max + 1);
-	for (;;) {
-		uint8_t *room = ay_buf_reserve(&buf, 1);
-		if (!room)
-			break;
-		size_t space = buf.cap - buf.len;
-		ssize_t n = read(fd, room, space);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			int saved = errno;
-			ay_buf_release(&buf);
-			return ay_err_errno(err, saved, "cannot read %s", path);
-		}
-		if (n == 0)
-			break;
-		buf.len += (size_t)n;
-	}
-	size_t n = buf.len;
-	if (buf.failed || n > max || !ay_buf_cstr(&buf)) {
-		int code = n >= max ? AY_ELIMIT : -ENOMEM;
+	int r = read_all(standard ? STDIN_FILENO : opened, name, max, &buf, err);
+	if (r < 0) {
 		ay_buf_release(&buf);
-		return ay_err_set(err, code, "%s is larger than %zu bytes: not a file of this kind", path,
-				  max);
+		return r;
 	}
+	*len = buf.len;
 	*data = (char *)buf.data;
-	*len = n;
 	return 0;
 }
 
-/* Temporary name beside the target, so that the rename stays on one file system. */
-static int write_beside(const char *path, const char *tmp, const void *data, size_t len, unsigned mode,
-			struct ay_err *err)
+static int write_all(int fd, const char *name, const void *data, size_t len, struct ay_err *err)
 {
-	AY_CLOSE int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-	if (fd < 0)
-		return ay_err_errno(err, errno, "cannot create %s", tmp);
 	const char *p = data;
 	for (size_t left = len; left > 0;) {
 		ssize_t n = write(fd, p, left);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return ay_err_errno(err, errno, "cannot write %s", tmp);
+			return ay_err_errno(err, errno, "cannot write %s", name);
 		p += n;
 		left -= (size_t)n;
 	}
-	if (fsync(fd) < 0)
-		return ay_err_errno(err, errno, "cannot sync %s", tmp);
-	if (rename(tmp, path) < 0)
-		return ay_err_errno(err, errno, "cannot rename %s to %s", tmp, path);
-	return 0;
+	return fsync(fd) < 0 ? ay_err_errno(err, errno, "cannot sync %s", name) : 0;
 }
 
-int ay_write_output(const char *path, const void *data, size_t len, unsigned mode, struct ay_err *err)
+/* Temporary name beside the target, so that the rename stays on one file system. */
+static int write_beside(const char *path, const char *tmp, const void *data, size_t len, unsigned mode,
+			bool replace, struct ay_err *err)
 {
-	AY_FREE char *tmp = NULL;
-	if (asprintf(&tmp, "%s.new-%ld", path, (long)getpid()) < 0) {
-		tmp = NULL;
-		return ay_err_set(err, -ENOMEM, "out of memory");
-	}
-	int r = write_beside(path, tmp, data, len, mode, err);
-	if (r < 0) {
+	AY_CLOSE int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	if (fd < 0)
+		return ay_err_errno(err, errno, "cannot create %s", tmp);
+	int r = write_all(fd, tmp, data, len, err);
+	int renamed = replace ? -1 : renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_NOREPLACE);
+	/* NFS knows no RENAME_NOREPLACE: there check_target() must do. */
+	if (r == 0 && renamed < 0 && (replace || errno == EINVAL))
+		renamed = rename(tmp, path);
+	if (r == 0 && renamed < 0)
+		r = ay_err_errno(err, errno, "cannot rename %s to %s", tmp, path);
+	if (r < 0)
 		unlink(tmp);
-		return r;
-	}
-	AY_FREE char *dir = strdup(path);
-	if (!dir)
+	return r;
+}
+
+/* So that `-o /dev/null` does not become a file, by root. */
+static int check_target(const char *path, bool replace, struct ay_err *err)
+{
+	struct stat st;
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : ay_err_errno(err, errno, "cannot write %s", path);
+	if (!S_ISREG(st.st_mode))
+		return ay_err_set(err, -EEXIST,
+				  "%s is there and is no regular file: it is not replaced; name another file",
+				  path);
+	return replace ? 0 : ay_err_set(err, -EEXIST, "%s is there already", path);
+}
+
+int ay_write_output(const char *path, const void *data, size_t len, unsigned mode, bool replace,
+		    struct ay_err *err)
+{
+	AY_FREE char *tmp = NULL, *dir = strdup(path);
+	if (asprintf(&tmp, "%s.new-%ld", path, (long)getpid()) < 0)
+		tmp = NULL;
+	if (!tmp || !dir)
 		return ay_err_set(err, -ENOMEM, "out of memory");
+	int r = check_target(path, replace, err);
+	if (r == 0)
+		r = write_beside(path, tmp, data, len, mode, replace, err);
+	if (r < 0)
+		return r;
 	char *slash = strrchr(dir, '/');
 	if (slash)
 		slash[slash == dir ? 1 : 0] = '\0';
@@ -174,18 +228,23 @@ int ay_write_output(const char *path, const void *data, size_t len, unsigned mod
 	return 0;
 }
 
-void ay_tell_node(const char *control)
+int ay_print_json(json_t *root, struct ay_err *err)
 {
-	struct ay_client *client = NULL;
-	struct ay_err err = {0};
-	json_t *reply = NULL;
-	int r = ay_client_open(control, &client, &err);
-	if (r == -ENOENT || r == -ECONNREFUSED)
-		return;
-	if (r == 0)
-		r = ay_client_call(client, "org.ayni.Node.Reload", NULL, NULL, NULL, &reply, 0, &err);
-	if (r < 0)
-		fprintf(stderr, "ayni: done, but the running node could not be told: %s\n", err.msg);
-	json_decref(reply);
-	ay_client_close(client);
+	AY_FREE char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+	json_decref(root);
+	if (!text)
+		return ay_err_set(err, -EINVAL, "this cannot be JSON: a name is not UTF-8, or memory is out");
+	puts(text);
+	return 0;
+}
+
+void ay_complain(const char *cmd, const char *sentence)
+{
+	char text[AY_ERR_MSG_MAX];
+	snprintf(text, sizeof(text), "%s", sentence);
+	for (char *p = text; *p; p++) {
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+	}
+	fprintf(stderr, "ayni %s: %s\n", cmd, text);
 }

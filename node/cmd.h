@@ -22,7 +22,7 @@ struct ay_cmd {
 /* Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do, 4 refused (signature, role, rollback). */
 int ay_exit_code(int code);
 
-#define AY_OPTIONS_MAX 32 /* rows of one command's table */
+#define AY_OPTIONS_MAX 32 /* rows of one command's table; more is our own mistake */
 
 /**
  * ay_options() - read a command's options from one table.
@@ -42,15 +42,28 @@ int ay_usage(struct ay_err *err, const char *cmd, const char *what);
 /** ay_read_input() - a whole file ("-": standard input), at most @max bytes; free(*@data); NUL-terminated. */
 int ay_read_input(const char *path, size_t max, char **data, size_t *len, struct ay_err *err);
 
-/** ay_write_output() - write a whole new or replaced file with @mode; durable. */
-int ay_write_output(const char *path, const void *data, size_t len, unsigned mode, struct ay_err *err);
+/**
+ * ay_write_output() - write a whole file with @mode; durable. What is there and no regular file (a device, a
+ * directory) is never replaced.
+ * @replace: a file that is there may go; else it is -EEXIST.
+ */
+int ay_write_output(const char *path, const void *data, size_t len, unsigned mode, bool replace,
+		    struct ay_err *err);
+
+struct json_t; /* jansson.h */
+
+/**
+ * ay_print_json() - print @root, which is taken over (NULL: what json_pack() gives when it failed), and a newline.
+ * A failed write shows when standard output is flushed.
+ */
+int ay_print_json(struct json_t *root, struct ay_err *err);
+
+/** ay_complain() - one line on standard error; a stranger's control characters in @sentence do not reach the terminal. */
+void ay_complain(const char *cmd, const char *sentence);
 
 /** ay_parse_u32() - a decimal number in [@min, @max], or AY_EUSAGE naming @what. */
 int ay_parse_u32(const char *text, uint32_t min, uint32_t max, const char *what, uint32_t *out,
 		 struct ay_err *err);
-
-/** ay_tell_node() - tell a running node at @control that the store changed under it; no node is no error. */
-void ay_tell_node(const char *control);
 
 extern const struct ay_cmd ay_cmd_keygen, ay_cmd_root, ay_cmd_init, ay_cmd_publish, ay_cmd_show, ay_cmd_list,
 	ay_cmd_log, ay_cmd_rollback, ay_cmd_gc, ay_cmd_verify, ay_cmd_import;

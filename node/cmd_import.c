@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/path.h"
+#include "node/client.h"
 #include "node/cmd.h"
 #include "node/import.h"
 #include "node/paths.h"
@@ -107,7 +108,7 @@ static int run(int argc, char **argv, struct ay_err *err)
 	ay_store_close(s);
 	ay_repo_close(repo);
 	if (r == 0)
-		ay_tell_node(a.control);
+		ay_client_reload(a.control);
 	return r;
 }
 

@@ -2,9 +2,12 @@
 /*
  * `ayni init`: a store that trusts one root and follows some branches.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <jansson.h>
 
 #include "base/cleanup.h"
 #include "base/path.h"
@@ -18,6 +21,7 @@ struct args {
 	const char *store, *root;
 	const char *branches[INIT_BRANCHES_MAX];
 	unsigned n_branches;
+	int mine, json;
 };
 
 static int each(void *ctx, int val, const char *arg, struct ay_err *err)
@@ -55,53 +59,99 @@ static int follow(struct ay_store *s, const struct args *a, struct ay_err *err)
 		r = ay_state_set_branch(s, &b, err);
 		if (r < 0)
 			return r;
-		printf("follows branch: %s\n", a->branches[i]);
 	}
 	return 0;
 }
 
+/* Is exactly this root one that the store trusts already? */
+static bool known(struct ay_store *s, uint32_t version, const char *data, size_t len)
+{
+	AY_FREE uint8_t *kept = NULL;
+	size_t kept_len = 0;
+	return ay_state_root_envelope(s, version, &kept, &kept_len, NULL) == 0 && kept_len == len &&
+	       memcmp(kept, data, len) == 0;
+}
+
 /* The same root again is no error, so that init can be run twice; another fleet's is. */
-static int trust(struct ay_store *s, const char *path, struct ay_err *err)
+static int trust(struct ay_store *s, const struct args *a, const char *data, size_t len, uint32_t version,
+		 struct ay_err *err)
+{
+	const struct ay_root *root = NULL;
+	struct ay_err why = {0};
+	int r = ay_state_root(s, &root, &why);
+	if (r < 0 && r != -ENOENT)
+		return ay_err_set(err, r, "%s", why.msg);
+	if (r == 0 && known(s, version, data, len))
+		return 0;
+	r = ay_state_add_root(s, data, len, err);
+	if (r == AY_ENOTHING)
+		r = ay_err_set(err, AY_EROLE, "%s trusts another root of version %u", a->store, version);
+	return r < 0 ? ay_err_wrap(err, r, "%s", a->root) : 0;
+}
+
+static int print_result(const struct args *a, const struct ay_root *root, struct ay_err *err)
+{
+	if (!a->json) {
+		printf("store: %s\nfleet: %s, root version %u\n", a->store, root->fleet, root->version);
+		for (unsigned i = 0; i < a->n_branches; i++)
+			printf("follows branch: %s\n", a->branches[i]);
+		return 0;
+	}
+	json_t *branches = json_array();
+	for (unsigned i = 0; i < a->n_branches; i++)
+		json_array_append_new(branches, json_string(a->branches[i]));
+	return ay_print_json(json_pack("{s:s, s:s, s:I, s:o}", "store", a->store, "fleet", root->fleet,
+				       "root_version", (json_int_t)root->version, "branches", branches),
+			     err);
+}
+
+static int init(const struct args *a, struct ay_store **s, struct ay_err *err)
 {
 	AY_FREE char *data = NULL;
 	size_t len = 0;
-	int r = ay_read_input(path, AY_ENVELOPE_MAX, &data, &len, err);
-	if (r < 0)
-		return r;
-	r = ay_state_add_root(s, data, len, err);
-	if (r == AY_ENOTHING)
-		r = 0;
-	return r < 0 ? ay_err_wrap(err, r, "%s", path) : 0;
+	uint32_t version = 0;
+	/* Looked at first, so that a wrong file makes no store. */
+	if (a->root) {
+		struct ay_root *given = NULL;
+		int r = ay_read_input(a->root, AY_ENVELOPE_MAX, &data, &len, err);
+		if (r < 0)
+			return r;
+		r = ay_trust_first_root(data, len, &given, err);
+		if (r < 0)
+			return ay_err_wrap(err, r, "%s", a->root);
+		version = given->version;
+		ay_root_free(given);
+	}
+	int flags = AY_STORE_CREATE | (a->mine ? AY_STORE_OWNER_ME : 0);
+	int r = ay_store_open(ay_fs_real(), a->store, flags, s, err);
+	if (r == 0 && a->root)
+		r = trust(*s, a, data, len, version, err);
+	const struct ay_root *root = NULL;
+	if (r == 0) {
+		r = ay_state_root(*s, &root, err);
+		if (r < 0)
+			r = ay_err_wrap(err, r, "%s trusts no root yet: give --root FILE", a->store);
+	}
+	if (r == 0)
+		r = follow(*s, a, err);
+	return r == 0 ? print_result(a, root, err) : r;
 }
 
 static int run(int argc, char **argv, struct ay_err *err)
 {
 	struct args a = {.store = AY_STORE_PATH};
-	int mine = 0, first = 0;
-	const struct option longs[] = {{"store", required_argument, NULL, 's'},
-				       {"root", required_argument, NULL, 'r'},
-				       {"branch", required_argument, NULL, 'b'},
-				       {"owner-me", no_argument, &mine, 1},
-				       {0}};
+	int first = 0;
+	const struct option longs[] = {
+		{"store", required_argument, NULL, 's'},  {"root", required_argument, NULL, 'r'},
+		{"branch", required_argument, NULL, 'b'}, {"owner-me", no_argument, &a.mine, 1},
+		{"json", no_argument, &a.json, 1},        {0}};
 	int r = ay_options(argc, argv, longs, each, &a, &first, err);
 	if (r < 0)
 		return r;
 	if (first != argc || (!a.root && a.n_branches == 0))
 		return ay_usage(err, "init", "init needs --root or --branch, and takes no arguments");
 	struct ay_store *s = NULL;
-	r = ay_store_open(ay_fs_real(), a.store, AY_STORE_CREATE | (mine ? AY_STORE_OWNER_ME : 0), &s, err);
-	if (r == 0 && a.root)
-		r = trust(s, a.root, err);
-	const struct ay_root *root = NULL;
-	if (r == 0) {
-		r = ay_state_root(s, &root, err);
-		if (r < 0)
-			r = ay_err_wrap(err, r, "%s trusts no root yet: give --root FILE", a.store);
-	}
-	if (r == 0)
-		printf("store: %s\nfleet: %s, root version %u\n", a.store, root->fleet, root->version);
-	if (r == 0)
-		r = follow(s, &a, err);
+	r = init(&a, &s, err);
 	ay_store_close(s);
 	return r;
 }
@@ -109,7 +159,7 @@ static int run(int argc, char **argv, struct ay_err *err)
 const struct ay_cmd ay_cmd_init = {
 	"init",
 	"make a store that trusts a root and follows branches",
-	"Usage: ayni init --root FILE --branch NAME... [--store DIR] [--owner-me]\n"
+	"Usage: ayni init --root FILE --branch NAME... [--store DIR] [--owner-me] [--json]\n"
 	"\n"
 	"Makes the store when there is none, trusts the fleet's root, and follows the branches. May be run again to\n"
 	"follow more; stop the node first.\n"
@@ -117,6 +167,7 @@ const struct ay_cmd ay_cmd_init = {
 	"  -r, --root FILE     the fleet's root, from its publisher by a way that you trust\n"
 	"  -b, --branch NAME   follow this branch (xo/stable); repeatable\n"
 	"  -s, --store DIR     the store (" AY_STORE_PATH ")\n"
-	"      --owner-me      a plain user's store: all files belong to you, owners are not kept\n",
+	"      --owner-me      a plain user's store: all files belong to you, owners are not kept\n"
+	"      --json          print the result as JSON\n",
 	run,
 };

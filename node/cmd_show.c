@@ -38,7 +38,7 @@ static void print_key_id(const uint8_t id[8])
 
 static int write_split(const struct args *a, const struct ay_envelope *env, struct ay_err *err)
 {
-	int r = ay_write_output(a->split, env->text.data, env->text.len, 0644, err);
+	int r = ay_write_output(a->split, env->text.data, env->text.len, 0644, true, err);
 	if (r == 0)
 		printf("text: %s\n", a->split);
 	for (unsigned i = 0; r == 0 && i < env->n_signatures; i++) {
@@ -50,7 +50,7 @@ static int write_split(const struct args *a, const struct ay_envelope *env, stru
 			return ay_err_set(err, -ENOMEM, "out of memory");
 		}
 		r = ay_write_output(name, env->signatures[i].file.data, env->signatures[i].file.len, 0644,
-				    err);
+				    true, err);
 		if (r == 0)
 			printf("signature: %s\n", name);
 	}

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/path.h"
+#include "node/client.h"
 #include "node/cmd.h"
 #include "node/paths.h"
 #include "node/progress.h"
@@ -202,7 +203,7 @@ static int run_rollback(int argc, char **argv, struct ay_err *err)
 		       before, to, before);
 	finish(&a, r);
 	if (r == 0)
-		ay_tell_node(a.control);
+		ay_client_reload(a.control);
 	return r;
 }
 
@@ -223,7 +224,7 @@ static int run_gc(int argc, char **argv, struct ay_err *err)
 		       ay_human_bytes(res.bytes, size));
 	finish(&a, r);
 	if (r == 0)
-		ay_tell_node(a.control);
+		ay_client_reload(a.control);
 	return r;
 }
 

@@ -2,6 +2,8 @@
 /*
  * One binary, many commands: the table below is all there is to know about which.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -66,40 +68,115 @@ static bool wants_help(int argc, char **argv)
 /* What is not written is not done: a full disk under standard output is a failure, not silence. */
 static int flush_output(int status)
 {
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		perror("ayni: cannot write the output");
-		return status == 0 ? 1 : status;
+	bool failed = ferror(stdout) != 0;
+	errno = EIO; /* of a failure that was earlier than this flush only the fact is known */
+	if (fflush(stdout) == 0 && !failed)
+		return status;
+	fprintf(stderr, "ayni: cannot write the output: %s\n", strerror(errno));
+	return status == 0 ? 1 : status;
+}
+
+/*
+ * A standard stream that the caller closed would be the next file we open, and what is printed would
+ * go into it. Its number is taken by /dev/null instead, opened the wrong way round for in- and output: they fail.
+ */
+static void hold_standard_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+		    open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_WRONLY) < 0)
+			_exit(1);
 	}
-	return status;
+}
+
+static const struct ay_cmd *find(const char *name)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		if (strcmp(commands[i].cmd->name, name) == 0)
+			return commands[i].cmd;
+	}
+	return NULL;
+}
+
+/* How many letters to change, leave out, add or swap with their neighbour; Damerau-Levenshtein, words of 15 letters. */
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned d[17][17];
+	size_t n = strlen(a), m = strlen(b);
+	if (n > 15 || m > 15)
+		return 99;
+	for (size_t i = 0; i <= n; i++) {
+		for (size_t j = 0; j <= m; j++) {
+			if (i == 0 || j == 0) {
+				d[i][j] = (unsigned)(i + j);
+				continue;
+			}
+			unsigned least = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+			if (d[i - 1][j] + 1 < least)
+				least = d[i - 1][j] + 1;
+			if (d[i][j - 1] + 1 < least)
+				least = d[i][j - 1] + 1;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    d[i - 2][j - 2] + 1 < least)
+				least = d[i - 2][j - 2] + 1;
+			d[i][j] = least;
+		}
+	}
+	return d[n][m];
+}
+
+static int unknown_command(const char *name)
+{
+	const char *near = NULL;
+	unsigned least = 3; /* two slips; more is another word */
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		unsigned d = commands[i].group ? distance(name, commands[i].cmd->name) : 99;
+		if (d < least) {
+			least = d;
+			near = commands[i].cmd->name;
+		}
+	}
+	fprintf(stderr, "ayni: there is no command \"%s\"; %s%s%s`ayni --help` lists them\n", name,
+		near ? "did you mean `ayni " : "", near ? near : "", near ? "`? " : "");
+	return 2;
+}
+
+static int help(const char *name)
+{
+	const struct ay_cmd *cmd = name ? find(name) : NULL;
+	if (name && !cmd)
+		return unknown_command(name);
+	if (cmd)
+		fputs(cmd->help, stdout);
+	else
+		print_help(stdout);
+	return flush_output(0);
 }
 
 int main(int argc, char **argv)
 {
-	const char *name = argc > 1 ? argv[1] : "--help";
-	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
-		print_help(argc > 1 ? stdout : stderr);
-		return argc > 1 ? flush_output(0) : 2;
+	hold_standard_streams();
+	if (argc < 2) {
+		print_help(stderr);
+		return 2;
 	}
+	const char *name = argv[1];
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+		return help(argc > 2 ? argv[2] : NULL);
 	if (strcmp(name, "--version") == 0) {
 		printf("ayni %s\n", AYNI_VERSION);
 		return flush_output(0);
 	}
-	for (size_t i = 0; i < N_COMMANDS; i++) {
-		const struct ay_cmd *cmd = commands[i].cmd;
-		if (strcmp(cmd->name, name) != 0)
-			continue;
-		if (wants_help(argc - 1, argv + 1)) {
-			fputs(cmd->help, stdout);
-			return flush_output(0);
-		}
-		struct ay_err err = {0};
-		int r = cmd->run(argc - 1, argv + 1, &err);
-		if (r < 0) {
-			fflush(stdout);
-			fprintf(stderr, "ayni %s: %s\n", name, err.msg[0] ? err.msg : ay_strerror(r));
-		}
-		return flush_output(ay_exit_code(r));
+	const struct ay_cmd *cmd = find(name);
+	if (!cmd)
+		return unknown_command(name);
+	if (wants_help(argc - 1, argv + 1))
+		return help(name);
+	struct ay_err err = {0};
+	int r = cmd->run(argc - 1, argv + 1, &err);
+	if (r < 0) {
+		fflush(stdout);
+		ay_complain(name, err.msg[0] ? err.msg : ay_strerror(r));
 	}
-	fprintf(stderr, "ayni: there is no command \"%s\"; `ayni --help` lists them\n", name);
-	return 2;
+	return flush_output(ay_exit_code(r));
 }
