@@ -39,4 +39,4 @@ tree_entries() { find "$1" -mindepth 1 | wc -l; }
 free_bytes() { df -PB1 "$1" | awk 'NR == 2 { print $4 }'; }
 
 # A tree's last two names say what it is: kernel/linux-image-..., usr/1
-title() { echo "$1" | awk -F/ '{ if (NF > 2) print $(NF - 1) "/" $NF; else print }'; }
+tree_name() { echo "$1" | awk -F/ '{ if (NF > 2) print $(NF - 1) "/" $NF; else print }'; }

@@ -99,7 +99,7 @@ need=$((12 * $(tree_bytes "$new")))
 work=$(mktemp -d "$dir/ayni-bench.XXXXXX") || exit 1
 cd "$work" || exit 1
 want=$(fingerprint "$new")
-say "$(title "$old") -> $(title "$new"), $(tree_entries "$new") entries, $(bytes "$(tree_bytes "$new")")"
+say "$(tree_name "$old") -> $(tree_name "$new"), $(tree_entries "$new") entries, $(bytes "$(tree_bytes "$new")")"
 
 # ---- publish
 
@@ -216,7 +216,7 @@ versus() { # WHAT NAME OSTREE-NAME [GOAL]: time
 }
 table() {
 	echo "Ayni $("$AYNI" --version | cut -d ' ' -f 2) beside $(ostree --version | sed -n "s/.*Version: '\(.*\)'/ostree \1/p")"
-	echo "trees:   $(title "$old") -> $(title "$new"), $(tree_entries "$new") entries, $(bytes "$(tree_bytes "$new")")"
+	echo "trees:   $(tree_name "$old") -> $(tree_name "$new"), $(tree_entries "$new") entries, $(bytes "$(tree_bytes "$new")")"
 	echo "machine: $(nproc) x $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), load $(cut -d ' ' -f 1 /proc/loadavg), $(date -u '+%Y-%m-%d %H:%M') UTC"
 	echo
 	row "" ayni ostree ratio

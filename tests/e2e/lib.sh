@@ -9,6 +9,7 @@
 #     wait_all_current 2 1 2        until laptops 1 and 2 are at serial 2
 #
 # Whatever happens, at the end every process is killed and every namespace removed.
+. tests/measure.sh
 set -u
 export LC_ALL=C
 AYNI=${AYNI:-$PWD/build/ayni}
@@ -172,8 +173,6 @@ stop_node() { # N [SIGNAL]
 }
 
 status_of() { "$AYNI" status --control "$T/$1.sock" --json 2>/dev/null; } # N
-json_number() { grep -oE "\"$1\": *-?[0-9]+" | head -n 1 | grep -oE -- "-?[0-9]+$"; } # KEY
-json_text() { grep -oE "\"$1\": *\"[^\"]*\"" | head -n 1 | sed -E 's/^"[^"]*": *"(.*)"$/\1/'; } # KEY
 number_of() { # N KEY
 	local v
 	v=$(status_of "$1" | json_number "$2")
@@ -196,14 +195,6 @@ wait_all_current() { # SERIAL N...
 	for n in "$@"; do wait_for "laptop $n at serial $serial" is_current "$serial" "$n"; done
 }
 
-# What a tree is, seen with other tools than ours: kinds, modes, targets, contents.
-fingerprint() { # DIR
-	(
-		cd "$1" || exit 1
-		find . -type l -printf 'l %p %l\n' -o -type f -printf 'f %m %p\n' -o -printf '%y %m %p\n' | sort
-		find . -type f -print0 | sort -z | xargs -0 -r sha256sum
-	) | sha256sum | cut -c 1-64
-}
 tree_of() { # N: where its current tree is
 	local d
 	for d in "$T/$1"/branches/*/current; do
