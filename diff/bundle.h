@@ -21,16 +21,16 @@
 #include "base/digest.h"
 #include "base/error.h"
 
-#define AY_BUNDLE_BASES_MAX   4 /* bases one record may name; one is the common case */
-#define AY_BUNDLE_FILTERS_MAX 4 /* filters stacked on one record; none is known yet */
-#define AY_BUNDLE_RECORDS_MAX (1u << 24)
+#define AY_BUNDLE_BASES_MAX    4 /* bases one record may name; one is the common case */
+#define AY_BUNDLE_FILTERS_MAX  4 /* filters stacked on one record; none is known yet */
+#define AY_BUNDLE_RECORDS_MAX  (1u << 24)
 #define AY_BUNDLE_PART_DEFAULT (8u << 20)
-#define AY_BUNDLE_PART_MAX    (256u << 20)
+#define AY_BUNDLE_PART_MAX     (256u << 20)
 
 struct ay_bundle_header {
 	struct ay_digest from, to; /* manifests; from zeros: from nothing */
-	uint64_t delta_size;	   /* unpacked bytes of the manifest delta */
-	uint64_t unpacked_size;	   /* sum of the records' sizes */
+	uint64_t delta_size;       /* unpacked bytes of the manifest delta */
+	uint64_t unpacked_size;    /* sum of the records' sizes */
 	uint32_t n_records;
 	uint32_t n_parts;
 	uint32_t part_limit; /* bytes a part unpacks to at most */
@@ -65,7 +65,8 @@ struct ay_bundle_sink {
 	/* Open base @base of @r for pread; the reader closes *@fd. AY_EBASE when it is not there. */
 	int (*base)(void *ctx, const struct ay_bundle_record *r, unsigned base, int *fd, struct ay_err *err);
 	/* The next bytes of the record's file, in order. */
-	int (*data)(void *ctx, const struct ay_bundle_record *r, const void *data, size_t len, struct ay_err *err);
+	int (*data)(void *ctx, const struct ay_bundle_record *r, const void *data, size_t len,
+		    struct ay_err *err);
 	/* The record's file is complete and its digest was found right. */
 	int (*end)(void *ctx, const struct ay_bundle_record *r, struct ay_err *err);
 	/* A part was read: sizes per stream, for `show`. May be NULL. */
@@ -74,9 +75,9 @@ struct ay_bundle_sink {
 
 /* What the reader may spend; all signed or local, never from the bundle. */
 struct ay_bundle_limits {
-	uint64_t memory;	/* refuse parts and windows that need more; 0: AY_BUNDLE_PART_DEFAULT's need */
+	uint64_t memory; /* refuse parts and windows that need more; 0: AY_BUNDLE_PART_DEFAULT's need */
 	uint64_t unpacked_size; /* the offer's; 0: any */
-	uint64_t delta_size;	/* bytes of manifest delta at most; 0: AY_MANIFEST_SIZE_MAX */
+	uint64_t delta_size;    /* bytes of manifest delta at most; 0: AY_MANIFEST_SIZE_MAX */
 };
 
 /**

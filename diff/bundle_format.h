@@ -48,7 +48,7 @@
 
 #include "diff/bundle.h"
 
-#define AY_BUNDLE_MAGIC	       "AyniBn\0\1"
+#define AY_BUNDLE_MAGIC        "AyniBn\0\1"
 #define AY_BUNDLE_MAGIC_LEN    7 /* the version follows */
 #define AY_BUNDLE_VERSION      1
 #define AY_BUNDLE_HEADER_SIZE  112

@@ -21,7 +21,7 @@
 #include "manifest/release.h"
 
 #define OUT_SIZE   (256u << 10) /* bytes given to the sink at once, mostly */
-#define DIRECT_MIN (64u << 10)	/* literals of that many bytes are given as they lie */
+#define DIRECT_MIN (64u << 10)  /* literals of that many bytes are given as they lie */
 #define BASE_SIZE  (256u << 10) /* bytes of the base kept; most files fit whole */
 
 struct reader {
@@ -66,7 +66,8 @@ static int header_parse(struct reader *r, const struct ay_bundle_limits *limits)
 	if (memcmp(raw, AY_BUNDLE_MAGIC, AY_BUNDLE_MAGIC_LEN) != 0)
 		return ay_err_set(r->err, AY_EFORMAT, "this is no bundle: it does not begin with \"AyniBn\"");
 	if (raw[AY_BUNDLE_MAGIC_LEN] != AY_BUNDLE_VERSION)
-		return ay_err_set(r->err, AY_EVERSION, "version %u of the bundle format is unknown to this version of ayni",
+		return ay_err_set(r->err, AY_EVERSION,
+				  "version %u of the bundle format is unknown to this version of ayni",
 				  raw[AY_BUNDLE_MAGIC_LEN]);
 	ay__check(raw, sizeof(raw) - sizeof(check), check);
 	if (memcmp(check, raw + sizeof(raw) - sizeof(check), sizeof(check)) != 0)
@@ -80,32 +81,37 @@ static int header_parse(struct reader *r, const struct ay_bundle_limits *limits)
 	h->n_parts = ay_get_u32(&c);
 	h->part_limit = ay_get_u32(&c);
 	if (ay_get_u32(&c) != 0)
-		return ay_err_set(r->err, AY_EUNSUPPORTED, "the header has flags unknown to this version of ayni");
+		return ay_err_set(r->err, AY_EUNSUPPORTED,
+				  "the header has flags unknown to this version of ayni");
 	if (h->part_limit < AY_BUNDLE_PART_MIN || h->part_limit > AY_BUNDLE_PART_MAX)
 		return ay_err_set(r->err, AY_EFORMAT, "part limit %u is not within %u and %u", h->part_limit,
 				  AY_BUNDLE_PART_MIN, AY_BUNDLE_PART_MAX);
 	uint64_t memory = limits->memory ? limits->memory : ay_bundle_memory(AY_BUNDLE_PART_DEFAULT);
 	if (ay_bundle_memory(h->part_limit) > memory)
-		return ay_err_set(r->err, AY_ELIMIT, "parts of %u bytes need %llu bytes of memory, %llu are allowed",
+		return ay_err_set(r->err, AY_ELIMIT,
+				  "parts of %u bytes need %llu bytes of memory, %llu are allowed",
 				  h->part_limit, (unsigned long long)ay_bundle_memory(h->part_limit),
 				  (unsigned long long)memory);
 	uint64_t delta_max = limits->delta_size ? limits->delta_size : AY_MANIFEST_SIZE_MAX;
 	if (h->delta_size > delta_max)
-		return ay_err_set(r->err, AY_ELIMIT, "a manifest delta of %llu bytes is over the limit of %llu",
+		return ay_err_set(r->err, AY_ELIMIT,
+				  "a manifest delta of %llu bytes is over the limit of %llu",
 				  (unsigned long long)h->delta_size, (unsigned long long)delta_max);
 	if (h->n_records > AY_BUNDLE_RECORDS_MAX)
 		return ay_err_set(r->err, AY_ELIMIT, "%u records are over the limit of %u", h->n_records,
 				  AY_BUNDLE_RECORDS_MAX);
 	if (limits->unpacked_size && h->unpacked_size != limits->unpacked_size)
 		return ay_err_set(r->err, AY_EFORMAT, "unpacks to %llu bytes, but the offer says %llu",
-				  (unsigned long long)h->unpacked_size, (unsigned long long)limits->unpacked_size);
+				  (unsigned long long)h->unpacked_size,
+				  (unsigned long long)limits->unpacked_size);
 	r->at = sizeof(raw);
 	return r->sink->header ? r->sink->header(r->sink->ctx, h, r->err) : 0;
 }
 
 static int section_next(struct reader *r, enum ay_section_kind kind, uint32_t wanted)
 {
-	int rc = ay__section_read(r->fd, r->at, r->size, kind, r->header.part_limit, wanted, &r->section, r->err);
+	int rc = ay__section_read(r->fd, r->at, r->size, kind, r->header.part_limit, wanted, &r->section,
+				  r->err);
 
 	if (rc == 0)
 		r->at = r->section.end;
@@ -123,7 +129,8 @@ static int delta_read(struct reader *r)
 			rc = ay_err_set(r->err, AY_EFORMAT, "%zu bytes of manifest delta instead of %zu",
 					r->section.delta.len, want);
 		if (rc)
-			return ay_err_wrap(r->err, rc, "manifest delta, offset %llu", (unsigned long long)offset);
+			return ay_err_wrap(r->err, rc, "manifest delta, offset %llu",
+					   (unsigned long long)offset);
 		left -= want;
 		if (r->sink->delta) {
 			rc = r->sink->delta(r->sink->ctx, r->section.delta.data, want, r->err);
@@ -148,7 +155,8 @@ static int part_done(struct reader *r)
 					  ay_cursor_left(&r->section.col[i]), ay_stream_name(i));
 	}
 	if (r->zeros || r->literals)
-		return ay_err_set(r->err, AY_EFORMAT, "the sequence of differences goes on behind its last copy");
+		return ay_err_set(r->err, AY_EFORMAT,
+				  "the sequence of differences goes on behind its last copy");
 	return 0;
 }
 
@@ -163,10 +171,11 @@ static int part_next(struct reader *r)
 	if (rc == 0)
 		rc = section_next(r, AY_SECTION_PART, wanted);
 	if (rc)
-		return ay_err_wrap(r->err, rc, "part %u, offset %llu", r->next_part, (unsigned long long)offset);
+		return ay_err_wrap(r->err, rc, "part %u, offset %llu", r->next_part,
+				   (unsigned long long)offset);
 	r->next_part++;
-	return r->sink->part ? r->sink->part(r->sink->ctx, r->next_part - 1, r->section.packed, r->section.unpacked,
-					     r->err)
+	return r->sink->part ? r->sink->part(r->sink->ctx, r->next_part - 1, r->section.packed,
+					     r->section.unpacked, r->err)
 			     : 0;
 }
 
@@ -181,7 +190,8 @@ static int part_for(struct reader *r, enum ay_stream stream)
 			return rc;
 		/* Without the other columns a part of operations alone has nothing for us. */
 		if (r->records && ay_cursor_left(col(r, stream)) == 0)
-			return ay_err_set(r->err, AY_EFORMAT, "part %u: stream %s is empty where it is needed", part,
+			return ay_err_set(r->err, AY_EFORMAT,
+					  "part %u: stream %s is empty where it is needed", part,
 					  ay_stream_name(stream));
 	}
 	return 0;
@@ -221,17 +231,20 @@ static int head_read(struct reader *r)
 	if (c->failed)
 		return bad(r, AY_STREAM_RECORD, "the record's head is cut short");
 	if (method != AY_METHOD_LITERAL && method != AY_METHOD_BSDIFF)
-		return ay_err_set(r->err, AY_EUNSUPPORTED, "method %u is unknown to this version of ayni", method);
+		return ay_err_set(r->err, AY_EUNSUPPORTED, "method %u is unknown to this version of ayni",
+				  method);
 	if (n_filters > 0) {
 		rc = number(r, AY_STREAM_RECORD, &id);
 		return rc ? rc
-			  : ay_err_set(r->err, AY_EUNSUPPORTED, "filter %llu is unknown to this version of ayni",
+			  : ay_err_set(r->err, AY_EUNSUPPORTED,
+				       "filter %llu is unknown to this version of ayni",
 				       (unsigned long long)id);
 	}
 	if (n_bases > AY_BUNDLE_BASES_MAX || (method == AY_METHOD_LITERAL) != (n_bases == 0))
 		return bad(r, AY_STREAM_RECORD, "the number of bases does not fit the method");
 	if (n_bases > 1)
-		return ay_err_set(r->err, AY_EUNSUPPORTED, "%u bases: this version of ayni knows one", n_bases);
+		return ay_err_set(r->err, AY_EUNSUPPORTED, "%u bases: this version of ayni knows one",
+				  n_bases);
 	r->r.method = (enum ay_bundle_method)method;
 	r->r.n_bases = n_bases;
 	rc = number(r, AY_STREAM_RECORD, &r->r.size);
@@ -484,7 +497,8 @@ static int record_read(struct reader *r, uint32_t index)
 	if (!r->records)
 		return 0;
 	rc = record_bytes(r);
-	return rc ? ay_err_wrap(r->err, rc, "record %u (%.12s...)", index, ay_digest_hex(&r->r.target, hex)) : 0;
+	return rc ? ay_err_wrap(r->err, rc, "record %u (%.12s...)", index, ay_digest_hex(&r->r.target, hex))
+		  : 0;
 }
 
 static int records_read(struct reader *r)
@@ -506,8 +520,8 @@ static int records_read(struct reader *r)
 	if (rc)
 		return ay_err_wrap(r->err, rc, "part %u", r->next_part - 1);
 	if (r->next_part != r->header.n_parts)
-		return ay_err_set(r->err, AY_EFORMAT, "offset %llu: %u parts are left over", (unsigned long long)r->at,
-				  r->header.n_parts - r->next_part);
+		return ay_err_set(r->err, AY_EFORMAT, "offset %llu: %u parts are left over",
+				  (unsigned long long)r->at, r->header.n_parts - r->next_part);
 	if (r->sizes != r->header.unpacked_size)
 		return ay_err_set(r->err, AY_EFORMAT, "the records' sizes are less than the header says");
 	if (r->at != r->size)
@@ -516,8 +530,8 @@ static int records_read(struct reader *r)
 	return 0;
 }
 
-int ay_bundle_read(int fd, const struct ay_bundle_limits *limits, const struct ay_bundle_sink *sink, bool records,
-		   struct ay_err *err)
+int ay_bundle_read(int fd, const struct ay_bundle_limits *limits, const struct ay_bundle_sink *sink,
+		   bool records, struct ay_err *err)
 {
 	static const struct ay_bundle_limits no_limits;
 	struct reader r = {.fd = fd, .sink = sink, .records = records, .base_fd = -1, .err = err};

@@ -102,7 +102,8 @@ void ay_bundle_writer_free(struct ay_bundle_writer *w)
 	free(w);
 }
 
-static int write_at(struct ay_bundle_writer *w, const void *data, size_t len, uint64_t offset, struct ay_err *err)
+static int write_at(struct ay_bundle_writer *w, const void *data, size_t len, uint64_t offset,
+		    struct ay_err *err)
 {
 	const uint8_t *p = data;
 
@@ -112,7 +113,8 @@ static int write_at(struct ay_bundle_writer *w, const void *data, size_t len, ui
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return ay_err_errno(err, errno, "write bundle at offset %llu", (unsigned long long)offset);
+			return ay_err_errno(err, errno, "write bundle at offset %llu",
+					    (unsigned long long)offset);
 		p += n;
 		len -= (size_t)n;
 		offset += (uint64_t)n;

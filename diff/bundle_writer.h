@@ -18,7 +18,7 @@ struct ay__pool;
 struct ay_bundle_writer_options {
 	struct ay_digest from, to;
 	uint32_t part_limit;
-	int level;	       /* of zstd */
+	int level;             /* of zstd */
 	unsigned codecs;       /* AY_CODEC_BIT()s of those to try */
 	unsigned parts_ahead;  /* parts that may wait for being packed; >= 1 */
 	struct ay__pool *pool; /* packs streams; borrowed; NULL: packed where they are written */

@@ -29,7 +29,9 @@ const char *ay_codec_name(unsigned codec)
 
 uint32_t ay_codec_xz_dict(size_t len)
 {
-	return len < LZMA_DICT_SIZE_MIN ? LZMA_DICT_SIZE_MIN : len < XZ_DICT_MAX ? (uint32_t)len : XZ_DICT_MAX;
+	return len < LZMA_DICT_SIZE_MIN ? LZMA_DICT_SIZE_MIN
+	       : len < XZ_DICT_MAX      ? (uint32_t)len
+					: XZ_DICT_MAX;
 }
 
 static void free_cctx(ZSTD_CCtx **cctx)
@@ -96,7 +98,8 @@ static int xz_pack(const void *data, size_t len, uint8_t *out, size_t cap, size_
 	return rc == LZMA_OK || rc == LZMA_BUF_ERROR ? 0 : -ENOMEM;
 }
 
-int ay_codec_pack(const void *data, size_t len, int level, unsigned codecs, struct ay_buf *out, enum ay_codec *codec)
+int ay_codec_pack(const void *data, size_t len, int level, unsigned codecs, struct ay_buf *out,
+		  enum ay_codec *codec)
 {
 	AY_FREE uint8_t *a = malloc(len), *b = malloc(len);
 	size_t a_len = 0, b_len = 0;
@@ -155,14 +158,15 @@ static int xz_unpack(struct ay_slice packed, void *out, size_t out_len, struct a
 	size_t in_pos = 0, out_pos = 0;
 
 	xz_filters(filters, &options, out_len);
-	lzma_ret rc = lzma_raw_buffer_decode(filters, NULL, packed.data, &in_pos, packed.len, out, &out_pos, out_len);
+	lzma_ret rc = lzma_raw_buffer_decode(filters, NULL, packed.data, &in_pos, packed.len, out, &out_pos,
+					     out_len);
 	if (rc == LZMA_MEM_ERROR)
 		return ay_err_errno(err, ENOMEM, "xz");
 	if (rc != LZMA_OK)
 		return ay_err_set(err, AY_EFORMAT, "xz: damaged (code %d)", (int)rc);
 	if (in_pos != packed.len || out_pos != out_len)
-		return ay_err_set(err, AY_EFORMAT, "xz: %zu bytes from %zu of %zu instead of %zu", out_pos, in_pos,
-				  packed.len, out_len);
+		return ay_err_set(err, AY_EFORMAT, "xz: %zu bytes from %zu of %zu instead of %zu", out_pos,
+				  in_pos, packed.len, out_len);
 	return 0;
 }
 

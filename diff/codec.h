@@ -19,7 +19,7 @@ enum ay_codec {
 };
 
 #define AY_CODEC_BIT(codec) (1u << (codec))
-#define AY_CODECS_ALL	    (AY_CODEC_BIT(AY_CODEC_ZSTD) | AY_CODEC_BIT(AY_CODEC_XZ))
+#define AY_CODECS_ALL       (AY_CODEC_BIT(AY_CODEC_ZSTD) | AY_CODEC_BIT(AY_CODEC_XZ))
 
 /** ay_codec_name() - "none", "zstd", "xz"; "?" for others. Static storage. */
 const char *ay_codec_name(unsigned codec);
@@ -36,7 +36,8 @@ uint32_t ay_codec_xz_dict(size_t len);
  *
  * Return: 0 and @codec; -ENOMEM.
  */
-int ay_codec_pack(const void *data, size_t len, int level, unsigned codecs, struct ay_buf *out, enum ay_codec *codec);
+int ay_codec_pack(const void *data, size_t len, int level, unsigned codecs, struct ay_buf *out,
+		  enum ay_codec *codec);
 
 /** ay_codec_estimate() - about how many bytes @len bytes pack to; quick. 0 or -ENOMEM. */
 int ay_codec_estimate(const void *data, size_t len, size_t *packed);

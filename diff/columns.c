@@ -18,7 +18,7 @@ struct encoder {
 	struct ay_columns *c;
 	struct ay_slice old, new_;
 	uint64_t old_at;
-	uint64_t at;	/* in new_ */
+	uint64_t at;    /* in new_ */
 	uint64_t zeros; /* differences not written yet */
 	uint64_t piece_start;
 	uint32_t piece_max;
@@ -167,7 +167,8 @@ static int put_copy_and_extra(struct encoder *e, const struct ay_bsdiff_op *op)
 int ay_columns_encode(struct ay_columns *c, struct ay_slice old, uint64_t old_at, struct ay_slice new_,
 		      const struct ay_bsdiff_ops *ops, bool copies, uint32_t piece_max)
 {
-	struct encoder e = {.c = c, .old = old, .new_ = new_, .old_at = old_at, .piece_max = piece_max, .copies = copies};
+	struct encoder e = {
+		.c = c, .old = old, .new_ = new_, .old_at = old_at, .piece_max = piece_max, .copies = copies};
 
 	for (size_t i = 0; i < ops->n; i++) {
 		int rc = put_copy_and_extra(&e, &ops->ops[i]);

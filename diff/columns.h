@@ -20,10 +20,11 @@ struct ay_columns {
 	struct ay_buf col[AY_STREAMS]; /* RECORD and DIGEST stay empty */
 	struct ay_piece *pieces;       /* owned */
 	size_t n_pieces, cap_pieces;
-	bool has_copy;		 /* then: */
+	bool has_copy;           /* then: */
 	size_t first_copy_piece; /* which piece the first copy is in */
-	uint64_t first_old; /* the first copy's place; its SEEK is the writer's to put, who knows what came before */
-	uint64_t last_old;  /* the end of the last copy */
+	uint64_t
+		first_old; /* the first copy's place; its SEEK is the writer's to put, who knows what came before */
+	uint64_t last_old; /* the end of the last copy */
 };
 
 void ay_columns_release(struct ay_columns *c);

@@ -19,8 +19,8 @@
 
 #define LEVEL_DIFF    19
 #define LEVEL_LITERAL 12
-#define LEVEL_XZ_MIN  16 /* who asks for less is in a hurry */
-#define JOBS_AHEAD    256	     /* windows handed out and not written yet */
+#define LEVEL_XZ_MIN  16             /* who asks for less is in a hurry */
+#define JOBS_AHEAD    256            /* windows handed out and not written yet */
 #define BYTES_AHEAD   (256ull << 20) /* and the bytes of files in them: what is coded waits in memory */
 #define MEMORY_MIN    (64ull << 20)
 
@@ -85,7 +85,8 @@ static int large_begin(struct maker *m, struct window_job *j, struct ay_err *err
 	if (m->at == 0) {
 		rc = ay__window_merkle(m->new_, &m->plan.new_.entries[r->file], &l->new_merkle, err);
 		if (rc == 0 && r->match.n)
-			rc = ay__window_merkle(m->old, &m->plan.old.entries[r->match.base[0]], &l->old_merkle, err);
+			rc = ay__window_merkle(m->old, &m->plan.old.entries[r->match.base[0]], &l->old_merkle,
+					       err);
 	}
 	j->window.new_merkle = l->new_merkle;
 	j->window.old_merkle = l->old_merkle;
@@ -237,8 +238,8 @@ static int delta_write(struct maker *m, struct ay_err *err)
 	if (!new_ || (m->old->manifest && !old))
 		rc = ay_err_errno(err, ENOMEM, "manifest delta");
 	else
-		rc = ay_delta_make(old, &m->old->manifest_digest, new_, &m->new_->manifest_digest, delta_put, &ctx,
-				   err);
+		rc = ay_delta_make(old, &m->old->manifest_digest, new_, &m->new_->manifest_digest, delta_put,
+				   &ctx, err);
 	ay_manifest_reader_free(old);
 	ay_manifest_reader_free(new_);
 	return rc;
@@ -275,7 +276,9 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 	struct ay_bundle_writer_options w = {.from = m->old->manifest_digest,
 					     .to = m->new_->manifest_digest,
 					     .part_limit = part_limit_for(o->apply_memory),
-					     .level = o->level ? o->level : diff ? LEVEL_DIFF : LEVEL_LITERAL,
+					     .level = o->level ? o->level
+						      : diff   ? LEVEL_DIFF
+							       : LEVEL_LITERAL,
 					     .codecs = AY_CODEC_BIT(AY_CODEC_ZSTD),
 					     .parts_ahead = threads + 1};
 
@@ -308,12 +311,14 @@ static void maker_release(struct maker *m)
 	ay__plan_release(&m->plan);
 }
 
-int ay_bundle_make(const struct ay_make_tree *old, const struct ay_make_tree *new_, const struct ay_make_options *opts,
-		   int out_fd, struct ay_make_result *res, struct ay_err *err)
+int ay_bundle_make(const struct ay_make_tree *old, const struct ay_make_tree *new_,
+		   const struct ay_make_options *opts, int out_fd, struct ay_make_result *res,
+		   struct ay_err *err)
 {
 	static const struct ay_make_tree nothing;
 	static const struct ay_make_options defaults;
-	struct maker m = {.old = old ? old : &nothing, .new_ = new_, .options = opts ? opts : &defaults, .res = res};
+	struct maker m = {
+		.old = old ? old : &nothing, .new_ = new_, .options = opts ? opts : &defaults, .res = res};
 
 	*res = (struct ay_make_result){0};
 	int rc = ay__plan_make(m.old, m.new_, &m.plan, err);

@@ -23,10 +23,10 @@ struct ay_make_tree {
 };
 
 struct ay_make_options {
-	unsigned threads;	/* 0: one per core */
-	uint64_t memory;	/* bytes that diffing may use in all; 0: half of the machine */
-	uint64_t apply_memory;	/* bytes that applying may use; 0: what 8 MiB parts need */
-	int level;		/* of zstd; 0: 19 for a diff, 12 for literals of a bundle from nothing */
+	unsigned threads;      /* 0: one per core */
+	uint64_t memory;       /* bytes that diffing may use in all; 0: half of the machine */
+	uint64_t apply_memory; /* bytes that applying may use; 0: what 8 MiB parts need */
+	int level;             /* of zstd; 0: 19 for a diff, 12 for literals of a bundle from nothing */
 	/* Called now and then, from any thread but never from two at once; nonzero stops with that code. May be NULL. */
 	int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
 	void *progress_ctx;
@@ -50,6 +50,7 @@ struct ay_make_result {
  * Return: 0 and @res; AY_EFORMAT, AY_EDIGEST, -errno with the path in @err. The caller removes @out_fd's file then.
  */
 int ay_bundle_make(const struct ay_make_tree *old, const struct ay_make_tree *new_,
-		   const struct ay_make_options *opts, int out_fd, struct ay_make_result *res, struct ay_err *err);
+		   const struct ay_make_options *opts, int out_fd, struct ay_make_result *res,
+		   struct ay_err *err);
 
 #endif

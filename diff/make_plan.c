@@ -116,7 +116,8 @@ static int records_find(struct ay__plan *plan, const struct ay_match *matches)
 			j++;
 		if (j < plan->old.n && ay_digest_eq(&old[j]->digest, &new_[i]->digest))
 			continue;
-		plan->records[plan->n_records++] = (struct ay__plan_record){.file = file, .match = matches[file]};
+		plan->records[plan->n_records++] =
+			(struct ay__plan_record){.file = file, .match = matches[file]};
 		plan->unpacked_size += new_[i]->size;
 	}
 	return 0;
@@ -158,7 +159,8 @@ int ay__plan_make(const struct ay_make_tree *old, const struct ay_make_tree *new
 	if (plan->old.n >= UINT32_MAX || plan->new_.n >= UINT32_MAX)
 		return ay_err_set(err, AY_ELIMIT, "more than %u files in one tree", UINT32_MAX);
 	AY_FREE struct ay_match *matches = calloc(plan->new_.n + 1, sizeof(*matches));
-	rc = matches ? ay_match(plan->old.files, plan->old.n, plan->new_.files, plan->new_.n, matches) : -ENOMEM;
+	rc = matches ? ay_match(plan->old.files, plan->old.n, plan->new_.files, plan->new_.n, matches)
+		     : -ENOMEM;
 	if (rc == 0)
 		rc = records_find(plan, matches);
 	if (rc)

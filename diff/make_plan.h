@@ -15,8 +15,8 @@ struct ay__plan_record {
 };
 
 struct ay__plan_tree {
-	struct ay_entry *entries;     /* regular files only; without xattrs and target */
-	struct ay_match_file *files;  /* the same ones */
+	struct ay_entry *entries;    /* regular files only; without xattrs and target */
+	struct ay_match_file *files; /* the same ones */
 	size_t n;
 	char *paths; /* what the entries' paths point into */
 };

@@ -17,13 +17,13 @@
 #include "diff/codec.h"
 #include "diff/section.h"
 
-#define NEW_MAX	      (512ull << 20)
-#define OLD_MAX	      (768ull << 20)
-#define LITERAL_MAX   (8ull << 20)
-#define NEW_MIN	      (1ull << 20) /* windows are not made smaller, however little memory is allowed */
-#define LITERAL_TINY  64	   /* files so small cost less than a base's digest does */
-#define BASE_COST     36	   /* packed bytes that naming a base costs */
-#define GOOD_SHARE    4		   /* a diff below this share of the file needs no second look */
+#define NEW_MAX      (512ull << 20)
+#define OLD_MAX      (768ull << 20)
+#define LITERAL_MAX  (8ull << 20)
+#define NEW_MIN      (1ull << 20) /* windows are not made smaller, however little memory is allowed */
+#define LITERAL_TINY 64           /* files so small cost less than a base's digest does */
+#define BASE_COST    36           /* packed bytes that naming a base costs */
+#define GOOD_SHARE   4            /* a diff below this share of the file needs no second look */
 
 struct bytes {
 	uint8_t *data;
@@ -81,8 +81,9 @@ uint64_t ay__window_memory(const struct ay__window *w)
 }
 
 /* Bytes [@at, @at + @len) of file @e of @tree, proved. */
-static int read_proved(const struct ay_make_tree *tree, const struct ay_entry *e, const struct ay_merkle *merkle,
-		       uint64_t at, size_t len, struct bytes *out, struct ay_err *err)
+static int read_proved(const struct ay_make_tree *tree, const struct ay_entry *e,
+		       const struct ay_merkle *merkle, uint64_t at, size_t len, struct bytes *out,
+		       struct ay_err *err)
 {
 	AY_CLOSE int fd = -1;
 	struct ay_digest digest;
@@ -94,7 +95,8 @@ static int read_proved(const struct ay_make_tree *tree, const struct ay_entry *e
 	if (fstat(fd, &st))
 		return ay_err_errno(err, errno, "%s", e->path);
 	if ((uint64_t)st.st_size != e->size)
-		return ay_err_set(err, AY_EDIGEST, "%s: has %lld bytes, but the manifest says %llu: it changed", e->path,
+		return ay_err_set(err, AY_EDIGEST,
+				  "%s: has %lld bytes, but the manifest says %llu: it changed", e->path,
 				  (long long)st.st_size, (unsigned long long)e->size);
 	free(out->data);
 	*out = (struct bytes){.data = malloc(len + 1), .len = len};
@@ -229,7 +231,8 @@ static int run_window(struct ay__window *w, const struct bytes *new_, struct ay_
 	uint64_t new_size = w->plan->new_.files[w->record->file].size, old_len = e->size, old_at = 0;
 	if (old_len > w->sizes.old_max) {
 		/* The middle of the window, at the same share of the old file's length. */
-		uint64_t middle = (uint64_t)((double)(w->at + w->len / 2) / (double)new_size * (double)e->size);
+		uint64_t middle =
+			(uint64_t)((double)(w->at + w->len / 2) / (double)new_size * (double)e->size);
 
 		old_len = w->sizes.old_max;
 		old_at = middle > old_len / 2 ? (middle - old_len / 2) / AY_LEAF_SIZE * AY_LEAF_SIZE : 0;

@@ -21,12 +21,12 @@ struct ay__window {
 	const struct ay__plan_record *record;
 	struct ay__window_sizes sizes;
 	uint32_t piece_max;
-	uint64_t at, len; /* of the new file */
-	bool whole;	  /* ay__window_whole() */
+	uint64_t at, len;                                /* of the new file */
+	bool whole;                                      /* ay__window_whole() */
 	const struct ay_merkle *new_merkle, *old_merkle; /* when it is not the whole file; borrowed */
 
 	enum ay_bundle_method method; /* for a window that is not the whole file: set by the caller */
-	uint32_t base;		      /* index of the old file, with AY_METHOD_BSDIFF */
+	uint32_t base;                /* index of the old file, with AY_METHOD_BSDIFF */
 	struct ay_columns columns;
 };
 

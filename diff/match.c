@@ -18,16 +18,16 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 
-#define RULES_MAX	16   /* rewritings used, those with the most votes */
-#define VOTES_MIN	2
-#define RULES_LEARNED	256  /* pairs counted; a tree with more kinds of renaming has none that is common */
-#define LEARN_FILES	32768 /* new files that vote */
-#define CANDIDATES_MAX	64   /* files of one name looked at */
-#define LEARN_FROM	8    /* old files of one name that a new file may vote for */
-#define PAIRS_MAX	2    /* components that may differ in one vote */
-#define HEX_RUN_MIN	6    /* so many hex digits with a decimal one among them are taken for a hash */
-#define SIZE_RATIO	4    /* files elsewhere may be so many times larger or smaller */
-#define SIZE_SMALL	4096 /* below that sizes say nothing */
+#define RULES_MAX      16 /* rewritings used, those with the most votes */
+#define VOTES_MIN      2
+#define RULES_LEARNED  256   /* pairs counted; a tree with more kinds of renaming has none that is common */
+#define LEARN_FILES    32768 /* new files that vote */
+#define CANDIDATES_MAX 64    /* files of one name looked at */
+#define LEARN_FROM     8     /* old files of one name that a new file may vote for */
+#define PAIRS_MAX      2     /* components that may differ in one vote */
+#define HEX_RUN_MIN    6     /* so many hex digits with a decimal one among them are taken for a hash */
+#define SIZE_RATIO     4     /* files elsewhere may be so many times larger or smaller */
+#define SIZE_SMALL     4096  /* below that sizes say nothing */
 
 struct row {
 	uint64_t hash;
@@ -48,7 +48,7 @@ struct matcher {
 	const struct ay_match_file *old, *new_;
 	size_t n_old, n_new;
 	struct table paths, names, plain_paths, plain_names; /* of the old files */
-	uint8_t *gone;					     /* per old file: no new file has its path */
+	uint8_t *gone;                                       /* per old file: no new file has its path */
 	struct rule rules[RULES_LEARNED];
 	size_t n_rules;
 };
@@ -128,7 +128,8 @@ static int row_cmp(const void *a, const void *b)
 	return x->index < y->index ? -1 : x->index > y->index;
 }
 
-static int table_build(struct table *t, const struct ay_match_file *files, size_t n, uint64_t (*key)(const char *))
+static int table_build(struct table *t, const struct ay_match_file *files, size_t n,
+		       uint64_t (*key)(const char *))
 {
 	t->rows = malloc((n + 1) * sizeof(*t->rows));
 	if (!t->rows)
@@ -326,13 +327,13 @@ static void propose_rewritten(const struct matcher *m, const char *path, struct 
 	char one[AY_PATH_MAX + 1], all[AY_PATH_MAX + 1], next[AY_PATH_MAX + 1];
 	unsigned used = 0;
 
-	strcpy(all, path);
+	memcpy(all, path, strlen(path) + 1);
 	for (size_t i = 0; i < m->n_rules; i++) {
 		if (!rewrite(&m->rules[i], path, one))
 			continue;
 		propose_path(m, one, match);
 		if (rewrite(&m->rules[i], all, next)) {
-			strcpy(all, next);
+			memcpy(all, next, strlen(next) + 1);
 			used++;
 		}
 	}
@@ -357,7 +358,8 @@ static uint64_t suit(const struct matcher *m, uint32_t index, const struct ay_ma
 		head++;
 	while (tail < a_len && tail < b_len && a[a_len - 1 - tail] == b[b_len - 1 - tail])
 		tail++;
-	uint64_t diff = m->old[index].size > f->size ? m->old[index].size - f->size : f->size - m->old[index].size;
+	uint64_t diff =
+		m->old[index].size > f->size ? m->old[index].size - f->size : f->size - m->old[index].size;
 	uint64_t close = f->size ? (diff < f->size ? 1023 - diff * 1023 / f->size : 0) : 0;
 
 	return ((uint64_t)m->gone[index] << 40) + ((uint64_t)(head + 2 * tail) << 10) + close;

@@ -21,7 +21,8 @@ struct stream_head {
 const char *ay_stream_name(unsigned id)
 {
 	static const char *const names[AY_STREAMS] = {
-		"record", "digest", "diff-len", "seek", "extra-len", "zero-run", "diff-run", "diff", "literal",
+		"record",   "digest",   "diff-len", "seek",    "extra-len",
+		"zero-run", "diff-run", "diff",     "literal",
 	};
 
 	return id < AY_STREAMS ? names[id] : id == AY_STREAM_DELTA ? "delta" : "?";
@@ -76,21 +77,25 @@ static int heads_parse(struct ay_cursor *c, unsigned n, enum ay_section_kind kin
 		h->packed = ay_get_u32(c);
 		h->unpacked = ay_get_u32(c);
 		if (kind == AY_SECTION_PART ? h->id >= AY_STREAMS : h->id != AY_STREAM_DELTA)
-			return ay_err_set(err, AY_EUNSUPPORTED, "stream %u is unknown to this version", h->id);
+			return ay_err_set(err, AY_EUNSUPPORTED, "stream %u is unknown to this version",
+					  h->id);
 		if (i > 0 && h->id <= heads[i - 1].id)
 			return ay_err_set(err, AY_EFORMAT, "stream %u is out of order", h->id);
 		if (h->codec >= AY_CODECS)
-			return ay_err_set(err, AY_EUNSUPPORTED, "stream %s: codec %u is unknown to this version",
+			return ay_err_set(err, AY_EUNSUPPORTED,
+					  "stream %s: codec %u is unknown to this version",
 					  ay_stream_name(h->id), h->codec);
 		if (zero != 0 || h->unpacked == 0 || h->packed == 0 ||
 		    (h->codec == AY_CODEC_NONE ? h->packed != h->unpacked : h->packed >= h->unpacked))
-			return ay_err_set(err, AY_EFORMAT, "stream %s: sizes %u and %u make no sense with codec %s",
-					  ay_stream_name(h->id), h->packed, h->unpacked, ay_codec_name(h->codec));
+			return ay_err_set(
+				err, AY_EFORMAT, "stream %s: sizes %u and %u make no sense with codec %s",
+				ay_stream_name(h->id), h->packed, h->unpacked, ay_codec_name(h->codec));
 		s->packed += h->packed;
 		s->unpacked += h->unpacked;
 	}
 	if (s->unpacked > part_limit)
-		return ay_err_set(err, AY_EFORMAT, "streams of %llu bytes are over the bundle's part limit of %u",
+		return ay_err_set(err, AY_EFORMAT,
+				  "streams of %llu bytes are over the bundle's part limit of %u",
 				  (unsigned long long)s->unpacked, part_limit);
 	return 0;
 }
@@ -154,8 +159,8 @@ static int streams_unpack(const struct stream_head *heads, unsigned n, size_t he
 	return 0;
 }
 
-int ay__section_read(int fd, uint64_t offset, uint64_t bundle_size, enum ay_section_kind kind, uint32_t part_limit,
-		     uint32_t wanted, struct ay__section *s, struct ay_err *err)
+int ay__section_read(int fd, uint64_t offset, uint64_t bundle_size, enum ay_section_kind kind,
+		     uint32_t part_limit, uint32_t wanted, struct ay__section *s, struct ay_err *err)
 {
 	uint8_t head[AY_SECTION_HEAD_SIZE + AY_STREAMS * AY_SECTION_STREAM_SIZE];
 	struct stream_head heads[AY_STREAMS];

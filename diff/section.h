@@ -15,7 +15,7 @@ struct ay__section {
 	uint64_t offset, end; /* in the bundle */
 	uint64_t packed, unpacked;
 	struct ay_cursor col[AY_STREAMS]; /* a part's columns */
-	struct ay_slice delta;		  /* a delta section's bytes */
+	struct ay_slice delta;            /* a delta section's bytes */
 	struct ay_buf raw, streams;
 };
 
@@ -30,8 +30,8 @@ void ay__section_release(struct ay__section *s);
  *
  * Return: 0; AY_EFORMAT, AY_EUNSUPPORTED; -errno, -ENOMEM.
  */
-int ay__section_read(int fd, uint64_t offset, uint64_t bundle_size, enum ay_section_kind kind, uint32_t part_limit,
-		     uint32_t wanted, struct ay__section *s, struct ay_err *err);
+int ay__section_read(int fd, uint64_t offset, uint64_t bundle_size, enum ay_section_kind kind,
+		     uint32_t part_limit, uint32_t wanted, struct ay__section *s, struct ay_err *err);
 
 /** ay__pread_all() - exactly @len bytes; @short_code when the file ends before. */
 int ay__pread_all(int fd, void *buf, size_t len, uint64_t offset, int short_code, struct ay_err *err);

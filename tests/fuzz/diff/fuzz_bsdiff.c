@@ -62,14 +62,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	if (len < 3)
 		return 0;
-	struct ay_bsdiff_params params = {.shortcut = shortcuts[data[0] & 3], .threshold = thresholds[data[0] >> 2 & 3]};
+	struct ay_bsdiff_params params = {.shortcut = shortcuts[data[0] & 3],
+					  .threshold = thresholds[data[0] >> 2 & 3]};
 	unsigned times = 1u << (data[0] >> 4 & 7);
 	size_t split = data[1] | (size_t)data[2] << 8;
 	data += 3, len -= 3;
 	if (split > len)
 		split = len;
 	uint8_t *a = repeated(data, split, times), *b = repeated(data + split, len - split, times);
-	struct ay_slice old = {.data = a, .len = split * times}, new_ = {.data = b, .len = (len - split) * times};
+	struct ay_slice old = {.data = a, .len = split * times},
+			new_ = {.data = b, .len = (len - split) * times};
 	struct ay_bsdiff_ops ops = {0};
 	AY_ASSERT(ay_bsdiff(old, new_, &params, &ops) == 0);
 	check(old, new_, &ops);

@@ -14,8 +14,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-#define BASE_MAX     65536
-#define UNPACKED_MAX (1u << 20) /* a few bytes may stand for as many zeros as the header says: time, not memory */
+#define BASE_MAX 65536
+#define UNPACKED_MAX                                                                                         \
+	(1u << 20) /* a few bytes may stand for as many zeros as the header says: time, not memory */
 
 struct seen {
 	uint64_t delta, sizes, record;
@@ -72,11 +73,13 @@ static int on_base(void *ctx, const struct ay_bundle_record *r, unsigned base, i
 	(void)ctx;
 	if (r->base_sizes[base] > BASE_MAX)
 		return ay_err_set(err, AY_EBASE, "too large for us");
-	*fd = fd_of(base_data, (size_t)r->base_sizes[base] - (r->target.b[0] == 1 && r->base_sizes[base] > 0));
+	*fd = fd_of(base_data,
+		    (size_t)r->base_sizes[base] - (r->target.b[0] == 1 && r->base_sizes[base] > 0));
 	return 0;
 }
 
-static int on_data(void *ctx, const struct ay_bundle_record *r, const void *data, size_t len, struct ay_err *err)
+static int on_data(void *ctx, const struct ay_bundle_record *r, const void *data, size_t len,
+		   struct ay_err *err)
 {
 	struct seen *s = ctx;
 	static volatile uint8_t sum;
@@ -112,7 +115,8 @@ static void fix_checks(uint8_t *data, size_t len)
 		if (head > len - at)
 			return;
 		for (size_t i = 0; i < n; i++)
-			packed += ay_get_le32(data + at + AY_SECTION_HEAD_SIZE + i * AY_SECTION_STREAM_SIZE + 4);
+			packed += ay_get_le32(data + at + AY_SECTION_HEAD_SIZE + i * AY_SECTION_STREAM_SIZE +
+					      4);
 		if (packed > len - at - head || len - at - head - packed < 8)
 			return;
 		ay__check(data + at, head + packed, data + at + head + packed);

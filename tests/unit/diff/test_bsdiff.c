@@ -29,13 +29,14 @@ static size_t check(const uint8_t *old, size_t old_len, const uint8_t *new_, siz
 	return other;
 }
 
-static size_t diff_as(const uint8_t *old, size_t old_len, const uint8_t *new_, size_t new_len, unsigned threshold,
-		      unsigned shortcut)
+static size_t diff_as(const uint8_t *old, size_t old_len, const uint8_t *new_, size_t new_len,
+		      unsigned threshold, unsigned shortcut)
 {
 	struct ay_bsdiff_params p = {.threshold = threshold, .shortcut = shortcut};
 	struct ay_bsdiff_ops ops = {0};
 
-	assert_int_equal(ay_bsdiff((struct ay_slice){old, old_len}, (struct ay_slice){new_, new_len}, &p, &ops), 0);
+	assert_int_equal(
+		ay_bsdiff((struct ay_slice){old, old_len}, (struct ay_slice){new_, new_len}, &p, &ops), 0);
 	size_t other = check(old, old_len, new_, new_len, &ops);
 	ay_bsdiff_ops_release(&ops);
 	return other;
@@ -159,7 +160,7 @@ static void test_pathological(void **state)
 	double start = seconds();
 
 	ay_prng_init(&r, 4);
-	diff(a, len, b, len);	   /* zeros */
+	diff(a, len, b, len); /* zeros */
 	diff(a, len, b, len / 2);
 	diff(a, len / 2, b, len);
 	memset(b, 1, len);
@@ -170,8 +171,8 @@ static void test_pathological(void **state)
 	}
 	diff(a, len, b, len); /* almost periodic */
 	for (size_t i = 0; i < len; i++) {
-		a[i] = (uint8_t)"abab"[i % 4];
-		b[i] = (uint8_t)"abaab"[i % 5];
+		a[i] = (uint8_t) "abab"[i % 4];
+		b[i] = (uint8_t) "abaab"[i % 5];
 	}
 	diff(a, len, b, len);
 	for (size_t i = 0; i < len; i++) {
@@ -213,7 +214,7 @@ static void test_deterministic(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tiny),	     cmocka_unit_test(test_random_edits),
+		cmocka_unit_test(test_tiny),         cmocka_unit_test(test_random_edits),
 		cmocka_unit_test(test_moved_blocks), cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_pathological), cmocka_unit_test(test_deterministic),
 	};

@@ -15,7 +15,7 @@ struct craft {
 	uint64_t unpacked;
 	uint32_t n_records, n_parts, part_limit, flags;
 	uint64_t delta_size;
-	struct ay_buf col[AY_STREAMS]; /* of the one part */
+	struct ay_buf col[AY_STREAMS];  /* of the one part */
 	struct ay_buf more[AY_STREAMS]; /* of a second one */
 	struct ay_buf delta, behind;
 };
@@ -23,7 +23,8 @@ struct craft {
 static const uint8_t base_bytes[] = "The quick brown fox jumps over the lazy dog.";
 #define BASE_LEN ((uint64_t)sizeof(base_bytes) - 1)
 
-static void put_section(struct ay_buf *out, uint8_t kind, uint8_t codec, struct ay_buf *streams, unsigned n, unsigned id)
+static void put_section(struct ay_buf *out, uint8_t kind, uint8_t codec, struct ay_buf *streams, unsigned n,
+			unsigned id)
 {
 	size_t start = out->len;
 	unsigned used = 0;
@@ -388,8 +389,8 @@ static void test_limits(void **state)
 	(void)state;
 	struct craft c;
 	struct ay_err err = {0};
-	struct ay_bundle_limits limits = {.unpacked_size = 15, .delta_size = 5,
-					  .memory = ay_bundle_memory(AY_BUNDLE_PART_MIN)};
+	struct ay_bundle_limits limits = {
+		.unpacked_size = 15, .delta_size = 5, .memory = ay_bundle_memory(AY_BUNDLE_PART_MIN)};
 
 	craft_good(&c);
 	assert_int_equal(craft_read(&c, &limits, &err), 0);
@@ -466,8 +467,11 @@ static void test_without_records(void **state)
 	struct craft c;
 	struct ay_err err = {0};
 	struct shown s = {0};
-	const struct ay_bundle_sink sink = {
-		.ctx = &s, .header = on_header, .delta_end = on_delta_end, .begin = on_begin, .part = on_part};
+	const struct ay_bundle_sink sink = {.ctx = &s,
+					    .header = on_header,
+					    .delta_end = on_delta_end,
+					    .begin = on_begin,
+					    .part = on_part};
 
 	craft_good(&c);
 	c.n_parts = 2; /* the second has nothing of the table */

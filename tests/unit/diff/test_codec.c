@@ -22,7 +22,8 @@ static void there_and_back(const uint8_t *data, size_t len, int level, unsigned 
 	assert_int_equal(ay_codec_pack(data, len, level, codecs, &packed, &codec), 0);
 	assert_int_equal(codec, want);
 	assert_true(codec == AY_CODEC_NONE ? packed.len == len : packed.len < len);
-	assert_int_equal(ay_codec_unpack(codec, (struct ay_slice){packed.data, packed.len}, out, len, &err), 0);
+	assert_int_equal(ay_codec_unpack(codec, (struct ay_slice){packed.data, packed.len}, out, len, &err),
+			 0);
 	assert_memory_equal(out, data, len);
 	assert_int_equal(out[len], 0xa5);
 	ay_buf_release(&packed);
@@ -159,7 +160,7 @@ static void test_dict_is_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_there_and_back),	  cmocka_unit_test(test_sizes_exact),
+		cmocka_unit_test(test_there_and_back),    cmocka_unit_test(test_sizes_exact),
 		cmocka_unit_test(test_zstd_other_frames), cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_dict_is_bounded),
 	};

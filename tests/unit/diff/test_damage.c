@@ -139,7 +139,8 @@ static void test_random_damage(void **state)
 			if (ay_prng_below(&r, 2))
 				memset(copy.data + at, (int)ay_prng_below(&r, 256), len);
 			else
-				memmove(copy.data + at, copy.data + ay_prng_below(&r, copy.len - len + 1), len);
+				memmove(copy.data + at, copy.data + ay_prng_below(&r, copy.len - len + 1),
+					len);
 		}
 		bundle_fix_checks(copy.data, copy.len);
 		apply(&p, copy.data, copy.len, NULL);

@@ -56,7 +56,8 @@ static void test_round_trips(void **state)
 
 		update_pair(seed, &old, &new_);
 		int fd = bundle_make(old, new_, &o, &res);
-		struct ay_bundle_limits limits = {.memory = res.apply_memory, .unpacked_size = res.unpacked_size};
+		struct ay_bundle_limits limits = {.memory = res.apply_memory,
+						  .unpacked_size = res.unpacked_size};
 		bundle_complete(fd, old, new_, &limits);
 		assert_true(res.n_records == res.n_literal + res.n_diffed);
 		assert_true(res.n_diffed > 10 && res.n_literal >= 2);

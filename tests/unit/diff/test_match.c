@@ -55,8 +55,8 @@ static void test_same_path(void **state)
 	add(&new_, 90000, "/a/x"), add(&new_, 10, "/b"), add(&new_, 0, "/c/x"), add(&new_, 5, "/d");
 	match(&old, &new_);
 	first_base(&old, &new_, "/a/x", "/a/x"); /* whatever its size */
-	first_base(&old, &new_, "/b", NULL);	 /* an empty file is no base */
-	first_base(&old, &new_, "/c/x", NULL);	 /* an empty file needs none */
+	first_base(&old, &new_, "/b", NULL);     /* an empty file is no base */
+	first_base(&old, &new_, "/c/x", NULL);   /* an empty file needs none */
 	first_base(&old, &new_, "/d", NULL);
 }
 
@@ -175,9 +175,12 @@ static void test_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_same_path),	   cmocka_unit_test(test_rename_in_bulk),
-		cmocka_unit_test(test_two_rewritings),	   cmocka_unit_test(test_numbers_in_names),
-		cmocka_unit_test(test_same_name_elsewhere), cmocka_unit_test(test_many_of_one_name),
+		cmocka_unit_test(test_same_path),
+		cmocka_unit_test(test_rename_in_bulk),
+		cmocka_unit_test(test_two_rewritings),
+		cmocka_unit_test(test_numbers_in_names),
+		cmocka_unit_test(test_same_name_elsewhere),
+		cmocka_unit_test(test_many_of_one_name),
 		cmocka_unit_test(test_nothing),
 	};
 

@@ -226,7 +226,8 @@ struct ay_buf bundle_bytes(int fd)
 	return b;
 }
 
-int bundle_make(struct tree *old, struct tree *new_, const struct ay_make_options *o, struct ay_make_result *res)
+int bundle_make(struct tree *old, struct tree *new_, const struct ay_make_options *o,
+		struct ay_make_result *res)
 {
 	struct ay_make_tree a = old ? tree_make(old) : (struct ay_make_tree){0}, b = tree_make(new_);
 	struct ay_make_result ignored;
@@ -252,7 +253,8 @@ void bundle_fix_checks(uint8_t *data, size_t len)
 		if (head > len - at)
 			return;
 		for (size_t i = 0; i < n; i++)
-			packed += ay_get_le32(data + at + AY_SECTION_HEAD_SIZE + i * AY_SECTION_STREAM_SIZE + 4);
+			packed += ay_get_le32(data + at + AY_SECTION_HEAD_SIZE + i * AY_SECTION_STREAM_SIZE +
+					      4);
 		if (packed > len - at - head || len - at - head - packed < 8)
 			return;
 		ay__check(data + at, head + packed, data + at + head + packed);
@@ -315,7 +317,8 @@ static int on_base(void *ctx, const struct ay_bundle_record *r, unsigned base, i
 	return 0;
 }
 
-static int on_data(void *ctx, const struct ay_bundle_record *r, const void *data, size_t len, struct ay_err *err)
+static int on_data(void *ctx, const struct ay_bundle_record *r, const void *data, size_t len,
+		   struct ay_err *err)
 {
 	struct applier *x = ctx;
 
@@ -350,12 +353,16 @@ static int on_end(void *ctx, const struct ay_bundle_record *r, struct ay_err *er
 	return 0;
 }
 
-int bundle_apply(int fd, struct tree *old, struct tree *new_, const struct ay_bundle_limits *limits, struct applied *a,
-		 struct ay_err *err)
+int bundle_apply(int fd, struct tree *old, struct tree *new_, const struct ay_bundle_limits *limits,
+		 struct applied *a, struct ay_err *err)
 {
 	struct applier x = {.a = a, .old = old, .new_ = new_};
-	const struct ay_bundle_sink sink = {
-		.ctx = &x, .delta = on_delta, .begin = on_begin, .base = on_base, .data = on_data, .end = on_end};
+	const struct ay_bundle_sink sink = {.ctx = &x,
+					    .delta = on_delta,
+					    .begin = on_begin,
+					    .base = on_base,
+					    .data = on_data,
+					    .end = on_end};
 
 	a->records = a->bytes = 0;
 	a->largest_call = 0;

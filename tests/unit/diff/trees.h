@@ -53,7 +53,8 @@ uint8_t *bytes_code(struct ay_prng *r, size_t len);
 uint8_t *bytes_edit(struct ay_prng *r, const uint8_t *data, size_t len, unsigned n, size_t *new_len);
 
 /** bundle_make() - into a new memfd; fails the test when it fails. @old may be NULL. */
-int bundle_make(struct tree *old, struct tree *new_, const struct ay_make_options *o, struct ay_make_result *res);
+int bundle_make(struct tree *old, struct tree *new_, const struct ay_make_options *o,
+		struct ay_make_result *res);
 /** bundle_fd() - these bytes as a memfd. */
 int bundle_fd(const void *data, size_t len);
 /** bundle_bytes() - a memfd's bytes. */
@@ -66,8 +67,8 @@ struct applied {
 	uint64_t records, bytes;
 	size_t largest_call;
 	struct ay_buf delta;
-	bool skip_odd;	  /* in: skip every second record */
-	bool no_bases;	  /* in: base() has none */
+	bool skip_odd;    /* in: skip every second record */
+	bool no_bases;    /* in: base() has none */
 	bool short_bases; /* in: bases are cut by one byte */
 	bool wrong_bases; /* in: one byte of each base is another */
 };

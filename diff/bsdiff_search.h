@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * diff/bsdiff_search.h - where in the old file the new file's next bytes are (internal to diff/).
+ */
+#ifndef AYNI_DIFF_BSDIFF_SEARCH_H
+#define AYNI_DIFF_BSDIFF_SEARCH_H
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/bytes.h"
+
+#define AY__WINDOW 64 /* bytes that are laid beside each other at a time */
+#define AY__RECENT 8  /* alignments remembered */
+
+/* A place of the new file that no simple alignment predicts. */
+struct ay__gap {
+	uint64_t start, len;
+	size_t first; /* index of its first position in the arrays */
+};
+
+struct ay__search {
+	struct ay_slice old, new_;
+	uint64_t effort; /* bytes that may still be compared */
+	int64_t recent[AY__RECENT];
+	unsigned n_recent;
+	/* by suffix array */
+	int32_t *sa32;
+	int64_t *sa64;
+	uint64_t *bucket; /* first suffix whose two first bytes are at least the index; may be NULL */
+	/* by gaps: the best match known for each position in one */
+	struct ay__gap *gaps;
+	size_t n_gaps, cap_gaps, at_gap;
+	uint64_t gap_bytes;
+	uint64_t *best_pos;
+	uint16_t *best_len;
+};
+
+/**
+ * ay__search_init() - get ready to search @old, which is not empty.
+ * @shortcut: as in struct ay_bsdiff_params.
+ *
+ * Return: 0, -ENOMEM. Release in any case.
+ */
+int ay__search_init(struct ay__search *s, struct ay_slice old, struct ay_slice new_, unsigned shortcut);
+void ay__search_release(struct ay__search *s);
+
+/** ay__search_memory() - bytes that searching may use, at most. */
+uint64_t ay__search_memory(uint64_t old_len, uint64_t new_len);
+
+/**
+ * ay__search_at() - the longest match of the new file's bytes from @at on.
+ *
+ * Return: its length, of which not more than a cap is measured; 0: none. @pos: where it is in the old file.
+ */
+size_t ay__search_at(struct ay__search *s, uint64_t at, uint64_t *pos);
+
+/** ay__search_recent() - an alignment (new position less old) that was used, and may be again. */
+void ay__search_recent(struct ay__search *s, int64_t shift);
+
+static inline uint64_t ay__load8(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+/* Bytes that are equal at the beginning of @a and @b, of @n at most. */
+static inline size_t ay__common(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8) {
+		if (ay__load8(a + i) != ay__load8(b + i))
+			break;
+	}
+	while (i < n && a[i] == b[i])
+		i++;
+	return i;
+}
+
+/* Bytes of the next @n that are equal. */
+static inline unsigned ay__equal_bytes(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	unsigned equal = 0;
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8) {
+		uint64_t x = ay__load8(a + i) ^ ay__load8(b + i);
+
+		/* one bit per byte that is not zero, then count */
+		x |= x >> 4;
+		x |= x >> 2;
+		x |= x >> 1;
+		x &= 0x0101010101010101u;
+		equal += 8 - (unsigned)((x * 0x0101010101010101u) >> 56);
+	}
+	for (; i < n; i++)
+		equal += a[i] == b[i];
+	return equal;
+}
+
+static inline size_t ay__min(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+#endif
