@@ -6,6 +6,7 @@
  */
 #include "proto/core_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- status */
@@ -25,9 +26,10 @@ static void branch_status(const struct ay_core *c, const struct ay__branch *b, s
 	}
 	memcpy(out->problem, b->problem, sizeof(out->problem));
 	if (!c->root)
-		strcpy(out->problem, "no root key: run `ayni init` with the publisher's root first");
+		snprintf(out->problem, sizeof(out->problem),
+			 "no root key: run `ayni init` with the publisher's root first");
 	else if (b->follow && !b->has_head && !out->problem[0] && b->have_serial == 0)
-		strcpy(out->problem, "no release of this branch was heard of yet");
+		snprintf(out->problem, sizeof(out->problem), "no release of this branch was heard of yet");
 }
 
 void ay_core_status(const struct ay_core *c, struct ay_core_status *out)
@@ -61,7 +63,8 @@ static uint32_t ones(const uint64_t *words, uint32_t blocks)
 	uint32_t n = 0;
 
 	for (uint32_t w = 0; words && w < (blocks + 63) / 64; w++)
-		n += (uint32_t)__builtin_popcountll(words[w]);
+		for (uint64_t left = words[w]; left; left &= left - 1)
+			n++;
 	return n;
 }
 

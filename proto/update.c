@@ -97,117 +97,6 @@ static bool newer_known(const struct ay__branch *b)
 	return b->force ? b->head.serial >= b->floor : b->head.serial > b->floor;
 }
 
-static bool may_pass(const struct ay_core *c, const struct ay__branch *b, const struct ay__release *r)
-{
-	return r->used && r->branch == index_of(c, b) && !r->refused && r->stored == AY__STORED_YES &&
-	       r->serial > b->have_serial && r->serial >= b->floor && r->serial <= b->head.serial &&
-	       (r->serial < b->head.serial || ay_digest_eq(&r->digest, &b->head.release)) &&
-	       (b->force || r->serial != b->bad_serial) && r->root_epoch <= c->root->version;
-}
-
-static bool may_end(const struct ay__branch *b, const struct ay__release *r)
-{
-	return r->serial >= b->head.min_serial && (b->force || r->serial > b->floor);
-}
-
-/* ---- planning */
-
-struct candidates {
-	struct ay_plan_tree trees[AY_PLAN_TREES_MAX];
-	int releases[AY_PLAN_TREES_MAX];
-	size_t n;
-	struct ay_plan_edge *edges;
-	int *offers;
-	size_t n_edges;
-};
-
-static bool gather_trees(struct ay_core *c, struct ay__branch *b, struct candidates *k)
-{
-	bool goal = false;
-
-	k->n = 0;
-	for (unsigned i = 0; i < c->n_releases && k->n < AY_PLAN_TREES_MAX; i++) {
-		const struct ay__release *r = &c->releases[i];
-		if (!may_pass(c, b, r))
-			continue;
-		k->trees[k->n] = (struct ay_plan_tree){r->manifest, r->serial, may_end(b, r)};
-		goal |= k->trees[k->n].goal;
-		k->releases[k->n++] = (int)i;
-	}
-	/* Offers that lead to the head's release are asked for first. */
-	for (int first = 1; first >= 0; first--)
-		for (size_t i = 0; i < k->n; i++)
-			if (k->trees[i].goal && (k->trees[i].serial == b->head.serial) == first)
-				ay__interest_add(b, &k->trees[i].manifest, false);
-	return goal;
-}
-
-static struct ay_plan_edge edge_of(const struct ay_core *c, const struct ay__offer *o)
-{
-	struct ay_plan_edge e = {.from = o->from, .to = o->to, .missing_bytes = o->bundle_size};
-	int i = ay__bundle_find(c, &o->bundle);
-
-	e.price = o->laptops ? AY_PRICE_LAPTOP : o->schools ? AY_PRICE_SCHOOL : 0;
-	if (i != AY__NONE && c->bundles[i].state != AY__B_OPENING) {
-		const struct ay__bundle *b = &c->bundles[i];
-		uint64_t had = (uint64_t)b->n_had * AY_BLOCK_SIZE;
-		e.missing_bytes = had < b->size ? b->size - had : 0;
-		if (b->n_had == b->blocks)
-			e.price = 1; /* all here */
-	}
-	return e;
-}
-
-static bool gather_edges(struct ay_core *c, const struct ay__branch *b, struct candidates *k)
-{
-	k->edges = calloc(c->n_offers + 1, sizeof(*k->edges));
-	k->offers = calloc(c->n_offers + 1, sizeof(*k->offers));
-	if (!k->edges || !k->offers) {
-		c->orders.oom = true;
-		return false;
-	}
-	for (unsigned i = 0; i < c->n_offers; i++) {
-		const struct ay__offer *o = &c->offers[i];
-		if (!o->used || o->refused || o->branch != index_of(c, b) || o->excluded_until > c->now)
-			continue;
-		k->edges[k->n_edges] = edge_of(c, o);
-		if (k->edges[k->n_edges].price)
-			k->offers[k->n_edges++] = (int)i;
-	}
-	return true;
-}
-
-struct way {
-	int offer, release;
-	uint32_t target_serial;
-	unsigned steps;
-};
-
-static bool plan(struct ay_core *c, struct ay__branch *b, struct way *way)
-{
-	struct candidates k = {.n_edges = 0};
-	struct ay_plan_way w;
-	bool found = gather_trees(c, b, &k) && gather_edges(c, b, &k);
-
-	if (found) {
-		struct ay_plan_input in = {.have = b->have_manifest,
-					   .have_serial = b->have_serial,
-					   .trees = k.trees,
-					   .n_trees = k.n,
-					   .edges = k.edges,
-					   .n_edges = k.n_edges};
-		found = ay_plan_find(&in, &w);
-	}
-	if (found)
-		*way = (struct way){.offer = k.offers[w.first_edge],
-				    .release = k.releases[w.first_tree],
-				    .target_serial = k.trees[w.goal].serial,
-				    .steps = w.steps};
-	free(k.edges);
-	free(k.offers);
-	return found;
-}
-
 /* ---- going a way */
 
 static bool bundle_in_use(const struct ay_core *c, int bundle)
@@ -282,7 +171,7 @@ static void begin_collecting(struct ay_core *c, struct ay__branch *b)
 	}
 }
 
-static void start_way(struct ay_core *c, struct ay__branch *b, const struct way *w)
+static void start_way(struct ay_core *c, struct ay__branch *b, const struct ay__way *w)
 {
 	struct ay__offer *o = &c->offers[w->offer];
 
@@ -316,13 +205,13 @@ static void start_way(struct ay_core *c, struct ay__branch *b, const struct way 
 }
 
 /* Is the way that we are on still one that may be gone, and no better one known? */
-static bool keep_way(const struct ay_core *c, const struct ay__branch *b, const struct way *w)
+static bool keep_way(const struct ay_core *c, const struct ay__branch *b, const struct ay__way *w)
 {
 	if (b->offer == AY__NONE || b->release == AY__NONE)
 		return false;
 	const struct ay__offer *o = &c->offers[b->offer];
 	const struct ay__release *r = &c->releases[b->release];
-	if (o->refused || o->excluded_until > c->now || !may_pass(c, b, r))
+	if (o->refused || o->excluded_until > c->now || !ay__way_may_pass(c, b, r))
 		return false;
 	if (!ay_digest_is_zero(&o->from) && !ay_digest_eq(&o->from, &b->have_manifest))
 		return false; /* the owner went back meanwhile */
@@ -346,7 +235,7 @@ static void say_searching(struct ay_core *c, struct ay__branch *b)
 
 static void evaluate(struct ay_core *c, struct ay__branch *b)
 {
-	struct way w;
+	struct ay__way w;
 	bool moving = b->update == AY__UP_OPENING || b->update == AY__UP_COLLECTING;
 
 	if (b->update == AY__UP_FINISHING || b->update == AY__UP_APPLYING)
@@ -375,7 +264,7 @@ static void evaluate(struct ay_core *c, struct ay__branch *b)
 		return;
 	if (b->update == AY__UP_HELD)
 		b->problem[0] = '\0';
-	bool found = plan(c, b, &w);
+	bool found = ay__way_find(c, b, &w);
 	if (moving && keep_way(c, b, found ? &w : NULL))
 		return;
 	if (!moving)

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What plan.c plans with: which releases may be passed and ended at, which bundles
+ * lead there, and who in reach has them.
+ */
+#include "proto/core_internal.h"
+
+#include <stdlib.h>
+
+bool ay__way_may_pass(const struct ay_core *c, const struct ay__branch *b, const struct ay__release *r)
+{
+	return r->used && r->branch == (int)(b - c->branches) && !r->refused && r->stored == AY__STORED_YES &&
+	       r->serial > b->have_serial && r->serial >= b->floor && r->serial <= b->head.serial &&
+	       (r->serial < b->head.serial || ay_digest_eq(&r->digest, &b->head.release)) &&
+	       (b->force || r->serial != b->bad_serial) && r->root_epoch <= c->root->version;
+}
+
+static bool may_end(const struct ay__branch *b, const struct ay__release *r)
+{
+	return r->serial >= b->head.min_serial && (b->force || r->serial > b->floor);
+}
+
+struct candidates {
+	struct ay_plan_tree trees[AY_PLAN_TREES_MAX];
+	int releases[AY_PLAN_TREES_MAX];
+	size_t n;
+	struct ay_plan_edge *edges;
+	int *offers;
+	size_t n_edges;
+};
+
+static bool gather_trees(struct ay_core *c, struct ay__branch *b, struct candidates *k)
+{
+	bool goal = false;
+
+	k->n = 0;
+	for (unsigned i = 0; i < c->n_releases && k->n < AY_PLAN_TREES_MAX; i++) {
+		const struct ay__release *r = &c->releases[i];
+		if (!ay__way_may_pass(c, b, r))
+			continue;
+		k->trees[k->n] = (struct ay_plan_tree){r->manifest, r->serial, may_end(b, r)};
+		goal |= k->trees[k->n].goal;
+		k->releases[k->n++] = (int)i;
+	}
+	/* Offers that lead to the head's release are asked for first. */
+	for (int first = 1; first >= 0; first--)
+		for (size_t i = 0; i < k->n; i++)
+			if (k->trees[i].goal && (k->trees[i].serial == b->head.serial) == first)
+				ay__interest_add(b, &k->trees[i].manifest, false);
+	return goal;
+}
+
+static struct ay_plan_edge edge_of(const struct ay_core *c, const struct ay__offer *o)
+{
+	struct ay_plan_edge e = {.from = o->from, .to = o->to, .missing_bytes = o->bundle_size};
+	int i = ay__bundle_find(c, &o->bundle);
+
+	e.price = o->laptops ? AY_PRICE_LAPTOP : o->schools ? AY_PRICE_SCHOOL : 0;
+	if (i != AY__NONE && c->bundles[i].state != AY__B_OPENING) {
+		const struct ay__bundle *b = &c->bundles[i];
+		uint64_t had = (uint64_t)b->n_had * AY_BLOCK_SIZE;
+		e.missing_bytes = had < b->size ? b->size - had : 0;
+		if (b->n_had == b->blocks)
+			e.price = 1; /* all here */
+	}
+	return e;
+}
+
+static bool gather_edges(struct ay_core *c, const struct ay__branch *b, struct candidates *k)
+{
+	k->edges = calloc(c->n_offers + 1, sizeof(*k->edges));
+	k->offers = calloc(c->n_offers + 1, sizeof(*k->offers));
+	if (!k->edges || !k->offers) {
+		c->orders.oom = true;
+		return false;
+	}
+	for (unsigned i = 0; i < c->n_offers; i++) {
+		const struct ay__offer *o = &c->offers[i];
+		if (!o->used || o->refused || o->branch != (int)(b - c->branches) ||
+		    o->excluded_until > c->now)
+			continue;
+		k->edges[k->n_edges] = edge_of(c, o);
+		if (k->edges[k->n_edges].price)
+			k->offers[k->n_edges++] = (int)i;
+	}
+	return true;
+}
+
+bool ay__way_find(struct ay_core *c, struct ay__branch *b, struct ay__way *way)
+{
+	struct candidates k = {.n_edges = 0};
+	struct ay_plan_way w;
+	bool found = gather_trees(c, b, &k) && gather_edges(c, b, &k);
+
+	if (found) {
+		struct ay_plan_input in = {.have = b->have_manifest,
+					   .have_serial = b->have_serial,
+					   .trees = k.trees,
+					   .n_trees = k.n,
+					   .edges = k.edges,
+					   .n_edges = k.n_edges};
+		found = ay_plan_find(&in, &w);
+	}
+	if (found)
+		*way = (struct ay__way){.offer = k.offers[w.first_edge],
+					.release = k.releases[w.first_tree],
+					.target_serial = k.trees[w.goal].serial,
+					.steps = w.steps};
+	free(k.edges);
+	free(k.offers);
+	return found;
+}
