@@ -632,7 +632,6 @@ void ay_fakenode_start(struct ay_fakenode *n, uint64_t session_id)
 	n->core = ay_core_new(&c);
 	AY_ASSERT(n->core);
 	n->deadline_ns = NEVER;
-	forget(n);
 	tell_docs(n, AY_EV_ROOT);
 	for (unsigned i = 0; i < n->disk.n_branches; i++)
 		tell_branch(n, &n->disk.branches[i]);
@@ -685,6 +684,7 @@ void ay_fakenode_stop(struct ay_fakenode *n, enum ay_fakenode_end how)
 		if (again || !b->data)
 			ay_fakedisk_remove(&n->disk, b);
 	}
+	forget(n);
 	n->deadline_ns = NEVER;
 	reschedule(n);
 }
@@ -792,21 +792,33 @@ static int hashes_in(struct ay_fakenode *n, struct ay_slice payload, struct ay_e
 	return 0;
 }
 
+/* What node/stream.c looks at before it reads a payload. */
+static int length_fits(uint8_t type, size_t len)
+{
+	uint8_t head[AY_FRAME_HEADER] = {[4] = type};
+	uint32_t got;
+	uint8_t t;
+
+	for (unsigned i = 0; i < 4; i++)
+		head[i] = (uint8_t)((len + 1) >> (8 * i));
+	return ay_frame_header_get(head, &got, &t);
+}
+
 void ay_fakenode_frame(struct ay_fakenode *n, uint64_t conn, uint8_t type, struct ay_slice payload)
 {
 	struct ay_event ev = {.type = AY_EV_FRAME};
-	int r = 0;
+	int r = length_fits(type, payload.len);
 
 	if (!n->core)
 		return;
 	if (type == AY_FRAME_BLOCK) {
 		ev.type = AY_EV_BLOCK;
 		ev.block.conn = conn;
-		r = block_in(n, payload, &ev);
+		r = r ? r : block_in(n, payload, &ev);
 	} else if (type == AY_FRAME_HASHES) {
 		ev.type = AY_EV_HASHES;
 		ev.hashes.conn = conn;
-		r = hashes_in(n, payload, &ev);
+		r = r ? r : hashes_in(n, payload, &ev);
 	} else {
 		ev.data = payload;
 		ev.frame.conn = conn;
@@ -892,6 +904,15 @@ bool ay_fakenode_has_block(const struct ay_fakenode *n, const struct ay_digest *
 	if (!b || index >= b->blocks)
 		return false;
 	return b->whole || (b->bitmap && b->bitmap[index / 8] >> (index % 8) & 1);
+}
+
+bool ay_fakenode_has_hashes(const struct ay_fakenode *n, const struct ay_digest *bundle, unsigned level,
+			    uint32_t index)
+{
+	const struct ay_fakebundle *b = ay_fakedisk_find(&n->disk, bundle);
+
+	return b && b->merkle && level < ay_merkle_levels(b->merkle) &&
+	       ay_merkle_has(b->merkle, level, index);
 }
 
 const uint8_t *ay_fakenode_bytes(const struct ay_fakenode *n, const struct ay_digest *bundle, uint64_t *size)

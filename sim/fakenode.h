@@ -27,8 +27,8 @@ enum ay_mutant {
 	AY_MUTANT_ANY_BLOCK = 1 << 2, /* blocks and hashes count without being checked */
 	AY_MUTANT_STRANGER_ROOT =
 		1 << 3, /* was installed with a stranger's root (by who puts it on the disk) */
-	AY_MUTANT_FORGET_HEAD = 1 << 4, /* a start forgets the durable head and the floor */
-	AY_MUTANT_FORGET_TREE = 1 << 5, /* a start comes up with the tree before the current one */
+	AY_MUTANT_FORGET_HEAD = 1 << 4, /* a stop forgets the durable head and the floor */
+	AY_MUTANT_FORGET_TREE = 1 << 5, /* a stop brings back the tree before the current one */
 	AY_MUTANT_LOST_ANSWER = 1 << 6, /* FINISH_BUNDLE is never answered */
 	AY_MUTANT_STORM = 1 << 7,       /* each datagram is sent over and over */
 };
@@ -133,6 +133,8 @@ bool ay_fakenode_has_doc(const struct ay_fakenode *n, enum ay_event_type type,
 /** ay_fakenode_blocks() - blocks had of a bundle that is open or on the disk; @whole: finished, under its name. */
 uint32_t ay_fakenode_blocks(const struct ay_fakenode *n, const struct ay_digest *bundle, bool *whole);
 bool ay_fakenode_has_block(const struct ay_fakenode *n, const struct ay_digest *bundle, uint32_t index);
+bool ay_fakenode_has_hashes(const struct ay_fakenode *n, const struct ay_digest *bundle, unsigned level,
+			    uint32_t index);
 /** ay_fakenode_bytes() - a bundle's bytes on the disk, borrowed until the next event; NULL when there are none. */
 const uint8_t *ay_fakenode_bytes(const struct ay_fakenode *n, const struct ay_digest *bundle, uint64_t *size);
 

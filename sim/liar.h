@@ -29,8 +29,10 @@ struct ay_liar_config {
 	unsigned n_others;
 };
 
-/** ay_liar_new() - joins @m and begins; it goes on until the end of the run. */
+/** ay_liar_new() - joins @m and begins. */
 struct ay_liar *ay_liar_new(const struct ay_liar_config *config, struct ay_medium *m);
+/** ay_liar_stop() - it goes away for good. */
+void ay_liar_stop(struct ay_liar *l);
 void ay_liar_free(struct ay_liar *l);
 
 #endif

@@ -97,7 +97,8 @@ static void sign_head(struct ay_world *w, unsigned rollout)
 
 	ay_branch_id(AY_WORLD_FLEET, AY_WORLD_BRANCH, &h.branch);
 	int rc = ay_head_sign(&h, &w->head_key[w->n_roots - 1], w->head);
-	AY_ASSERT(rc == 0);
+	AY_ASSERT(rc == 0 && w->n_heads < AY_WORLD_HEADS_MAX);
+	memcpy(w->heads[w->n_heads++], w->head, AY_HEAD_SIZE);
 }
 
 static void sign_release(struct ay_world *w, struct ay_world_release *out)

@@ -15,6 +15,7 @@
 #define AY_WORLD_RELEASES_MAX 8
 #define AY_WORLD_BUNDLES_MAX  32
 #define AY_WORLD_ROOTS_MAX    2
+#define AY_WORLD_HEADS_MAX    32
 #define AY_WORLD_FLEET        "classroom"
 #define AY_WORLD_BRANCH       "xo/stable"
 
@@ -47,9 +48,11 @@ struct ay_world {
 	unsigned n_releases;
 	struct ay_world_bundle bundles[AY_WORLD_BUNDLES_MAX];
 	unsigned n_bundles;
-	uint8_t head[AY_HEAD_SIZE]; /* the newest; none without a release */
-	uint64_t clock_s;           /* signed_at of the next head */
-	size_t size_min, size_max;  /* of bundles */
+	uint8_t head[AY_HEAD_SIZE];                      /* the newest; none without a release */
+	uint8_t heads[AY_WORLD_HEADS_MAX][AY_HEAD_SIZE]; /* all that were ever signed */
+	unsigned n_heads;
+	uint64_t clock_s;          /* signed_at of the next head */
+	size_t size_min, size_max; /* of bundles */
 };
 
 /** ay_world_new() - root 1, nothing else. @keys: publishers with different numbers have different keys. */
