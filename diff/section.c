@@ -8,6 +8,7 @@
 #include "diff/section.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,8 +31,20 @@ const char *ay_stream_name(unsigned id)
 
 void ay__section_release(struct ay__section *s)
 {
-	ay_buf_release(&s->raw);
-	ay_buf_release(&s->streams);
+	free(s->raw.bytes);
+	free(s->streams.bytes);
+	s->raw = s->streams = (struct ay__section_memory){0};
+}
+
+/* At least @len bytes; what was in them is gone. Exactly so many: the declared memory is a promise. */
+static uint8_t *memory_for(struct ay__section_memory *m, size_t len)
+{
+	if (m->bytes && m->len >= len)
+		return m->bytes;
+	free(m->bytes);
+	m->bytes = malloc(len ? len : 1);
+	m->len = m->bytes ? len : 0;
+	return m->bytes;
 }
 
 void ay__check(const void *data, size_t len, uint8_t out[AY_BUNDLE_CHECK_SIZE])
@@ -108,8 +121,7 @@ static int raw_read(int fd, size_t head_len, uint64_t bundle_size, struct ay__se
 
 	if (len > bundle_size - s->offset)
 		return ay_err_set(err, AY_EFORMAT, "the bundle ends inside the section");
-	ay_buf_reset(&s->raw);
-	uint8_t *raw = ay_buf_reserve(&s->raw, (size_t)len);
+	uint8_t *raw = memory_for(&s->raw, (size_t)len);
 	if (!raw)
 		return ay_err_errno(err, ENOMEM, "a section of %llu bytes", (unsigned long long)len);
 	int rc = ay__pread_all(fd, raw, (size_t)len, s->offset, AY_EFORMAT, err);
@@ -125,7 +137,7 @@ static int raw_read(int fd, size_t head_len, uint64_t bundle_size, struct ay__se
 static int streams_unpack(const struct stream_head *heads, unsigned n, size_t head_len, uint32_t wanted,
 			  struct ay__section *s, struct ay_err *err)
 {
-	const uint8_t *packed = s->raw.data + head_len;
+	const uint8_t *packed = s->raw.bytes + head_len;
 	uint64_t need = 0;
 
 	for (unsigned i = 0; i < n; i++) {
@@ -133,8 +145,7 @@ static int streams_unpack(const struct stream_head *heads, unsigned n, size_t he
 
 		need += want && heads[i].codec != AY_CODEC_NONE ? heads[i].unpacked : 0;
 	}
-	ay_buf_reset(&s->streams);
-	uint8_t *out = ay_buf_reserve(&s->streams, need ? (size_t)need : 1);
+	uint8_t *out = memory_for(&s->streams, (size_t)need);
 	if (!out)
 		return ay_err_errno(err, ENOMEM, "streams of %llu bytes", (unsigned long long)need);
 	for (unsigned i = 0; i < n; packed += heads[i].packed, i++) {
@@ -193,7 +204,7 @@ int ay__section_read(int fd, uint64_t offset, uint64_t bundle_size, enum ay_sect
 	if (rc == 0)
 		rc = raw_read(fd, head_len, bundle_size, s, err);
 	/* Head and body were read apart: what was parsed must be what was checked. */
-	if (rc == 0 && memcmp(head, s->raw.data, head_len) != 0)
+	if (rc == 0 && memcmp(head, s->raw.bytes, head_len) != 0)
 		rc = ay_err_set(err, AY_EFORMAT, "the bundle changed while it was read");
 	if (rc == 0)
 		rc = streams_unpack(heads, n, head_len, wanted, s, err);

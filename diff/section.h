@@ -10,13 +10,18 @@
 
 #define AY__STREAMS_ALL ((1u << AY_STREAMS) - 1)
 
+struct ay__section_memory {
+	uint8_t *bytes; /* owned */
+	size_t len;
+};
+
 /* Zero-initialise; release. Its memory is kept from section to section. */
 struct ay__section {
 	uint64_t offset, end; /* in the bundle */
 	uint64_t packed, unpacked;
 	struct ay_cursor col[AY_STREAMS]; /* a part's columns */
 	struct ay_slice delta;            /* a delta section's bytes */
-	struct ay_buf raw, streams;
+	struct ay__section_memory raw, streams;
 };
 
 void ay__section_release(struct ay__section *s);
