@@ -19,6 +19,7 @@ WAIT_S=${WAIT_S:-60} # how long anything may take; generous, because machines ar
 T=$(mktemp -d "${TMPDIR:-/tmp}/ayni-e2e.XXXXXX") || exit 1
 declare -A pid=()
 spaces=() # network namespaces
+mounts=()
 net=aye$$ # interface names have room for 15 bytes
 house=loopback
 
@@ -41,6 +42,7 @@ cleanup() {
 	for n in "${extra_pids[@]}"; do kill -KILL "$n" 2>/dev/null; done
 	wait 2>/dev/null
 	for n in "${spaces[@]}"; do ip netns del "$n" 2>/dev/null; done
+	for n in "${mounts[@]}"; do umount -l "$n" 2>/dev/null; done
 	chmod -R u+rwx "$T" 2>/dev/null
 	rm -rf "$T"
 	exit $rc

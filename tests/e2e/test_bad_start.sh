@@ -107,6 +107,18 @@ expect 1 "no node is running at $T/none.sock" "$AYNI" update --control "$T/none.
 expect 2 "does not follow branch other" "$AYNI" update other --control "$T/1.sock"
 expect 2 "update takes one branch" "$AYNI" update a b --control "$T/1.sock"
 
+say "signals"
+for signal in TERM INT; do
+	node_options 2
+	(in_space 2 "$AYNI" node "${as[@]}") >"$T/2.log" 2>&1 &
+	waited=$!
+	wait_for "node 2" grep -q "laptop ready" "$T/2.log"
+	kill -$signal "$(pgrep -P $waited || echo $waited)"
+	wait $waited
+	rc=$?
+	[ $rc = 0 ] || fail "exit code $rc after SIG$signal: $(cat "$T/2.log")"
+done
+
 say "left over by a kill"
 stop_node 1 KILL
 [ -S "$T/1.sock" ] || fail "a killed node cannot have cleaned up"

@@ -75,5 +75,5 @@ for n in 0 1; do
 	[ "$rss" -lt $((64 * 1024)) ] || fail "node $n has grown to $rss KiB"
 done
 for n in 0 1; do stop_node $n; done
-grep -il 'assert\|panic\|sanitizer' "$T"/[0-9].log && fail "a node complained about itself"
+grep -il 'assert\|panic\|sanitizer\|runtime error' "$T"/[0-9].log && fail "a node complained about itself"
 exit 0

@@ -52,5 +52,5 @@ check_tree 3 "$T/two"
 say "a late laptop got it from the others"
 
 for n in 1 2 3; do stop_node $n; done
-grep -il 'assert\|sanitizer' "$T"/*.log && fail "a node complained about itself"
+grep -il 'assert\|panic\|sanitizer\|runtime error' "$T"/*.log && fail "a node complained about itself"
 exit 0
