@@ -125,7 +125,7 @@ static int on_merged(void *ctx, enum ay_change change, const struct ay_entry *ol
 		return 0;
 	if (new_->type != AY_ENTRY_FILE) {
 		ap->inodes++;
-	} else if (change == AY_CHANGE_REPLACED && old->type == AY_ENTRY_FILE &&
+	} else if (change == AY_CHANGE_REPLACED && old && old->type == AY_ENTRY_FILE &&
 		   ay_digest_eq(&old->digest, &new_->digest)) {
 		ap->inodes++;
 		ap->copies += new_->size;

@@ -23,21 +23,27 @@
 struct ay_fs;
 
 struct ay_fs_ops {
-	int (*open)(struct ay_fs *fs, int dirfd, const char *path, int flags, mode_t mode); /* fd; O_CLOEXEC added */
+	int (*open)(struct ay_fs *fs, int dirfd, const char *path, int flags,
+		    mode_t mode); /* fd; O_CLOEXEC added */
 	int (*mkdir)(struct ay_fs *fs, int dirfd, const char *name, mode_t mode);
 	int (*link)(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd, const char *to);
 	int (*symlink)(struct ay_fs *fs, const char *target, int dirfd, const char *name);
 	int (*mknod)(struct ay_fs *fs, int dirfd, const char *name, mode_t mode, dev_t dev);
-	int (*rename)(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd, const char *to, bool noreplace);
+	int (*rename)(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd, const char *to,
+		      bool noreplace);
 	int (*unlink)(struct ay_fs *fs, int dirfd, const char *name, int flags); /* AT_REMOVEDIR */
 	ssize_t (*pwrite)(struct ay_fs *fs, int fd, const void *buf, size_t len, off_t offset);
 	int (*truncate)(struct ay_fs *fs, int fd, off_t size);
-	int (*allocate)(struct ay_fs *fs, int fd, off_t size); /* fallocate(KEEP_SIZE); -EOPNOTSUPP is no failure */
+	int (*allocate)(struct ay_fs *fs, int fd,
+			off_t size); /* fallocate(KEEP_SIZE); -EOPNOTSUPP is no failure */
 	int (*reflink)(struct ay_fs *fs, int to_fd, int from_fd); /* FICLONE */
 	int (*chmod)(struct ay_fs *fs, int fd, mode_t mode);
-	int (*chown)(struct ay_fs *fs, int dirfd, const char *name, uid_t uid, gid_t gid); /* name "": the fd itself */
-	int (*utimens)(struct ay_fs *fs, int dirfd, const char *name, const struct timespec *mtime); /* atime likewise */
-	int (*setxattr)(struct ay_fs *fs, int dirfd, const char *name, const char *attr, const void *value, size_t len);
+	int (*chown)(struct ay_fs *fs, int dirfd, const char *name, uid_t uid,
+		     gid_t gid); /* name "": the fd itself */
+	int (*utimens)(struct ay_fs *fs, int dirfd, const char *name,
+		       const struct timespec *mtime); /* atime likewise */
+	int (*setxattr)(struct ay_fs *fs, int dirfd, const char *name, const char *attr, const void *value,
+			size_t len);
 	int (*fsync)(struct ay_fs *fs, int fd);
 	int (*fdatasync)(struct ay_fs *fs, int fd);
 	int (*syncfs)(struct ay_fs *fs, int fd);

@@ -30,9 +30,10 @@
 struct ay_store;
 
 enum ay_store_flags {
-	AY_STORE_CREATE = 1,	/* make the store when there is none */
-	AY_STORE_OWNER_ME = 2,	/* with CREATE: owners are not kept, all files belong to the caller (recorded) */
-	AY_STORE_READONLY = 4,	/* no lock, no cleaning */
+	AY_STORE_CREATE = 1, /* make the store when there is none */
+	AY_STORE_OWNER_ME =
+		2, /* with CREATE: owners are not kept, all files belong to the caller (recorded) */
+	AY_STORE_READONLY = 4, /* no lock, no cleaning */
 };
 
 /**
@@ -57,7 +58,7 @@ struct ay_apply {
 	const char *branch;
 	const void *release; /* the release's envelope; verified again against the store's own root */
 	size_t release_len;
-	int bundle_fd;		  /* read from offset 0; a stranger's file: every output is checked */
+	int bundle_fd;                /* read from offset 0; a stranger's file: every output is checked */
 	const struct ay_offer *offer; /* bounds: sizes, memory */
 	/* Progress: output bytes. Nonzero stops with that code. May be NULL. */
 	int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
@@ -79,8 +80,8 @@ int ay_store_apply(struct ay_store *s, const struct ay_apply *a, struct ay_err *
  * @dirfd: the tree. @manifest: what it must be; every file is checked while it is copied.
  * @release, @release_len: its envelope (verified). The publisher keeps its last trees like this.
  */
-int ay_store_import(struct ay_store *s, const char *branch, const void *release, size_t release_len, int dirfd,
-		    const void *manifest, size_t manifest_len, struct ay_err *err);
+int ay_store_import(struct ay_store *s, const char *branch, const void *release, size_t release_len,
+		    int dirfd, const void *manifest, size_t manifest_len, struct ay_err *err);
 
 /* ---- trees and switching (store/tree.c, store/switch.c) ---- */
 
@@ -112,9 +113,11 @@ int ay_store_release(struct ay_store *s, const char *branch, uint32_t serial, ui
  * @rollback: allow a serial below the floor (the owner asked for it); the floor stays, and serials above
  *   the one rolled back to are remembered as bad until a newer one comes.
  */
-int ay_store_switch(struct ay_store *s, const char *branch, uint32_t serial, bool rollback, struct ay_err *err);
+int ay_store_switch(struct ay_store *s, const char *branch, uint32_t serial, bool rollback,
+		    struct ay_err *err);
 /** ay_store_rollback() - switch to @serial, or (0) to the newest tree below the current one. @to: which it was. */
-int ay_store_rollback(struct ay_store *s, const char *branch, uint32_t serial, uint32_t *to, struct ay_err *err);
+int ay_store_rollback(struct ay_store *s, const char *branch, uint32_t serial, uint32_t *to,
+		      struct ay_err *err);
 
 /**
  * ay_store_verify() - read a tree and compare it with its manifest; @bad: number of paths that differ.
@@ -122,7 +125,8 @@ int ay_store_rollback(struct ay_store *s, const char *branch, uint32_t serial, u
  * Return: 0 when it could be read; with @bad above 0, @err's sentence names the first path and how it differs.
  *   AY_ESTORE its manifest is not the signed one; -ENOENT no such tree; what ay_scan() returns.
  */
-int ay_store_verify(struct ay_store *s, const char *branch, uint32_t serial, uint64_t *bad, struct ay_err *err);
+int ay_store_verify(struct ay_store *s, const char *branch, uint32_t serial, uint64_t *bad,
+		    struct ay_err *err);
 
 /**
  * ay_store_remove_tree() - remove branches/BRANCH/SERIAL: moved aside first, then deleted. Its objects stay until gc.

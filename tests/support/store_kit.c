@@ -69,7 +69,7 @@ void kit_root_with_rule(struct kit *k, const char *branch, const char *rule)
 	/* The id's printed form is root.c's business: let it write the text, then add the branch's line. */
 	struct ay_root *root = ay_root_new();
 	root->version = 1;
-	strcpy(root->fleet, "test");
+	snprintf(root->fleet, sizeof(root->fleet), "test");
 	root->n_keys = 1;
 	root->keys[0] = k->public_key;
 	for (int i = 0; i < AY_ROLES; i++)

@@ -195,11 +195,12 @@ static void deep_and_narrow(void **arg)
 	struct kit_tree v3;
 	struct ay_offer o;
 	char path[4096] = "v3", paths[151][400];
+	size_t end = strlen(path);
 
 	kit_mkdir(&t->k, path, 0755);
 	for (int i = 0; i < 150; i++) {
 		memcpy(paths[i], path, strlen(path) + 1);
-		strcat(path, "/d");
+		end += (size_t)snprintf(path + end, sizeof(path) - end, "/d");
 		kit_mkdir(&t->k, path, 0755);
 		char file[4110];
 		snprintf(file, sizeof(file), "%s/f", path);
@@ -298,7 +299,7 @@ static void an_offer_for_something_else_is_refused(void **arg)
 	assert_refused(t, kit_apply(t->s, B, &t->v2, t->b2, &t->o12, &t->err), AY_EFORMAT, "");
 	o.unpacked_size = t->o1.unpacked_size;
 	assert_refused(t, kit_apply(t->s, B, &t->v2, t->b1, &o, &t->err), AY_EFORMAT, "does not lead");
-	strcpy(o.branch, "other");
+	snprintf(o.branch, sizeof(o.branch), "other");
 	assert_refused(t, kit_apply(t->s, B, &t->v2, t->b12, &o, &t->err), AY_EFORMAT, "offer");
 	o = t->o12;
 	o.unpacked_size--;
@@ -384,10 +385,11 @@ static void two_at_once_in_one_branch(void **arg)
 
 	assert_applies(t, &t->v1, t->b1, &t->o1);
 	AY_CLOSE int dir = openat(t->k.fd, "store/branches/" B_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	AY_CLOSE int lock = ay__branch_lock(t->s, dir, ".apply", LOCK_EX, &t->err);
+	int lock = ay__branch_lock(t->s, dir, ".apply", LOCK_EX, &t->err);
 	assert_int_equal(kit_store(&t->k, &t->f.fs, &second, &t->err), 0);
 	assert_refused(t, kit_apply(second, B, &t->v2, t->b12, &t->o12, &t->err), AY_EBUSY,
 		       "another process");
+	close(lock);
 	ay_store_close(second);
 }
 
@@ -432,7 +434,7 @@ static void an_import_whose_source_is_something_else_is_refused(void **arg)
 	assert_refused(t, kit_import(&t->k, t->s, B, &t->v2, &t->err), -ELOOP, "/comes");
 	struct kit_tree lie = t->v2;
 	lie.manifest = t->v1.manifest;
-	strcpy(lie.dir, "v1");
+	snprintf(lie.dir, sizeof(lie.dir), "v1");
 	assert_refused(t, kit_import(&t->k, t->s, B, &lie, &t->err), AY_EDIGEST,
 		       "not the one that the release names");
 }

@@ -323,16 +323,17 @@ static void opening_stays_beneath(void **arg)
 static void removing_a_tree_bounds_depth_and_ignores_modes(void **arg)
 {
 	struct state *t = *arg;
-	char path[AY_ERR_MSG_MAX] = "deep";
+	char path[1024] = "deep";
+	size_t end = strlen(path);
 
 	kit_mkdir(&t->k, "outside", 0755);
 	kit_text(&t->k, "outside/stays", "x", 0644);
 	kit_mkdir(&t->k, path, 0755);
 	for (int i = 0; i < 200; i++) {
-		strcat(path, "/d");
+		end += (size_t)snprintf(path + end, sizeof(path) - end, "/d");
 		kit_mkdir(&t->k, path, 0755);
 	}
-	strcat(path, "/out");
+	snprintf(path + end, sizeof(path) - end, "/out");
 	kit_symlink(&t->k, path, t->k.dir);
 	kit_mkdir(&t->k, "deep/closed", 0755);
 	kit_text(&t->k, "deep/closed/f", "x", 0000);
