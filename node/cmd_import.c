@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "base/cleanup.h"
 #include "base/path.h"
 #include "node/client.h"
 #include "node/cmd.h"
@@ -18,6 +21,11 @@
 
 struct args {
 	const char *store, *control;
+	int force, json;
+	struct ay_store *s;
+	struct ay_repo *repo;
+	bool changed; /* something newer is current */
+	json_t *results;
 };
 
 static int each(void *ctx, int val, const char *arg, struct ay_err *err)
@@ -34,60 +42,91 @@ static int show_progress(void *ctx, uint64_t done, uint64_t total)
 	return 0;
 }
 
-static int import_branch(struct ay_store *s, struct ay_repo *repo, const char *branch, bool force,
-			 struct ay_err *err)
+static void print_words(const char *branch, const struct ay_imported *done)
+{
+	char size[32];
+	if (done->to == done->from)
+		return;
+	if (done->from == 0)
+		printf("%s: release %u", branch, done->to);
+	else
+		printf("%s: release %u -> %u", branch, done->from, done->to);
+	if (done->bytes > 0)
+		printf(" (%u %s, %s)\n", done->steps, done->steps == 1 ? "bundle" : "bundles",
+		       ay_human_bytes(done->bytes, size));
+	else
+		puts(" (it was here already)");
+}
+
+static void add_json(struct args *a, const char *branch, const struct ay_imported *done, int r,
+		     const struct ay_err *err)
+{
+	json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:I}", "branch", branch, "from", (json_int_t)done->from,
+			      "to", (json_int_t)done->to, "bundles", (json_int_t)done->steps, "bytes",
+			      (json_int_t)done->bytes);
+	if (r < 0) {
+		json_t *sentence = json_string(err->msg);
+		json_object_set_new(o, "error", json_string(ay_error_name(r)));
+		/* A sentence may quote a stranger's bytes, which need not be UTF-8. */
+		json_object_set_new(o, "message", sentence ? sentence : json_string(ay_strerror(r)));
+	}
+	json_array_append_new(a->results, o);
+}
+
+static int import_branch(struct args *a, const char *branch, struct ay_err *err)
 {
 	struct ay_progress progress;
 	struct ay_imported done;
-	char size[32];
 	ay_progress_init(&progress, "applying");
-	int r = ay_import(s, repo, branch, force, show_progress, &progress, &done, err);
+	int r = ay_import(a->s, a->repo, branch, a->force, show_progress, &progress, &done, err);
 	ay_progress_end(&progress);
-	if (r == 0)
-		printf("%s: release %u -> %u (%u %s, %s)\n", branch, done.from, done.to, done.steps,
-		       done.steps == 1 ? "bundle" : "bundles", ay_human_bytes(done.bytes, size));
+	a->changed |= done.to != done.from;
+	if (a->json)
+		add_json(a, branch, &done, r, err);
+	else
+		print_words(branch, &done);
 	return r;
 }
 
 /* One branch's failure holds up no other; the first is returned, later ones are said at once. */
-static int import_all(struct ay_store *s, struct ay_repo *repo, bool force, struct ay_err *err)
+static int import_all(struct args *a, struct ay_err *err)
 {
-	struct ay_branch_state *branches = NULL;
+	AY_FREE struct ay_branch_state *branches = NULL;
 	size_t n = 0, followed = 0;
-	int result = AY_ENOTHING;
-	int r = ay_state_branches(s, &branches, &n, err);
+	int result = AY_ENOTHING; /* of all: a failure before success before nothing */
+	int r = ay_state_branches(a->s, &branches, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		if (!branches[i].follow)
 			continue;
 		followed++;
 		struct ay_err one = {0};
-		int done = import_branch(s, repo, branches[i].branch, force, &one);
+		int done = import_branch(a, branches[i].branch, &one);
 		bool failed = done < 0 && done != AY_ENOTHING;
 		if (failed && result < 0 && result != AY_ENOTHING) {
-			fprintf(stderr, "ayni import: %s\n", one.msg);
-		} else if (failed || (done == AY_ENOTHING && result == AY_ENOTHING)) {
+			ay_complain("import", one.msg);
+		} else if (failed || (done == AY_ENOTHING && result == AY_ENOTHING && followed == 1)) {
 			*err = one;
 			result = done;
 		} else if (done == 0 && result == AY_ENOTHING) {
 			result = 0;
 		}
 	}
-	free(branches);
 	if (r < 0)
 		return r;
 	if (followed == 0)
 		return ay_err_set(err, AY_EUSAGE, "%s follows no branch yet: `ayni init --branch NAME`",
-				  ay_store_path(s));
+				  ay_store_path(a->s));
 	return result;
 }
 
 static int run(int argc, char **argv, struct ay_err *err)
 {
-	struct args a = {AY_STORE_PATH, AY_CONTROL_PATH};
-	int force = 0, first = 0;
+	struct args a = {.store = AY_STORE_PATH, .control = AY_CONTROL_PATH};
+	int first = 0;
 	const struct option longs[] = {{"store", required_argument, NULL, 's'},
 				       {"control", required_argument, NULL, 'c'},
-				       {"force", no_argument, &force, 1},
+				       {"force", no_argument, &a.force, 1},
+				       {"json", no_argument, &a.json, 1},
 				       {0}};
 	int r = ay_options(argc, argv, longs, each, &a, &first, err);
 	if (r < 0)
@@ -97,17 +136,21 @@ static int run(int argc, char **argv, struct ay_err *err)
 		return ay_usage(err, "import", "import needs a repository directory and at most one branch");
 	if (n == 2 && ay_branch_check(argv[first + 1], strlen(argv[first + 1])) < 0)
 		return ay_err_set(err, AY_EUSAGE, "\"%s\" is no branch name", argv[first + 1]);
-	struct ay_store *s = NULL;
-	struct ay_repo *repo = NULL;
-	r = ay_repo_open(ay_fs_real(), argv[first], false, &repo, err);
+	r = ay_repo_open(ay_fs_real(), argv[first], false, &a.repo, err);
 	if (r == 0)
-		r = ay_store_open(ay_fs_real(), a.store, 0, &s, err);
-	if (r == 0)
-		r = n == 2 ? import_branch(s, repo, argv[first + 1], force, err)
-			   : import_all(s, repo, force, err);
-	ay_store_close(s);
-	ay_repo_close(repo);
-	if (r == 0)
+		r = ay_store_open(ay_fs_real(), a.store, 0, &a.s, err);
+	if (r == 0) {
+		a.results = json_array();
+		r = n == 2 ? import_branch(&a, argv[first + 1], err) : import_all(&a, err);
+		struct ay_err why = {0};
+		if (a.json && ay_print_json(a.results, &why) < 0)
+			ay_complain("import", why.msg);
+		else if (!a.json)
+			json_decref(a.results);
+	}
+	ay_store_close(a.s);
+	ay_repo_close(a.repo);
+	if (a.changed)
 		ay_client_reload(a.control);
 	return r;
 }
@@ -115,14 +158,16 @@ static int run(int argc, char **argv, struct ay_err *err)
 const struct ay_cmd ay_cmd_import = {
 	"import",
 	"update from a repository directory, such as a stick",
-	"Usage: ayni import DIR [BRANCH] [--store DIR] [--control SOCKET] [--force]\n"
+	"Usage: ayni import DIR [BRANCH] [--store DIR] [--control SOCKET] [--force] [--json]\n"
 	"\n"
 	"Takes the newest release of BRANCH, or of every branch that is followed, from the repository directory DIR:\n"
 	"the same files that a publisher writes and a school serves. Signatures are checked as from anywhere else.\n"
-	"Exit code 3 when nothing newer is there.\n"
+	"Should a bundle be damaged, another way to the release is taken if there is one. Exit code 3 when nothing newer\n"
+	"is there, 4 when it was rolled back from.\n"
 	"\n"
 	"  -s, --store DIR      the store (" AY_STORE_PATH ")\n"
 	"  -c, --control SOCKET a running node's socket, which is told (" AY_CONTROL_PATH ")\n"
-	"      --force          also a release that was rolled back from\n",
+	"      --force          also a release that was rolled back from\n"
+	"      --json           print the result as JSON\n",
 	run,
 };

@@ -2,8 +2,11 @@
 /*
  * `ayni publish`: options in, one sentence per fact out.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <jansson.h>
@@ -18,7 +21,10 @@ enum { OPT_NAME = 256, OPT_NOTES, OPT_MIN_SERIAL, OPT_ROLLOUT, OPT_MEMORY, OPT_T
 
 struct args {
 	struct ay_publish p;
-	const char *key;
+	struct ay_secret_key keys[AY_SIGNATURES_MAX];
+	const char *key_paths[AY_SIGNATURES_MAX];
+	unsigned n_keys;
+	int json, full, owner_root, again;
 };
 
 static int each(void *ctx, int val, const char *arg, struct ay_err *err)
@@ -34,7 +40,10 @@ static int each(void *ctx, int val, const char *arg, struct ay_err *err)
 		a->p.branch = arg;
 		break;
 	case 'k':
-		a->key = arg;
+		if (a->n_keys == AY_SIGNATURES_MAX)
+			return ay_err_set(err, AY_ELIMIT, "a release has at most %d signatures",
+					  AY_SIGNATURES_MAX);
+		a->key_paths[a->n_keys++] = arg;
 		break;
 	case 'R':
 		a->p.root = arg;
@@ -78,7 +87,7 @@ static void print_words(const struct ay_publish *p, const struct ay_published *o
 	}
 }
 
-static int print_json(const struct ay_publish *p, const struct ay_published *out)
+static int print_json(const struct ay_publish *p, const struct ay_published *out, struct ay_err *err)
 {
 	char manifest[AY_DIGEST_HEX + 1], release[AY_DIGEST_HEX + 1];
 	json_t *bundles = json_array();
@@ -86,22 +95,79 @@ static int print_json(const struct ay_publish *p, const struct ay_published *out
 		json_array_append_new(bundles,
 				      json_pack("{s:I, s:I}", "from", (json_int_t)out->bundles[i].from,
 						"bytes", (json_int_t)out->bundles[i].size));
-	json_t *all = json_pack("{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:o}", "branch", p->branch, "serial",
-				(json_int_t)out->release.serial, "name", out->release.name, "manifest",
-				ay_digest_hex(&out->release.manifest, manifest), "release",
-				ay_digest_hex(&out->head.release, release), "entries",
-				(json_int_t)out->release.entries, "bytes",
-				(json_int_t)out->release.unpacked_size, "bundles", bundles);
-	int r = all && json_dumpf(all, stdout, JSON_INDENT(2)) == 0 ? 0 : -1;
-	putchar('\n');
-	json_decref(all);
+	return ay_print_json(json_pack("{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:o}", "branch", p->branch,
+				       "serial", (json_int_t)out->release.serial, "name", out->release.name,
+				       "manifest", ay_digest_hex(&out->release.manifest, manifest), "release",
+				       ay_digest_hex(&out->head.release, release), "entries",
+				       (json_int_t)out->release.entries, "bytes",
+				       (json_int_t)out->release.unpacked_size, "bundles", bundles),
+			     err);
+}
+
+/* The real path of @path, or of the directory in which it is going to be; NULL: there is none. */
+static char *resolve(const char *path)
+{
+	char *real = realpath(path, NULL);
+	if (real || errno != ENOENT)
+		return real;
+	AY_FREE char *parent = strdup(path);
+	size_t n = parent ? strlen(parent) : 0;
+	while (n > 0 && parent[n - 1] == '/')
+		n--;
+	while (n > 0 && parent[n - 1] != '/')
+		n--;
+	if (!parent)
+		return NULL;
+	parent[n] = '\0';
+	return realpath(n ? parent : ".", NULL);
+}
+
+/* A repository inside the tree would be published with itself, and a secret key inside it to everybody. */
+static int check_outside(const char *tree, const char *what, const char *path, struct ay_err *err)
+{
+	AY_FREE char *outer = realpath(tree, NULL), *inner = resolve(path);
+	size_t n = outer ? strlen(outer) : 0;
+	if (!outer || !inner || strncmp(outer, inner, n) != 0 ||
+	    (n > 1 && inner[n] != '/' && inner[n] != '\0'))
+		return 0;
+	return ay_err_set(err, AY_EUSAGE,
+			  "the %s %s lies in the tree %s and would be published with it; move it elsewhere",
+			  what, path, tree);
+}
+
+static int check_places(const struct args *a, struct ay_err *err)
+{
+	int r = check_outside(a->p.tree, "repository", a->p.repo, err);
+	for (unsigned i = 0; r == 0 && i < a->n_keys; i++)
+		r = check_outside(a->p.tree, "secret key", a->key_paths[i], err);
 	return r;
+}
+
+static int publish(struct args *a, struct ay_err *err)
+{
+	struct ay_published out;
+	int r = check_places(a, err);
+	unsigned n = 0;
+	while (r == 0 && n < a->n_keys && (r = ay_keyfile_secret(a->key_paths[n], &a->keys[n], err)) == 0)
+		n++;
+	a->p.keys = a->keys;
+	a->p.n_keys = n;
+	if (r == 0)
+		r = ay_publish(&a->p, &out, err);
+	while (n > 0)
+		ay_secret_key_wipe(&a->keys[--n]);
+	if (r < 0)
+		return r;
+	if (a->json)
+		return print_json(&a->p, &out, err);
+	print_words(&a->p, &out);
+	return 0;
 }
 
 static int run(int argc, char **argv, struct ay_err *err)
 {
-	struct args a = {.p = {.rollout = 100}};
-	int json = 0, full = AY_FULL_AUTO, owner_root = 0, again = 0, first = 0;
+	struct args a = {.p = {.rollout = 100}, .full = AY_FULL_AUTO};
+	int first = 0;
 	const struct option longs[] = {{"repo", required_argument, NULL, 'r'},
 				       {"branch", required_argument, NULL, 'b'},
 				       {"key", required_argument, NULL, 'k'},
@@ -112,37 +178,23 @@ static int run(int argc, char **argv, struct ay_err *err)
 				       {"rollout", required_argument, NULL, OPT_ROLLOUT},
 				       {"memory", required_argument, NULL, OPT_MEMORY},
 				       {"threads", required_argument, NULL, OPT_THREADS},
-				       {"full", no_argument, &full, AY_FULL_YES},
-				       {"no-full", no_argument, &full, AY_FULL_NO},
-				       {"owner-root", no_argument, &owner_root, 1},
-				       {"again", no_argument, &again, 1},
-				       {"json", no_argument, &json, 1},
+				       {"full", no_argument, &a.full, AY_FULL_YES},
+				       {"no-full", no_argument, &a.full, AY_FULL_NO},
+				       {"owner-root", no_argument, &a.owner_root, 1},
+				       {"again", no_argument, &a.again, 1},
+				       {"json", no_argument, &a.json, 1},
 				       {0}};
 	int r = ay_options(argc, argv, longs, each, &a, &first, err);
 	if (r < 0)
 		return r;
-	if (argc - first != 1 || !a.p.repo || !a.p.branch || !a.key)
+	if (argc - first != 1 || !a.p.repo || !a.p.branch || a.n_keys == 0)
 		return ay_usage(err, "publish", "publish needs --repo, --branch, --key and one directory");
 	a.p.tree = argv[first];
-	a.p.full = (enum ay_publish_full)full;
-	a.p.owner_root = owner_root;
-	a.p.again = again;
+	a.p.full = (enum ay_publish_full)a.full;
+	a.p.owner_root = a.owner_root;
+	a.p.again = a.again;
 	a.p.now_s = (uint64_t)time(NULL);
-
-	struct ay_secret_key key;
-	r = ay_keyfile_secret(a.key, &key, err);
-	if (r < 0)
-		return r;
-	a.p.key = &key;
-	struct ay_published out;
-	r = ay_publish(&a.p, &out, err);
-	ay_secret_key_wipe(&key);
-	if (r < 0)
-		return r;
-	if (json)
-		return print_json(&a.p, &out);
-	print_words(&a.p, &out);
-	return 0;
+	return publish(&a, err);
 }
 
 const struct ay_cmd ay_cmd_publish = {
@@ -157,13 +209,14 @@ const struct ay_cmd ay_cmd_publish = {
 	"\n"
 	"  -r, --repo DIR        the repository; made when it is not there\n"
 	"  -b, --branch NAME     the branch (xo/stable)\n"
-	"  -k, --key SECRET      signs; must hold the roles release and head\n"
-	"  -R, --root FILE       put this root into the repository first (needed once)\n"
+	"  -k, --key SECRET      signs; the keys given must hold the roles release and head; repeatable\n"
+	"  -R, --root FILE       put this root into the repository first (needed once, and for each new root)\n"
 	"      --name TEXT       the release's name for people (2026.3)\n"
 	"      --notes TEXT      what is new\n"
 	"      --rollout N       percent of laptops that may take it now (100)\n"
 	"      --min-serial N    laptops below N must not stay there\n"
-	"      --full, --no-full make or leave out the bundle from nothing (made for serial 1, 8, 16, ...)\n"
+	"      --full, --no-full make the bundle from nothing, or only where nothing else leads to the release\n"
+	"                        (otherwise also for the serials 8, 16, 24, ...)\n"
 	"      --owner-root      write all owners as root (for a plain user who publishes a system's tree)\n"
 	"      --again           publish even when nothing changed\n"
 	"      --memory MIB      memory for making diffs (half of the machine)\n"

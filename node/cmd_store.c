@@ -21,7 +21,6 @@
 #include "store/state.h"
 #include "store/store.h"
 
-/* What all five understand. */
 struct args {
 	const char *store, *control;
 	uint32_t keep;
@@ -30,6 +29,9 @@ struct args {
 	uint32_t serial; /* 0: none named */
 	struct ay_store *s;
 };
+
+/* What a command understands besides --store and --json. */
+enum { TAKES_CONTROL = 1, TAKES_KEEP = 2, TAKES_SERIAL = 4 };
 
 static int each(void *ctx, int val, const char *arg, struct ay_err *err)
 {
@@ -40,10 +42,10 @@ static int each(void *ctx, int val, const char *arg, struct ay_err *err)
 	return 0;
 }
 
-/* BRANCH or BRANCH@SERIAL */
-static int take_branch(struct args *a, char *word, struct ay_err *err)
+/* BRANCH, or where a serial has a meaning BRANCH@SERIAL too */
+static int take_branch(struct args *a, char *word, bool may_have_serial, struct ay_err *err)
 {
-	char *at = strchr(word, '@');
+	char *at = may_have_serial ? strchr(word, '@') : NULL;
 	if (at) {
 		*at = '\0';
 		int r = ay_parse_u32(at + 1, 1, AY_SERIAL_MAX, "the serial", &a->serial, err);
@@ -56,24 +58,35 @@ static int take_branch(struct args *a, char *word, struct ay_err *err)
 	return 0;
 }
 
-static int begin(struct args *a, int argc, char **argv, int operands_min, int operands_max, int flags,
-		 struct ay_err *err)
+static int take_options(struct args *a, int argc, char **argv, int takes, int *first, struct ay_err *err)
 {
+	static const struct option control = {"control", required_argument, NULL, 'c'},
+				   keep = {"keep", required_argument, NULL, 'k'};
+	struct option longs[5] = {{"store", required_argument, NULL, 's'},
+				  {"json", no_argument, &a->json, 1}};
+	size_t n = 2;
 	*a = (struct args){.store = AY_STORE_PATH, .control = AY_CONTROL_PATH, .keep = 2};
-	const struct option longs[] = {{"store", required_argument, NULL, 's'},
-				       {"control", required_argument, NULL, 'c'},
-				       {"keep", required_argument, NULL, 'k'},
-				       {"json", no_argument, &a->json, 1},
-				       {0}};
+	if (takes & TAKES_CONTROL)
+		longs[n++] = control;
+	if (takes & TAKES_KEEP)
+		longs[n++] = keep;
+	return ay_options(argc, argv, longs, each, a, first, err);
+}
+
+static int begin(struct args *a, int argc, char **argv, int takes, int operands_min, int operands_max,
+		 int flags, struct ay_err *err)
+{
 	int first = 0;
-	int r = ay_options(argc, argv, longs, each, a, &first, err);
+	int r = take_options(a, argc, argv, takes, &first, err);
 	if (r < 0)
 		return r;
 	int n = argc - first;
 	if (n < operands_min || n > operands_max)
 		return ay_usage(err, argv[0], n < operands_min ? "say which branch" : "too many arguments");
-	if (n > 0 && (r = take_branch(a, argv[first], err)) < 0)
+	if (n > 0 && (r = take_branch(a, argv[first], takes & TAKES_SERIAL, err)) < 0)
 		return r;
+	if (n > 1 && a->serial != 0)
+		return ay_usage(err, argv[0], "one serial is enough");
 	if (n > 1 && (r = ay_parse_u32(argv[first + 1], 1, AY_SERIAL_MAX, "the serial", &a->serial, err)) < 0)
 		return r;
 	return ay_store_open(ay_fs_real(), a->store, flags, &a->s, err);
@@ -117,6 +130,16 @@ static void list_tree(const struct ay_tree_info *t)
 	       t->release.name);
 }
 
+static void print_notes(const char *notes)
+{
+	for (const char *line = notes; *line;) {
+		int n = (int)strcspn(line, "\n");
+		printf("%s%.*s\n", line == notes ? "\n    " : "    ", n, line);
+		line += n;
+		line += *line == '\n';
+	}
+}
+
 static void log_tree(const struct ay_tree_info *t)
 {
 	char date[32], size[32], hex[AY_DIGEST_HEX + 1];
@@ -126,7 +149,7 @@ static void log_tree(const struct ay_tree_info *t)
 	       date_text(t->release.date_s, date), ay_digest_hex(&t->release.manifest, hex),
 	       t->release.entries, ay_human_bytes(t->release.unpacked_size, size));
 	if (t->release.notes[0])
-		printf("\n    %s\n", t->release.notes);
+		print_notes(t->release.notes);
 	putchar('\n');
 }
 
@@ -159,11 +182,10 @@ static int walk(struct args *a, bool newest_first, tree_fn print, struct ay_err 
 		for (size_t i = 0; r == 0 && i < n; i++)
 			r = walk_branch(a, names[i], newest_first, print, array, &count, err);
 	ay_store_names_free(names, n);
-	if (r == 0 && array) {
-		json_dumpf(array, stdout, JSON_INDENT(2));
-		putchar('\n');
-	}
-	json_decref(array);
+	if (r == 0 && array)
+		r = ay_print_json(array, err);
+	else
+		json_decref(array);
 	if (r == 0 && count == 0)
 		return ay_err_set(err, AY_ENOTHING, "no tree of %s in %s yet",
 				  a->branch ? a->branch : "any branch", a->store);
@@ -173,81 +195,116 @@ static int walk(struct args *a, bool newest_first, tree_fn print, struct ay_err 
 static int run_list(int argc, char **argv, struct ay_err *err)
 {
 	struct args a;
-	int r = begin(&a, argc, argv, 0, 1, AY_STORE_READONLY, err);
+	int r = begin(&a, argc, argv, 0, 0, 1, AY_STORE_READONLY, err);
 	return r < 0 ? r : finish(&a, walk(&a, false, list_tree, err));
 }
 
 static int run_log(int argc, char **argv, struct ay_err *err)
 {
 	struct args a;
-	int r = begin(&a, argc, argv, 1, 1, AY_STORE_READONLY, err);
+	int r = begin(&a, argc, argv, 0, 1, 1, AY_STORE_READONLY, err);
 	return r < 0 ? r : finish(&a, walk(&a, true, log_tree, err));
 }
 
 /* ---- rollback, gc, verify ---- */
 
+static int rollback(struct args *a, bool *changed, struct ay_err *err)
+{
+	uint32_t before = 0, to = 0;
+	int r = ay_store_current(a->s, a->branch, &before, err);
+	if (r == 0 && a->serial == before)
+		r = ay_err_set(err, AY_ENOTHING, "%s: release %u is the current one", a->branch, before);
+	if (r == 0)
+		r = ay_store_rollback(a->s, a->branch, a->serial, &to, err);
+	if (r < 0)
+		return r;
+	*changed = true;
+	if (a->json)
+		return ay_print_json(json_pack("{s:s, s:I, s:I}", "branch", a->branch, "from",
+					       (json_int_t)before, "to", (json_int_t)to),
+				     err);
+	if (to > before)
+		printf("%s: from release %u forward to %u, which was here\n", a->branch, before, to);
+	else
+		printf("%s: rolled back from release %u to %u; %u is not taken again by itself\n", a->branch,
+		       before, to, before);
+	return 0;
+}
+
 static int run_rollback(int argc, char **argv, struct ay_err *err)
 {
 	struct args a;
-	uint32_t before = 0, to = 0;
-	int r = begin(&a, argc, argv, 1, 2, 0, err);
+	bool changed = false;
+	int r = begin(&a, argc, argv, TAKES_CONTROL | TAKES_SERIAL, 1, 2, 0, err);
 	if (r < 0)
 		return r;
-	r = ay_store_current(a.s, a.branch, &before, err);
-	if (r == 0)
-		r = ay_store_rollback(a.s, a.branch, a.serial, &to, err);
-	if (r == 0 && a.json)
-		printf("{\"branch\": \"%s\", \"from\": %u, \"to\": %u}\n", a.branch, before, to);
-	else if (r == 0)
-		printf("%s: rolled back from release %u to %u; %u is not taken again by itself\n", a.branch,
-		       before, to, before);
-	finish(&a, r);
-	if (r == 0)
+	r = finish(&a, rollback(&a, &changed, err));
+	if (changed)
 		ay_client_reload(a.control);
 	return r;
+}
+
+static int gc(struct args *a, struct ay_err *err)
+{
+	struct ay_gc_result res = {0};
+	char size[32];
+	int r = ay_store_gc(a->s, a->keep, &res, err);
+	if (r < 0)
+		return r;
+	if (a->json)
+		return ay_print_json(json_pack("{s:I, s:I, s:I}", "trees", (json_int_t)res.trees, "objects",
+					       (json_int_t)res.objects, "bytes", (json_int_t)res.bytes),
+				     err);
+	printf("removed %u %s and %" PRIu64 " objects: %s\n", res.trees, res.trees == 1 ? "tree" : "trees",
+	       res.objects, ay_human_bytes(res.bytes, size));
+	return 0;
 }
 
 static int run_gc(int argc, char **argv, struct ay_err *err)
 {
 	struct args a;
-	struct ay_gc_result res = {0};
-	char size[32];
-	int r = begin(&a, argc, argv, 0, 0, 0, err);
+	int r = begin(&a, argc, argv, TAKES_CONTROL | TAKES_KEEP, 0, 0, 0, err);
 	if (r < 0)
 		return r;
-	r = ay_store_gc(a.s, a.keep, &res, err);
-	if (r == 0 && a.json)
-		printf("{\"trees\": %u, \"objects\": %" PRIu64 ", \"bytes\": %" PRIu64 "}\n", res.trees,
-		       res.objects, res.bytes);
-	else if (r == 0)
-		printf("removed %u trees and %" PRIu64 " objects: %s\n", res.trees, res.objects,
-		       ay_human_bytes(res.bytes, size));
-	finish(&a, r);
+	r = finish(&a, gc(&a, err));
 	if (r == 0)
 		ay_client_reload(a.control);
 	return r;
 }
 
+static int verify(struct args *a, struct ay_err *err)
+{
+	uint64_t bad = 0;
+	uint32_t serial = a->serial;
+	struct ay_err first = {0};
+	int r = serial == 0 ? ay_store_current(a->s, a->branch, &serial, err) : 0;
+	if (r < 0)
+		return r;
+	r = ay_store_verify(a->s, a->branch, serial, &bad, &first);
+	if (r < 0)
+		return ay_err_set(err, r, "%s %u: %s", a->branch, serial, first.msg);
+	if (a->json) {
+		json_t *o = json_pack("{s:s, s:I, s:I}", "branch", a->branch, "serial", (json_int_t)serial,
+				      "bad", (json_int_t)bad);
+		json_t *sentence =
+			bad > 0 ? json_string(first.msg) : NULL; /* NULL too: a path is not UTF-8 */
+		if (sentence)
+			json_object_set_new(o, "first", sentence);
+		r = ay_print_json(o, err);
+	} else if (bad == 0) {
+		printf("%s %u: every path is what its release says\n", a->branch, serial);
+	}
+	if (r < 0 || bad == 0)
+		return r;
+	return ay_err_set(err, AY_ESTORE, "%s %u: %" PRIu64 " %s not what the release says; the first: %s",
+			  a->branch, serial, bad, bad == 1 ? "path is" : "paths are", first.msg);
+}
+
 static int run_verify(int argc, char **argv, struct ay_err *err)
 {
 	struct args a;
-	int r = begin(&a, argc, argv, 1, 2, AY_STORE_READONLY, err);
-	if (r < 0)
-		return r;
-	uint64_t bad = 0;
-	uint32_t serial = a.serial;
-	if (serial == 0)
-		r = ay_store_current(a.s, a.branch, &serial, err);
-	if (r == 0)
-		r = ay_store_verify(a.s, a.branch, serial, &bad, err);
-	if (r == 0 && bad == 0 && !a.json)
-		printf("%s %u: every path is what its release says\n", a.branch, serial);
-	if ((r == 0 || bad > 0) && a.json)
-		printf("{\"branch\": \"%s\", \"serial\": %u, \"bad\": %" PRIu64 "}\n", a.branch, serial, bad);
-	if (r == 0 && bad > 0)
-		r = ay_err_set(err, AY_ESTORE, "%s %u: %" PRIu64 " paths are not what their release says",
-			       a.branch, serial, bad);
-	return finish(&a, r);
+	int r = begin(&a, argc, argv, TAKES_SERIAL, 1, 2, AY_STORE_READONLY, err);
+	return r < 0 ? r : finish(&a, verify(&a, err));
 }
 
 #define COMMON_HELP                                                                                          \
@@ -280,7 +337,8 @@ const struct ay_cmd ay_cmd_rollback = {
 	"Usage: ayni rollback BRANCH [SERIAL] [--store DIR] [--control SOCKET] [--json]\n"
 	"\n"
 	"Makes SERIAL current again, or the newest release below the current one, in one durable rename. The release\n"
-	"that was left is not taken again by itself; a newer one is.\n"
+	"that was left is not taken again by itself; a newer one is. SERIAL may also be a newer one that is here: this is\n"
+	"how to return to it.\n"
 	"\n" COMMON_HELP "  -c, --control SOCKET a running node's socket, which is told (" AY_CONTROL_PATH
 	")\n",
 	run_rollback,

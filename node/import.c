@@ -2,6 +2,10 @@
 /*
  * The six steps of the data's way with a directory in place of the network: the
  * head is read, not heard; the planner is the same; the bundle is there at once.
+ *
+ * A directory may be damaged in one place and whole in another. A bundle or offer that
+ * is not what it should be closes one way; the next cheapest is taken, and what was wrong is
+ * told only when in the end something was missed for it.
  */
 #include "node/import.h"
 
@@ -11,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "node/cmd.h"
 #include "proto/plan.h"
 #include "store/state.h"
 
@@ -25,6 +30,7 @@ struct work {
 	struct ay_store *s;
 	struct ay_repo *repo;
 	const char *branch;
+	bool force;
 	const struct ay_root *root;
 	struct ay_branch_state state;
 	struct ay_head head;
@@ -34,8 +40,16 @@ struct work {
 	struct known_release releases[AY_PLAN_TREES_MAX]; /* the newest that are above what we have */
 	size_t n_releases;
 	struct ay_offer *offers;
+	bool *closed; /* of each offer: its bundle was tried and is no good */
 	size_t n_offers, cap_offers;
+	struct ay_err bad; /* the first thing that was not what it should be */
 };
+
+static void remember_bad(struct work *w, int code, const struct ay_err *why)
+{
+	if (w->bad.code == 0)
+		ay_err_set(&w->bad, code, "%s", why->msg);
+}
 
 /* ---- what the repository knows ---- */
 
@@ -45,33 +59,70 @@ static int follow_roots(struct work *w, struct ay_err *err)
 	while (r == 0) {
 		AY_FREE uint8_t *data = NULL;
 		size_t len = 0;
-		uint32_t found = 0;
-		r = ay_repo_get_root(w->repo, w->root->version + 1, &found, &data, &len, NULL);
-		if (r < 0)
-			return 0; /* none, or unreadable: what we trust already goes on */
-		r = ay_state_add_root(w->s, data, len, err);
+		uint32_t next = w->root->version + 1;
+		r = ay_repo_get_root(w->repo, next, NULL, &data, &len, NULL);
+		if (r == -ENOENT)
+			return 0;
 		if (r == 0)
-			r = ay_state_root(w->s, &w->root, err);
+			r = ay_state_add_root(w->s, data, len, err);
+		else
+			ay_err_set(err, r, "%s", ay_strerror(r));
+		/* Found under the name of another version: not this one's successor. */
+		if (r == AY_ENOTHING)
+			r = ay_err_set(err, AY_EFORMAT, "it holds root version %u", w->root->version);
+		if (r < 0)
+			return ay_err_wrap(err, r, "%s/roots/%u", ay_repo_path(w->repo), next);
+		r = ay_state_root(w->s, &w->root, err);
 	}
 	return r;
+}
+
+static int check_head(struct work *w, const uint8_t bytes[AY_HEAD_SIZE], struct ay_err *err)
+{
+	struct ay_branch_id id;
+	int r = ay_trust_head(w->root, bytes, AY_HEAD_SIZE, &w->head, err);
+	if (r < 0)
+		return r;
+	ay_branch_id(w->root->fleet, w->branch, &id);
+	return memcmp(&id, &w->head.branch, sizeof(id)) == 0
+		       ? 0
+		       : ay_err_set(err, AY_EROLE, "it is another branch's");
+}
+
+/* Is the release there that the head names? If not, what is below it may still be had. */
+static void check_named_release(struct work *w)
+{
+	AY_FREE uint8_t *data = NULL;
+	struct ay_err why = {0};
+	char hex[AY_DIGEST_HEX + 1];
+	size_t len = 0;
+	struct ay_release release;
+	int r = ay_repo_get(w->repo, AY_REPO_RELEASE, &w->head.release, AY_ENVELOPE_MAX, &data, &len, &why);
+	if (r < 0) {
+		remember_bad(w, r, &why);
+		return;
+	}
+	r = ay_trust_release(w->root, w->branch, data, len, &release, &why);
+	if (r == 0)
+		r = ay_trust_head_names(w->root, &w->head, data, len, &release, &why);
+	if (r == 0)
+		return;
+	ay_err_wrap(&why, r, "%s/releases/%s", ay_repo_path(w->repo), ay_digest_hex(&w->head.release, hex));
+	remember_bad(w, r, &why);
 }
 
 static int load_head(struct work *w, struct ay_err *err)
 {
 	uint8_t bytes[AY_HEAD_SIZE];
-	struct ay_branch_id id;
 	struct ay_head old;
 	int r = ay_repo_get_head(w->repo, w->branch, bytes, err);
 	if (r == -ENOENT)
 		return ay_err_set(err, AY_ENOTHING, "%s has no branch %s", ay_repo_path(w->repo), w->branch);
-	if (r == 0)
-		r = ay_trust_head(w->root, bytes, sizeof(bytes), &w->head, err);
+	if (r < 0)
+		return r;
+	r = check_head(w, bytes, err);
 	if (r < 0)
 		return ay_err_wrap(err, r, "head of %s in %s", w->branch, ay_repo_path(w->repo));
-	ay_branch_id(w->root->fleet, w->branch, &id);
-	if (memcmp(&id, &w->head.branch, sizeof(id)) != 0)
-		return ay_err_set(err, AY_EROLE, "head of %s in %s: it is another branch's", w->branch,
-				  ay_repo_path(w->repo));
 	/* A stick may be older than what was heard by radio: then it still may hold something newer than we have. */
 	bool newer = !w->state.has_head || ay_head_parse(w->state.head, AY_HEAD_SIZE, &old, NULL) < 0 ||
 		     ay_head_cmp(&w->head, &old) > 0;
@@ -82,89 +133,145 @@ static int load_head(struct work *w, struct ay_err *err)
 	return ay_state_set_branch(w->s, &w->state, err);
 }
 
+/* May a way lead through this release? The store would refuse what is below the floor. */
+static bool may_pass(const struct work *w, const struct ay_release *rel, const uint8_t *data, size_t len)
+{
+	if (rel->serial <= w->have || rel->serial < w->state.floor || rel->serial > w->head.serial)
+		return false;
+	if (!w->force && rel->serial == w->state.bad_serial)
+		return false;
+	/* Of two signed releases of one serial the head decides. */
+	return rel->serial < w->head.serial ||
+	       ay_trust_head_names(w->root, &w->head, data, len, rel, NULL) == 0;
+}
+
+/* A place for one more: when all are taken, the lowest serial goes if it is below @serial. NULL: no place. */
+static struct known_release *make_place(struct work *w, uint32_t serial)
+{
+	if (w->n_releases < AY_PLAN_TREES_MAX)
+		return &w->releases[w->n_releases++];
+	struct known_release *lowest = &w->releases[0];
+	for (size_t i = 1; i < w->n_releases; i++) {
+		if (w->releases[i].release.serial < lowest->release.serial)
+			lowest = &w->releases[i];
+	}
+	if (lowest->release.serial >= serial)
+		return NULL;
+	free(lowest->data);
+	return lowest;
+}
+
 static int add_release(void *ctx, const uint8_t *data, size_t len)
 {
 	struct work *w = ctx;
 	struct known_release k = {.len = len};
 	/* Another branch's, or not to be believed: not ours to speak of. */
-	if (ay_trust_release(w->root, w->branch, data, len, &k.release, NULL) < 0)
+	if (ay_trust_release(w->root, w->branch, data, len, &k.release, NULL) < 0 ||
+	    !may_pass(w, &k.release, data, len))
 		return 0;
-	if (k.release.serial <= w->have || k.release.serial > w->head.serial)
-		return 0;
-	if (k.release.serial == w->head.serial &&
-	    ay_trust_head_names(w->root, &w->head, data, len, &k.release, NULL) < 0)
-		return 0; /* of two signed releases of one serial the head decides */
-	size_t at = w->n_releases;
-	if (at == AY_PLAN_TREES_MAX) {
-		for (size_t i = at = 0; i < w->n_releases; i++)
-			if (w->releases[i].release.serial < w->releases[at].release.serial)
-				at = i;
-		if (w->releases[at].release.serial >= k.release.serial)
-			return 0;
-		free(w->releases[at].data);
-		w->n_releases--;
-		w->releases[at] = w->releases[w->n_releases];
-		at = w->n_releases;
-	}
 	k.data = malloc(len);
 	if (!k.data)
 		return -ENOMEM;
 	memcpy(k.data, data, len);
-	w->releases[at] = k;
-	w->n_releases++;
+	struct known_release *place = make_place(w, k.release.serial);
+	if (place)
+		*place = k;
+	else
+		free(k.data);
+	return 0;
+}
+
+static int grow_offers(struct work *w)
+{
+	if (w->n_offers < w->cap_offers)
+		return 0;
+	size_t cap = w->cap_offers ? w->cap_offers * 2 : 16;
+	struct ay_offer *offers = reallocarray(w->offers, cap, sizeof(*offers));
+	if (!offers)
+		return -ENOMEM;
+	w->offers = offers;
+	bool *closed = reallocarray(w->closed, cap, sizeof(*closed));
+	if (!closed)
+		return -ENOMEM;
+	w->closed = closed;
+	w->cap_offers = cap;
 	return 0;
 }
 
 static int add_offer(void *ctx, const uint8_t *data, size_t len)
 {
 	struct work *w = ctx;
-	if (w->n_offers == w->cap_offers) {
-		size_t cap = w->cap_offers ? w->cap_offers * 2 : 16;
-		struct ay_offer *grown = realloc(w->offers, cap * sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		w->offers = grown;
-		w->cap_offers = cap;
+	struct ay_err why = {0};
+	struct ay_digest d;
+	char hex[AY_DIGEST_HEX + 1];
+	int r = grow_offers(w);
+	if (r < 0)
+		return r;
+	r = ay_trust_offer(w->root, w->branch, data, len, &w->offers[w->n_offers], &why);
+	if (r == 0) {
+		w->closed[w->n_offers++] = false;
+		return 0;
 	}
-	if (ay_trust_offer(w->root, w->branch, data, len, &w->offers[w->n_offers], NULL) == 0)
-		w->n_offers++;
+	ay_digest_mem(data, len, &d);
+	ay_err_wrap(&why, r, "%s/offers/.../%s", ay_repo_path(w->repo), ay_digest_hex(&d, hex));
+	remember_bad(w, r, &why);
 	return 0;
+}
+
+/* A branch may give the same tree twice, as releases of two serials: its offers are asked for once. */
+static bool seen_before(const struct work *w, size_t i)
+{
+	for (size_t k = 0; k < i; k++) {
+		if (ay_digest_eq(&w->releases[k].release.manifest, &w->releases[i].release.manifest))
+			return true;
+	}
+	return false;
 }
 
 static int gather(struct work *w, struct ay_err *err)
 {
 	int r = ay_repo_each_release(w->repo, add_release, w, err);
-	for (size_t i = 0; r == 0 && i < w->n_releases; i++)
-		r = ay_repo_each_offer(w->repo, &w->releases[i].release.manifest, add_offer, w, err);
+	for (size_t i = 0; r == 0 && i < w->n_releases; i++) {
+		if (!seen_before(w, i))
+			r = ay_repo_each_offer(w->repo, &w->releases[i].release.manifest, add_offer, w, err);
+	}
 	return r;
 }
 
 /* ---- the way, one bundle at a time ---- */
 
-static bool find_way(const struct work *w, bool force, struct ay_plan_way *way)
+static int find_way(const struct work *w, bool *found, struct ay_plan_way *way, struct ay_err *err)
 {
 	struct ay_plan_tree trees[AY_PLAN_TREES_MAX];
 	AY_FREE struct ay_plan_edge *edges = calloc(w->n_offers ? w->n_offers : 1, sizeof(*edges));
 	if (!edges)
-		return false;
-	for (size_t i = 0; i < w->n_releases; i++)
-		trees[i] = (struct ay_plan_tree){
-			.manifest = w->releases[i].release.manifest,
-			.serial = w->releases[i].release.serial,
-			.goal = force || w->releases[i].release.serial != w->state.bad_serial,
-		};
+		return ay_err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < w->n_releases; i++) {
+		const struct ay_release *rel = &w->releases[i].release;
+		trees[i] = (struct ay_plan_tree){.manifest = rel->manifest,
+						 .serial = rel->serial,
+						 .goal = rel->serial >= w->head.min_serial};
+	}
 	for (size_t i = 0; i < w->n_offers; i++)
 		edges[i] = (struct ay_plan_edge){.from = w->offers[i].from,
 						 .to = w->offers[i].to,
 						 .missing_bytes = w->offers[i].bundle_size,
-						 .price = AY_PRICE_SCHOOL};
+						 .price = w->closed[i] ? 0 : AY_PRICE_SCHOOL};
 	const struct ay_plan_input in = {.have = w->have_manifest,
 					 .have_serial = w->have,
 					 .trees = trees,
 					 .n_trees = w->n_releases,
 					 .edges = edges,
 					 .n_edges = w->n_offers};
-	return ay_plan_find(&in, way);
+	*found = ay_plan_find(&in, way);
+	return 0;
+}
+
+/* Is it the bundle's own fault, so that another way may do? Else it is the machine's, and nothing will. */
+static bool blames_bundle(int r)
+{
+	return r == -ENOENT || r == AY_EFORMAT || r == AY_EVERSION || r == AY_EDIGEST || r == AY_ELIMIT ||
+	       r == AY_EUNSUPPORTED || r == AY_EBASE;
 }
 
 static int take_step(struct work *w, const struct ay_plan_way *way,
@@ -173,77 +280,179 @@ static int take_step(struct work *w, const struct ay_plan_way *way,
 {
 	const struct known_release *k = &w->releases[way->first_tree];
 	const struct ay_offer *offer = &w->offers[way->first_edge];
+	struct ay_err why = {0};
+	char hex[AY_DIGEST_HEX + 1];
 	AY_CLOSE int fd = -1;
-	int r = ay_repo_bundle_open(w->repo, &offer->bundle, &fd, err);
-	if (r < 0)
-		return r;
-	const struct ay_apply apply = {.branch = w->branch,
-				       .release = k->data,
-				       .release_len = k->len,
-				       .bundle_fd = fd,
-				       .offer = offer,
-				       .progress = progress,
-				       .ctx = ctx};
-	r = ay_store_apply(w->s, &apply, err);
+	int r = ay_repo_bundle_open(w->repo, &offer->bundle, &fd, &why);
+	if (r == 0) {
+		const struct ay_apply apply = {.branch = w->branch,
+					       .release = k->data,
+					       .release_len = k->len,
+					       .bundle_fd = fd,
+					       .offer = offer,
+					       .progress = progress,
+					       .ctx = ctx};
+		r = ay_store_apply(w->s, &apply, &why);
+		if (r < 0)
+			ay_err_wrap(&why, r, "%s/bundles/%s", ay_repo_path(w->repo),
+				    ay_digest_hex(&offer->bundle, hex));
+	}
+	if (blames_bundle(r)) {
+		w->closed[way->first_edge] = true;
+		remember_bad(w, r, &why);
+		return 0;
+	}
 	if (r < 0 && r != AY_ENOTHING)
-		return r;
+		return ay_err_set(err, r, "%s", why.msg);
 	w->have = k->release.serial;
 	w->have_manifest = k->release.manifest;
 	out->steps++;
-	out->bytes += offer->bundle_size;
+	out->bytes += r == AY_ENOTHING ? 0 : offer->bundle_size;
 	return 0;
 }
 
-static int load_have(struct work *w, struct ay_err *err)
+static int take_way(struct work *w, int (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx,
+		    struct ay_imported *out, struct ay_err *err)
 {
-	int r = ay_state_branch(w->s, w->branch, &w->state, err);
-	if (r < 0)
-		return r;
-	r = ay_store_current(w->s, w->branch, &w->have, err);
-	if (r == AY_ENOTHING) {
-		w->have = 0;
-		return 0;
-	}
-	AY_FREE uint8_t *data = NULL;
-	size_t len = 0;
-	struct ay_release release;
-	if (r == 0)
-		r = ay_store_release(w->s, w->branch, w->have, &data, &len, err);
-	if (r == 0)
-		r = ay_trust_release(w->root, w->branch, data, len, &release, err);
-	if (r == 0)
-		w->have_manifest = release.manifest;
+	struct ay_plan_way way;
+	bool found = true;
+	int r = 0;
+	while (r == 0 && w->have < w->head.serial && (r = find_way(w, &found, &way, err)) == 0 && found)
+		r = take_step(w, &way, progress, ctx, out, err);
 	return r;
 }
 
-static int bring(struct work *w, bool force, int (*progress)(void *ctx, uint64_t done, uint64_t total),
-		 void *ctx, struct ay_imported *out, struct ay_err *err)
+/*
+ * What is here. The release was believed when it came in; today's root may no longer name its keys. A tree above the
+ * current one, which a forced import left or a rollback, needs no bundle: it may only have to be switched to.
+ */
+static int load_have(struct work *w, struct ay_err *err)
+{
+	AY_FREE struct ay_tree_info *trees = NULL;
+	size_t n = 0;
+	int r = ay_state_branch(w->s, w->branch, &w->state, err);
+	if (r == 0)
+		r = ay_store_trees(w->s, w->branch, &trees, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (trees[i].current) {
+			w->have = trees[i].serial;
+			w->have_manifest = trees[i].release.manifest;
+		}
+	}
+	return r;
+}
+
+static int take_what_is_here(struct work *w, struct ay_err *err)
+{
+	AY_FREE struct ay_tree_info *trees = NULL;
+	size_t n = 0;
+	int r = ay_store_trees(w->s, w->branch, &trees, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		const struct ay_tree_info *t = &trees[i];
+		if (t->serial > w->have && t->serial == w->head.serial &&
+		    ay_digest_eq(&t->release_digest, &w->head.release) && t->serial >= w->state.floor) {
+			w->have = t->serial;
+			w->have_manifest = t->release.manifest;
+		}
+	}
+	return r;
+}
+
+/* ---- why not ---- */
+
+/* A damaged offer is left out by who reads them all; here it is named, because it is why nothing leads on. */
+static void blame_offers(struct work *w, const struct ay_digest *to)
+{
+	char hex[AY_DIGEST_HEX + 1];
+	AY_FREE char *dir = NULL;
+	if (asprintf(&dir, "%s/offers/%s", ay_repo_path(w->repo), ay_digest_hex(to, hex)) < 0) {
+		dir = NULL;
+		return;
+	}
+	AY_CLOSEDIR DIR *d = opendir(dir);
+	for (struct dirent *e; d && w->bad.code == 0 && (e = readdir(d));) {
+		struct ay_digest named, got;
+		AY_FREE char *data = NULL, *path = NULL;
+		size_t len = 0;
+		if (ay_digest_parse(&named, e->d_name, strlen(e->d_name)) < 0 ||
+		    asprintf(&path, "%s/%s", dir, e->d_name) < 0)
+			continue;
+		int r = ay_read_input(path, AY_ENVELOPE_MAX, &data, &len, &w->bad);
+		if (r < 0)
+			return;
+		ay_digest_mem(data, len, &got);
+		if (!ay_digest_eq(&named, &got))
+			ay_err_set(&w->bad, AY_EDIGEST,
+				   "%s is damaged: its bytes are not those that its name says", path);
+	}
+}
+
+/* Nothing was to be had, or not all: which sentence helps most? */
+static int say_why_not(struct work *w, struct ay_err *err)
+{
+	const char *repo = ay_repo_path(w->repo);
+	for (size_t i = 0; w->bad.code == 0 && i < w->n_releases; i++)
+		blame_offers(w, &w->releases[i].release.manifest);
+	if (w->head.serial <= w->have)
+		return ay_err_set(err, AY_ENOTHING, "%s: release %u is here; %s holds %u, which is not newer",
+				  w->branch, w->have, repo, w->head.serial);
+	if (w->head.serial < w->state.floor)
+		return ay_err_set(
+			err, AY_EROLLBACK,
+			"%s: %s holds release %u, and %u was installed here before; only `ayni rollback` goes back",
+			w->branch, repo, w->head.serial, w->state.floor);
+	if (!w->force && w->head.serial == w->state.bad_serial)
+		return ay_err_set(
+			err, AY_EROLLBACK,
+			"%s: release %u was rolled back from and is not taken again by itself; --force takes it",
+			w->branch, w->head.serial);
+	if (w->bad.code != 0)
+		return ay_err_set(err, w->bad.code, "%s: release %u cannot be had: %s", w->branch,
+				  w->head.serial, w->bad.msg);
+	if (w->have == 0)
+		return ay_err_set(
+			err, AY_EBASE,
+			"%s: nothing is here, and %s has no bundle that leads from nothing to release %u; "
+			"publish with --full, or begin from another copy",
+			w->branch, repo, w->head.serial);
+	return ay_err_set(err, AY_EBASE,
+			  "%s: release %u is here, and %s has no bundles that lead from it to release %u; "
+			  "bring a fuller copy of the repository, or publish with --full",
+			  w->branch, w->have, repo, w->head.serial);
+}
+
+static int bring(struct work *w, int (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx,
+		 struct ay_imported *out, struct ay_err *err)
 {
 	int r = follow_roots(w, err);
 	if (r == 0)
 		r = load_have(w, err);
 	if (r == 0)
 		r = load_head(w, err);
-	if (r == 0)
-		r = gather(w, err);
 	if (r < 0)
 		return r;
 	out->from = out->to = w->have;
-	struct ay_plan_way way;
-	while (r == 0 && find_way(w, force, &way)) {
-		r = take_step(w, &way, progress, ctx, out, err);
-		if (r == 0 && way.steps == 1)
-			break;
+	bool held = !w->force && w->head.serial == w->state.bad_serial;
+	if (!held)
+		r = take_what_is_here(w, err);
+	if (r == 0 && w->have < w->head.serial) {
+		check_named_release(w);
+		r = gather(w, err);
 	}
-	if (r < 0)
-		return r;
-	if (out->steps == 0)
-		return ay_err_set(err, AY_ENOTHING, "%s: %s at release %u; %s holds %u%s", w->branch,
-				  w->have ? "here is" : "nothing is here, or it is", w->have,
-				  ay_repo_path(w->repo), w->head.serial,
-				  w->n_releases ? ", but no bundle leads there from here" : "");
-	out->to = w->have;
-	return ay_store_switch(w->s, w->branch, w->have, false, err);
+	if (r == 0)
+		r = take_way(w, progress, ctx, out, err);
+	/* However far we came: that is complete, and newer than what was current. */
+	if (w->have > out->from) {
+		struct ay_err why = {0};
+		int q = ay_store_switch(w->s, w->branch, w->have, false, &why);
+		if (q == 0)
+			out->to = w->have;
+		else if (r == 0)
+			r = ay_err_set(err, q, "%s", why.msg);
+	}
+	if (r == 0 && (out->to == out->from || w->have < w->head.serial))
+		r = say_why_not(w, err);
+	return r;
 }
 
 int ay_import(struct ay_store *s, struct ay_repo *repo, const char *branch, bool force,
@@ -257,10 +466,12 @@ int ay_import(struct ay_store *s, struct ay_repo *repo, const char *branch, bool
 	w->s = s;
 	w->repo = repo;
 	w->branch = branch;
-	int r = bring(w, force, progress, ctx, out, err);
+	w->force = force;
+	int r = bring(w, progress, ctx, out, err);
 	for (size_t i = 0; i < w->n_releases; i++)
 		free(w->releases[i].data);
 	free(w->offers);
+	free(w->closed);
 	free(w);
 	return r;
 }

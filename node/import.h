@@ -10,20 +10,22 @@
 #include "store/store.h"
 
 struct ay_imported {
-	uint32_t from, to; /* serials; from 0: there was none */
-	unsigned steps;    /* bundles applied */
-	uint64_t bytes;    /* of those bundles */
+	uint32_t from, to; /* serials that were current before and are now; from 0: there was none */
+	unsigned steps;    /* trees on the way, those included that were here already */
+	uint64_t bytes;    /* of the bundles applied */
 };
 
 /**
- * ay_import() - take the newest release of @branch that @repo leads to.
+ * ay_import() - take the newest release of @branch that @repo leads to, and make it current.
  * @force: also a serial remembered as bad.
  * @progress: as in struct ay_apply; may be NULL.
  *
- * Newer roots in the repository are followed first, one version at a time.
+ * Newer roots in the repository are followed first, one version at a time. Should one bundle be bad, another
+ * way is taken. @out is filled in every case: when @to is above @from something newer is current, even if an error
+ * says that the newest could not be had.
  *
- * Return: 0 and @out; AY_ENOTHING nothing newer is there, or no bundle leads to it from here (said in @err);
- *   AY_ESIG, AY_EROLE, AY_EROLLBACK refused; the errors of ay_store_apply(). What was applied before an error stays.
+ * Return: 0; AY_ENOTHING nothing newer is there; AY_EBASE no bundle leads to it from here; AY_ESIG, AY_EROLE,
+ *   AY_EROLLBACK refused; the errors of ay_store_apply(). Each with a sentence that names the file.
  */
 int ay_import(struct ay_store *s, struct ay_repo *repo, const char *branch, bool force,
 	      int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes), void *ctx,

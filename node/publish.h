@@ -9,17 +9,21 @@
 #include "manifest/release.h"
 #include "manifest/root.h"
 
+#define AY_FULL_EVERY 8 /* serials divisible by this get a bundle from nothing too */
+
 /* Which bundles a release gets besides the one from the release before it. */
 enum ay_publish_full {
-	AY_FULL_AUTO, /* from nothing: the first release and serials divisible by 8 */
+	AY_FULL_AUTO, /* from nothing: the first release, the first of a root, and serials divisible by AY_FULL_EVERY */
 	AY_FULL_YES,
-	AY_FULL_NO,
+	AY_FULL_NO, /* only where there is no other way to the release */
 };
 
 struct ay_publish {
 	const char *repo, *branch, *tree;
 	const char *root; /* a root's file to put into the repository first; may be NULL */
-	const struct ay_secret_key *key;
+	const struct ay_secret_key
+		*keys;            /* at most AY_SIGNATURES_MAX; those with role release sign releases and */
+	unsigned n_keys;          /* offers, the first with role head the head */
 	const char *name, *notes; /* may be NULL */
 	uint32_t min_serial;
 	uint8_t rollout; /* percent */
@@ -45,9 +49,10 @@ struct ay_published {
  * ay_publish() - scan, make bundles, sign, and write the head last.
  *
  * Until the head is written nobody can see that anything happened; a run that was cut off
- * leaves unreferenced files, which the next run replaces.
+ * leaves unreferenced files. The next one removes what the publisher's store kept of it, and takes another serial if a
+ * release had been signed and written.
  *
- * Return: 0; AY_ENOTHING the tree is what the branch's newest release is; AY_EROLE the key may not sign this
+ * Return: 0; AY_ENOTHING the tree is what the branch's newest release is; AY_EROLE the keys may not sign this
  *   (laptops would refuse it); AY_EBUSY another publisher is at work; errors of scanning and writing.
  */
 int ay_publish(const struct ay_publish *p, struct ay_published *out, struct ay_err *err);
