@@ -469,6 +469,14 @@ void ay__update_tick(struct ay_core *c)
 	}
 }
 
+/* When it seems stuck while somebody has the rest, once a second: not at once, again and again. */
+static uint64_t next_look(const struct ay_core *c, const struct ay__branch *b)
+{
+	uint64_t stuck = c->bundles[b->bundle].progress_at + STUCK_NS;
+
+	return stuck > c->now ? stuck : c->now + AY__S;
+}
+
 uint64_t ay__update_next(const struct ay_core *c)
 {
 	uint64_t next = AY__NEVER;
@@ -477,8 +485,8 @@ uint64_t ay__update_next(const struct ay_core *c)
 		const struct ay__branch *b = &c->branches[i];
 		if (b->update == AY__UP_BACKOFF && b->retry_at < next)
 			next = b->retry_at;
-		if (b->update == AY__UP_COLLECTING && c->bundles[b->bundle].progress_at + STUCK_NS < next)
-			next = c->bundles[b->bundle].progress_at + STUCK_NS;
+		if (b->update == AY__UP_COLLECTING && next_look(c, b) < next)
+			next = next_look(c, b);
 		/* Excluded ways come back, and the owner is told after a while. */
 		if (b->update == AY__UP_SEARCHING && c->now + SAY_AFTER_NS < next)
 			next = c->now + SAY_AFTER_NS;
