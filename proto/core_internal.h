@@ -119,6 +119,8 @@ bool ay__branch_incomplete(const struct ay_core *c, const struct ay__branch *b);
 /* Does this node need anything of anybody? Then it keeps sessions. */
 bool ay__core_wants(const struct ay_core *c);
 bool ay__core_incomplete(const struct ay_core *c);
+/* Is a newer release known and not taken yet? */
+bool ay__core_held(const struct ay_core *c);
 enum ay_branch_phase ay__update_phase(const struct ay_core *c, const struct ay__branch *b);
 
 /* ---- bundles.c */

@@ -354,6 +354,7 @@ struct ay_core {
 	struct ay__orders orders;
 	struct ay_buf scratch;
 	uint64_t deadline_told, tick_at, update_at, peers_at;
+	uint64_t held_look_at; /* while a release is held: when to look at a peer; 0 none is held */
 	unsigned dirty;
 
 	struct ay_root *root, *next_root;

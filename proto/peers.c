@@ -5,7 +5,7 @@
  * Addresses come from the configuration (static: schools), from CHAT (the packet's
  * source and the port it names) and from peers (PEERS). Only a node that needs
  * something opens sessions, to few random laptops and to schools; a complete one
- * just looks at its static peers every five minutes. Hosts that misbehaved are
+ * just looks at its static peers every five minutes, and one that holds a release back at somebody. Hosts that misbehaved are
  * remembered by their IP; loopback is not a host but a test bench, and exempt.
  */
 #include "proto/core_internal.h"
@@ -343,6 +343,28 @@ static int choose(struct ay_core *c, bool school)
 	return best;
 }
 
+/*
+ * The head of a release that is held may be signed again, for more laptops, and nobody shouts that (it resets no
+ * timer): look at a school, or at anybody, now and then.
+ */
+static void look_while_held(struct ay_core *c)
+{
+	int peer;
+
+	if (!ay__core_held(c)) {
+		c->held_look_at = 0;
+	} else if (c->held_look_at == 0) {
+		c->held_look_at = c->now + jitter(c, AY__POLL_NS);
+	} else if (c->held_look_at <= c->now) {
+		c->held_look_at = c->now + jitter(c, AY__POLL_NS * 4 / 3);
+		peer = choose(c, true);
+		if (peer == AY__NONE)
+			peer = choose(c, false);
+		if (peer != AY__NONE)
+			connect_to(c, peer);
+	}
+}
+
 void ay__peers_run(struct ay_core *c)
 {
 	int peer;
@@ -351,6 +373,7 @@ void ay__peers_run(struct ay_core *c)
 		return;
 	bool wants = ay__core_wants(c);
 	connect_static(c, wants);
+	look_while_held(c);
 	if (!wants)
 		return;
 	struct counts n = count_outgoing(c);
@@ -381,6 +404,8 @@ uint64_t ay__peers_next(const struct ay_core *c)
 	if (!c->root || !follows_any(c))
 		return next;
 	bool wants = ay__core_wants(c);
+	if (c->held_look_at)
+		next = c->held_look_at;
 	for (unsigned i = 0; i < AY__PEERS_MAX; i++) {
 		const struct ay__peer *p = &c->peers[i];
 		uint64_t at = p->poll_ns;

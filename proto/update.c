@@ -504,6 +504,14 @@ bool ay__core_incomplete(const struct ay_core *c)
 	return false;
 }
 
+bool ay__core_held(const struct ay_core *c)
+{
+	for (unsigned i = 0; i < c->n_branches; i++)
+		if (c->branches[i].update == AY__UP_HELD)
+			return true;
+	return false;
+}
+
 bool ay__core_wants(const struct ay_core *c)
 {
 	if (c->root_hint_until > c->now)
