@@ -90,6 +90,8 @@ int ay_store_remove_tree(struct ay_store *s, const char *branch, uint32_t serial
 	if (r < 0)
 		return r;
 	AY_CLOSE int dir = ay__branch_open(s, branch, false, err);
+	if (dir == -ENOENT)
+		return ay_err_set(err, AY_ENOTHING, "%s %u is not here", branch, serial);
 	if (dir < 0)
 		return dir;
 	AY_CLOSE int busy = ay__branch_lock(s, dir, ".apply", LOCK_EX | LOCK_NB, NULL);

@@ -175,6 +175,21 @@ static void a_file_linked_elsewhere_keeps_its_object(void **arg)
 	assert_int_equal(st.st_nlink, 2);
 }
 
+static void one_tree_can_be_removed(void **arg)
+{
+	struct state *t = *arg;
+	AY_CLOSE int ref = openat(t->k.fd, "store/branches/b/4/.ref", O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(ay_store_switch(t->s, "b", 5, false, &t->err), 0);
+	assert_int_equal(ay_store_remove_tree(t->s, "b", 6, &t->err), 0);
+	assert_int_equal(ay_store_remove_tree(t->s, "b", 6, &t->err), AY_ENOTHING);
+	assert_int_equal(ay_store_remove_tree(t->s, "none", 6, &t->err), AY_ENOTHING);
+	assert_int_equal(ay_store_remove_tree(t->s, "b", 5, &t->err), AY_EBUSY);
+	assert_int_equal(flock(ref, LOCK_SH), 0);
+	assert_int_equal(ay_store_remove_tree(t->s, "b", 4, &t->err), AY_EBUSY);
+	assert_trees(t, "1 2 3 4 5");
+}
+
 static void an_interrupted_collection_is_finished_by_the_next_open(void **arg)
 {
 	struct state *t = *arg;
@@ -309,6 +324,7 @@ int main(void)
 		TEST(a_branch_in_which_a_tree_is_made_is_left_alone),
 		TEST(objects_shared_with_another_branch_stay),
 		TEST(a_file_linked_elsewhere_keeps_its_object),
+		TEST(one_tree_can_be_removed),
 		TEST(an_interrupted_collection_is_finished_by_the_next_open),
 		TEST(a_broken_manifest_in_staging_stops_nothing),
 		TEST(bundles_that_lead_nowhere_go),
