@@ -162,13 +162,11 @@ static int delta_next(struct delta_reader *d, struct ay_err *err)
 	return 1;
 }
 
-/* "from DIGEST" or "to DIGEST", which must be @want. */
-static int delta_digest_line(struct delta_reader *d, const char *key, const struct ay_digest *want,
-			     int mismatch, struct ay_err *err)
+/* "from DIGEST" or "to DIGEST". */
+static int delta_digest_line(struct delta_reader *d, const char *key, struct ay_digest *got,
+			     struct ay_err *err)
 {
-	char a[AY_DIGEST_HEX + 1], b[AY_DIGEST_HEX + 1];
 	struct ay_slice line, word;
-	struct ay_digest got;
 	int r = ay__lines_next(&d->lines, &line, err);
 
 	if (r < 0)
@@ -176,17 +174,27 @@ static int delta_digest_line(struct delta_reader *d, const char *key, const stru
 	if (r == 0)
 		return delta_bad(d, err, "ends in its header");
 	if (!ay__word(&line, &word) || !ay__word_is(&word, key) || !ay__word(&line, &word) || line.data ||
-	    ay_digest_parse(&got, (const char *)word.data, word.len))
+	    ay_digest_parse(got, (const char *)word.data, word.len))
 		return delta_bad(d, err, "expected \"from DIGEST\" and \"to DIGEST\"");
-	if (!ay_digest_eq(&got, want))
-		return ay_err_set(err, mismatch, "delta line %llu: %s is %s, wanted %s",
-				  (unsigned long long)d->lines.line, key, ay_digest_hex(&got, a),
-				  ay_digest_hex(want, b));
 	return 0;
 }
 
-static int delta_head(struct delta_reader *d, const struct ay_digest *from, const struct ay_digest *to,
-		      struct ay_err *err)
+/* The line must name @want. */
+static int delta_digest_is(struct delta_reader *d, const char *key, const struct ay_digest *want,
+			   int mismatch, struct ay_err *err)
+{
+	char a[AY_DIGEST_HEX + 1], b[AY_DIGEST_HEX + 1];
+	struct ay_digest got;
+	int r = delta_digest_line(d, key, &got, err);
+
+	if (r || ay_digest_eq(&got, want))
+		return r;
+	return ay_err_set(err, mismatch, "delta line %llu: %s is %s, wanted %s",
+			  (unsigned long long)d->lines.line, key, ay_digest_hex(&got, a),
+			  ay_digest_hex(want, b));
+}
+
+static int delta_first_line(struct delta_reader *d, struct ay_err *err)
 {
 	struct ay_slice line, word;
 	uint64_t version;
@@ -201,8 +209,43 @@ static int delta_head(struct delta_reader *d, const struct ay_digest *from, cons
 		return ay_err_set(err, AY_EVERSION,
 				  "manifest delta version %u is not known here; upgrade ayni",
 				  (unsigned)version);
-	r = delta_digest_line(d, "from", from, AY_EBASE, err);
-	return r ? r : delta_digest_line(d, "to", to, AY_EDIGEST, err);
+	return 0;
+}
+
+static int delta_head(struct delta_reader *d, const struct ay_digest *from, const struct ay_digest *to,
+		      struct ay_err *err)
+{
+	int r = delta_first_line(d, err);
+
+	if (!r)
+		r = delta_digest_is(d, "from", from, AY_EBASE, err);
+	return r ? r : delta_digest_is(d, "to", to, AY_EDIGEST, err);
+}
+
+int ay_delta_read(ay_read_fn read, void *read_ctx, struct ay_digest *from, struct ay_digest *to,
+		  int (*each)(void *ctx, bool added, const struct ay_entry *e, struct ay_err *err), void *ctx,
+		  struct ay_err *err)
+{
+	struct delta_reader *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return ay_err_set(err, -ENOMEM, "out of memory for reading a manifest delta");
+	ay__entry_store_init(&d->store);
+	int r = ay__lines_init(&d->lines, read, read_ctx, AY_MANIFEST_LINE_MAX + 1);
+	if (r)
+		ay_err_set(err, r, "out of memory for reading a manifest delta");
+	if (!r)
+		r = delta_first_line(d, err);
+	if (!r)
+		r = delta_digest_line(d, "from", from, err);
+	if (!r)
+		r = delta_digest_line(d, "to", to, err);
+	while (!r && (r = delta_next(d, err)) > 0)
+		r = each(ctx, d->add, &d->e, err);
+	ay__lines_release(&d->lines);
+	ay__entry_store_release(&d->store);
+	free(d);
+	return r;
 }
 
 struct merge {

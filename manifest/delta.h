@@ -52,6 +52,18 @@ int ay_delta_apply(struct ay_manifest_reader *old, ay_read_fn read, void *read_c
 		   void *each_ctx, ay_write_fn write, void *write_ctx, struct ay_err *err);
 
 /**
+ * ay_delta_read() - the lines of a delta, without the manifests, for who only looks at it.
+ * @from, @to: set before the first call of @each. @each: of a line that goes (@added false) only the path of @e is
+ * set. Nonzero stops.
+ *
+ * Return: 0: every line is well-formed, in order, and there once; whether they fit a manifest is another question.
+ *   AY_EFORMAT, AY_EVERSION, AY_ELIMIT, the read's -errno; what @each returned.
+ */
+int ay_delta_read(ay_read_fn read, void *read_ctx, struct ay_digest *from, struct ay_digest *to,
+		  int (*each)(void *ctx, bool added, const struct ay_entry *e, struct ay_err *err), void *ctx,
+		  struct ay_err *err);
+
+/**
  * ay_manifest_compare() - @each for every path of the two manifests (either may be NULL), in order.
  */
 int ay_manifest_compare(struct ay_manifest_reader *old, struct ay_manifest_reader *new_, ay_change_fn each,

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,6 +36,15 @@ char *ay_human_bytes(uint64_t bytes, char out[32])
 	return out;
 }
 
+/* At least 20, so that there is something to read; 80 where nobody says. */
+static int terminal_columns(void)
+{
+	struct winsize size;
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+		return 80;
+	return size.ws_col < 20 ? 20 : size.ws_col;
+}
+
 void ay_progress_init(struct ay_progress *p, const char *what)
 {
 	*p = (struct ay_progress){
@@ -53,11 +63,16 @@ void ay_progress_show(struct ay_progress *p, uint64_t done, uint64_t total)
 	char a[32], b[32], c[32], left[32] = "";
 	if (rate > 0 && total > done)
 		snprintf(left, sizeof(left), ", %.0f s left", (double)(total - done) / rate);
-	int width = fprintf(stderr, "\r%s: %3.0f %%  %s of %s, %s/s%s", p->what,
-			    total ? 100.0 * (double)done / (double)total : 0.0, ay_human_bytes(done, a),
-			    ay_human_bytes(total, b), ay_human_bytes((uint64_t)rate, c), left);
-	if (width < p->width)
-		fprintf(stderr, "%*s", p->width - width, "");
+	char line[256];
+	snprintf(line, sizeof(line), "%s: %3.0f %%  %s of %s, %s/s%s", p->what,
+		 total ? 100.0 * (double)done / (double)total : 0.0, ay_human_bytes(done, a),
+		 ay_human_bytes(total, b), ay_human_bytes((uint64_t)rate, c), left);
+	int columns = terminal_columns();
+	int width = fprintf(stderr, "\r%.*s", columns - 1, line) - 1;
+	/* What is left of a longer line before it; the terminal may have become narrower since. */
+	int rest = (p->width < columns ? p->width : columns - 1) - width;
+	if (rest > 0)
+		fprintf(stderr, "%*s", rest, "");
 	p->width = width;
 	fflush(stderr);
 }
