@@ -302,9 +302,16 @@ void ay__update_run(struct ay_core *c)
 
 void ay__update_bundle_open(struct ay_core *c, int bundle)
 {
-	for (unsigned i = 0; i < c->n_branches; i++)
-		if (c->branches[i].bundle == bundle && c->branches[i].update == AY__UP_OPENING)
-			begin_collecting(c, &c->branches[i]);
+	bool whole = c->bundles[bundle].state == AY__B_WHOLE;
+
+	for (unsigned i = 0; i < c->n_branches; i++) {
+		struct ay__branch *b = &c->branches[i];
+		if (b->bundle != bundle)
+			continue;
+		/* While it was collected, the owner may have brought it on a stick. */
+		if (b->update == AY__UP_OPENING || (b->update == AY__UP_COLLECTING && whole))
+			begin_collecting(c, b);
+	}
 }
 
 void ay__update_bundle_gone(struct ay_core *c, int bundle, int status)
