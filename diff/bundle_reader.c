@@ -179,22 +179,17 @@ static int part_next(struct reader *r)
 			     : 0;
 }
 
-/* Make sure that @stream, from which the next unit begins, has bytes. */
+/*
+ * Make sure that @stream, from which the next unit begins, has bytes. A part without them but with others is refused
+ * when it is left; only where the record table alone is read are such parts passed over.
+ */
 static int part_for(struct reader *r, enum ay_stream stream)
 {
-	while (ay_cursor_left(col(r, stream)) == 0) {
-		uint32_t part = r->next_part;
-		int rc = part_next(r);
+	int rc = 0;
 
-		if (rc)
-			return rc;
-		/* Without the other columns a part of operations alone has nothing for us. */
-		if (r->records && ay_cursor_left(col(r, stream)) == 0)
-			return ay_err_set(r->err, AY_EFORMAT,
-					  "part %u: stream %s is empty where it is needed", part,
-					  ay_stream_name(stream));
-	}
-	return 0;
+	while (rc == 0 && ay_cursor_left(col(r, stream)) == 0)
+		rc = part_next(r);
+	return rc;
 }
 
 /* ---- one record ---- */

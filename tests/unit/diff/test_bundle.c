@@ -384,6 +384,82 @@ static void test_operation_rules(void **state)
 	refused(&c, AY_EFORMAT, "goes on behind");
 }
 
+/* Bytes of the good bundle changed, with checks that fit: @at counts from the first part's beginning. */
+static void poked(size_t at, unsigned v, int code, const char *word)
+{
+	struct craft c;
+	struct applied a = {0};
+	struct ay_err err = {0};
+	struct tree *old = craft_tree();
+
+	craft_good(&c);
+	struct ay_buf b = craft_bytes(&c);
+	at += AY_BUNDLE_HEADER_SIZE + AY_SECTION_HEAD_SIZE + AY_SECTION_STREAM_SIZE + 5 +
+	      AY_BUNDLE_CHECK_SIZE;
+	assert_true(at < b.len);
+	b.data[at] = (uint8_t)v;
+	bundle_fix_checks(b.data, b.len);
+	int fd = bundle_fd(b.data, b.len);
+	int rc = bundle_apply(fd, old, NULL, NULL, &a, &err);
+	if (rc != code || !strstr(err.msg, word))
+		fail_msg("%d \"%s\" instead of %d \"%s\"", rc, err.msg, code, word);
+	close(fd);
+	ay_buf_release(&a.delta);
+	ay_buf_release(&b);
+	craft_release(&c);
+	tree_free(old);
+}
+
+static void test_section_rules(void **state)
+{
+	(void)state;
+	struct craft c;
+
+	poked(0, 'Q', AY_EFORMAT, "no section of kind");
+	poked(0, 'D', AY_EFORMAT, "no section of kind");
+	poked(2, 1, AY_EFORMAT, "no section of kind");
+	poked(3, 1, AY_EFORMAT, "no section of kind");
+	poked(1, AY_STREAMS + 1, AY_EUNSUPPORTED, "streams");
+	poked(4 + 12, AY_STREAM_RECORD, AY_EFORMAT, "out of order"); /* the second is the first's again */
+	poked(4, AY_STREAM_SEEK, AY_EFORMAT, "out of order");
+	poked(4, AY_STREAMS, AY_EUNSUPPORTED, "stream 9");
+	poked(4, AY_STREAM_DELTA, AY_EUNSUPPORTED, "stream 255");
+	poked(4 + 2, 1, AY_EFORMAT, "no sense");
+	poked(4 + 3, 1, AY_EFORMAT, "no sense");
+	poked(4 + 4 + 2, 1, AY_EFORMAT, "no sense");
+	/* A section without streams would be a part that nobody asks for. */
+	craft_good(&c), c.n_parts = 2;
+	ay_put_bytes(&c.behind, "P\0\0\0", 4);
+	uint8_t check[8];
+	ay__check(c.behind.data, 4, check);
+	ay_put_bytes(&c.behind, check, 8);
+	c.n_records = 3; /* so that it is read */
+	refused(&c, AY_EFORMAT, "0 streams");
+	craft_good(&c);
+	while (c.col[AY_STREAM_LITERAL].len <= AY_BUNDLE_PART_MIN)
+		ay_put_u8(&c.col[AY_STREAM_LITERAL], 'x');
+	refused(&c, AY_EFORMAT, "part limit");
+}
+
+/* Sizes that promise more than the file has are refused before memory is taken for them. */
+static void test_section_longer_than_the_bundle(void **state)
+{
+	(void)state;
+	struct craft c;
+	struct ay_err err = {0};
+	struct applied a = {0};
+
+	craft_good(&c);
+	struct ay_buf b = craft_bytes(&c);
+	int fd = bundle_fd(b.data, b.len - 1);
+	assert_int_equal(bundle_apply(fd, NULL, NULL, NULL, &a, &err), AY_EFORMAT);
+	assert_non_null(strstr(err.msg, "ends inside the section"));
+	close(fd);
+	ay_buf_release(&a.delta);
+	ay_buf_release(&b);
+	craft_release(&c);
+}
+
 static void test_limits(void **state)
 {
 	(void)state;
@@ -500,6 +576,8 @@ int main(void)
 		cmocka_unit_test(test_header_rules),
 		cmocka_unit_test(test_record_rules),
 		cmocka_unit_test(test_operation_rules),
+		cmocka_unit_test(test_section_rules),
+		cmocka_unit_test(test_section_longer_than_the_bundle),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_without_records),
 	};

@@ -194,6 +194,11 @@ static void test_small_parts(void **state)
 	tree_add(new_, "/all-differ", b, len);
 	for (size_t i = 0; i < len; i++)
 		b[i] = (uint8_t)(a[i] ^ (i % 3 == 0 && i % 100 < 50));
+	tree_add(old, "/late-copy", a, len); /* the first copy comes after many pieces of literals */
+	uint8_t *late = bytes_random(&r, len);
+	memcpy(late + len / 2, a, len / 2);
+	tree_add(new_, "/late-copy", late, len);
+	free(late);
 	tree_add(old, "/many-runs", a, len);
 	tree_add(new_, "/many-runs", b, len);
 	tree_seal(old);
@@ -251,6 +256,38 @@ static void test_windows(void **state)
 	assert_int_equal(ay_bundle_make(&x, &y, &o, fd, &res, &err), AY_EDIGEST);
 	new_->changed = false;
 	old->changed = true;
+	assert_int_equal(ay_bundle_make(&x, &y, &o, fd, &res, &err), AY_EDIGEST);
+	close(fd);
+	tree_free(old);
+	tree_free(new_);
+}
+
+/* Changed after the whole was proved, before a window was read: only the window's own leaves can tell. */
+static void test_changed_between_windows(void **state)
+{
+	(void)state;
+	struct ay_prng r;
+	struct tree *old = tree_new(), *new_ = tree_new();
+	struct ay_make_options o = {.threads = 1, .level = 1, .memory = 1};
+	struct ay_make_result res;
+	struct ay_err err = {0};
+	size_t len = 9 * MIB;
+	int fd = bundle_fd("", 0);
+
+	ay_prng_init(&r, 65);
+	uint8_t *a = bytes_random(&r, len);
+	tree_add(new_, "/large", a, len);
+	a[0] ^= 1;
+	tree_add(old, "/large", a, len);
+	free(a);
+	tree_seal(old);
+	tree_seal(new_);
+	struct ay_make_tree x = tree_make(old), y = tree_make(new_);
+	assert_int_equal(ay_bundle_make(&x, &y, &o, fd, &res, &err), 0);
+	new_->changed = true, new_->good_opens = 1;
+	assert_int_equal(ay_bundle_make(&x, &y, &o, fd, &res, &err), AY_EDIGEST);
+	new_->changed = false;
+	old->changed = true, old->good_opens = 1;
 	assert_int_equal(ay_bundle_make(&x, &y, &o, fd, &res, &err), AY_EDIGEST);
 	close(fd);
 	tree_free(old);
@@ -382,19 +419,27 @@ static void test_output_comes_in_large_pieces(void **state)
 	tree_free(new_);
 }
 
-/* Tiny files are sent as they are: a base's digest alone is more. */
-static void test_tiny_files_have_no_base(void **state)
+/* Files are sent as they are where naming a base costs more than it saves. */
+static void test_useless_bases_are_not_named(void **state)
 {
 	(void)state;
 	struct tree *old = tree_new(), *new_ = tree_new();
 	struct ay_make_result res;
 
+	struct ay_prng r;
+
+	ay_prng_init(&r, 99);
 	tree_add_text(old, "/a", "version 1\n");
 	tree_add_text(new_, "/a", "version 2\n");
+	/* The same path, nothing else in common. */
+	uint8_t *a = bytes_random(&r, 6000);
+	tree_add(old, "/b", a, 3000);
+	tree_add(new_, "/b", a + 3000, 3000);
+	free(a);
 	tree_seal(old);
 	tree_seal(new_);
 	int fd = bundle_make(old, new_, NULL, &res);
-	assert_int_equal(res.n_literal, 1);
+	assert_int_equal(res.n_literal, 2);
 	bundle_complete(fd, old, new_, NULL);
 	close(fd);
 	tree_free(old);
@@ -410,11 +455,12 @@ int main(void)
 		cmocka_unit_test(test_same_bytes_whatever_the_threads),
 		cmocka_unit_test(test_small_parts),
 		cmocka_unit_test(test_windows),
+		cmocka_unit_test(test_changed_between_windows),
 		cmocka_unit_test(test_changed_and_missing_files),
 		cmocka_unit_test(test_progress_stops),
 		cmocka_unit_test(test_bases_missing_or_changed),
 		cmocka_unit_test(test_output_comes_in_large_pieces),
-		cmocka_unit_test(test_tiny_files_have_no_base),
+		cmocka_unit_test(test_useless_bases_are_not_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

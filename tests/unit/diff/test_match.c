@@ -127,6 +127,57 @@ static void test_numbers_in_names(void **state)
 	first_base(&old, &new_, "/usr/lib/libpoppler.so.127.0.0", "/usr/lib/libpoppler.so.126.0.0");
 }
 
+/* One rule at a time, where no other one can help. */
+static void test_same_path_but_for_numbers_at_any_size(void **state)
+{
+	(void)state;
+	static struct list old, new_;
+
+	add(&old, 100000, "/var/log.1");
+	add(&new_, 5000, "/var/log.2");
+	match(&old, &new_);
+	first_base(&old, &new_, "/var/log.2", "/var/log.1");
+}
+
+static void test_name_but_for_numbers_elsewhere(void **state)
+{
+	(void)state;
+	static struct list old, new_;
+
+	add(&old, 70000, "/lib/libx.so.1.2");
+	add(&new_, 71000, "/usr/lib/libx.so.1.3");
+	match(&old, &new_);
+	first_base(&old, &new_, "/usr/lib/libx.so.1.3", "/lib/libx.so.1.2");
+}
+
+/* The exact name is found among more names that are the same but for numbers than are looked at. */
+static void test_exact_name_among_many(void **state)
+{
+	(void)state;
+	static struct list old, new_;
+	char path[96];
+
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(path, sizeof(path), "/deep/down/f%03u", i);
+		add(&old, 9000, path);
+	}
+	add(&new_, 9000, "/up/f150");
+	match(&old, &new_);
+	first_base(&old, &new_, "/up/f150", "/deep/down/f150");
+}
+
+/* What is gone has moved; what is still there has not, however near it lies. */
+static void test_gone_before_near(void **state)
+{
+	(void)state;
+	static struct list old, new_;
+
+	add(&old, 9000, "/q/tool"), add(&old, 9000, "/x/y2/tool");
+	add(&new_, 9000, "/x/y/tool"), add(&new_, 9000, "/x/y2/tool");
+	match(&old, &new_);
+	first_base(&old, &new_, "/x/y/tool", "/q/tool");
+}
+
 static void test_same_name_elsewhere(void **state)
 {
 	(void)state;
@@ -182,6 +233,10 @@ int main(void)
 		cmocka_unit_test(test_same_name_elsewhere),
 		cmocka_unit_test(test_many_of_one_name),
 		cmocka_unit_test(test_nothing),
+		cmocka_unit_test(test_same_path_but_for_numbers_at_any_size),
+		cmocka_unit_test(test_name_but_for_numbers_elsewhere),
+		cmocka_unit_test(test_exact_name_among_many),
+		cmocka_unit_test(test_gone_before_near),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,7 +33,8 @@ struct tree {
 	size_t n;
 	struct ay_buf manifest;
 	struct ay_digest digest;
-	bool changed; /* open() gives other bytes than the manifest says */
+	bool changed;        /* open() gives other bytes than the manifest says */
+	unsigned good_opens; /* but not yet the first so many times */
 };
 
 struct tree *tree_new(void);
