@@ -40,6 +40,7 @@ static void usage(FILE *out)
 		"  --nodes N         laptops beside the school (default: 20, other numbers with some seeds)\n"
 		"  --trace ROOMS     the cores' traces of these rooms (announce,learn,plan,update,session,swarm; all)\n"
 		"  --verbose         what befalls the room\n"
+		"  --calm            nothing goes wrong but what the network loses, to measure\n"
 		"  --stats           one line of numbers per seed, and their means\n"
 		"  --hash            print each run's hash: equal seeds have equal ones\n"
 		"  --mutant NAME     put an error in on purpose: the run should fail\n"
@@ -103,6 +104,8 @@ static bool parse_option(int c, struct options *o)
 		return true;
 	case 'v':
 		return o->run.verbose = true;
+	case 'c':
+		return o->run.calm = true;
 	case 'x':
 		return o->stats = true;
 	case 'h':
@@ -119,17 +122,12 @@ static bool parse_option(int c, struct options *o)
 static bool parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{"seed", required_argument, NULL, 's'},
-		{"seeds", required_argument, NULL, 'S'},
-		{"jobs", required_argument, NULL, 'j'},
-		{"nodes", required_argument, NULL, 'n'},
-		{"trace", required_argument, NULL, 't'},
-		{"verbose", no_argument, NULL, 'v'},
-		{"stats", no_argument, NULL, 'x'},
-		{"hash", no_argument, NULL, 'h'},
-		{"mutant", required_argument, NULL, 'm'},
-		{"help", no_argument, NULL, '?'},
-		{NULL, 0, NULL, 0},
+		{"seed", required_argument, NULL, 's'},  {"seeds", required_argument, NULL, 'S'},
+		{"jobs", required_argument, NULL, 'j'},  {"nodes", required_argument, NULL, 'n'},
+		{"trace", required_argument, NULL, 't'}, {"verbose", no_argument, NULL, 'v'},
+		{"stats", no_argument, NULL, 'x'},       {"hash", no_argument, NULL, 'h'},
+		{"calm", no_argument, NULL, 'c'},        {"mutant", required_argument, NULL, 'm'},
+		{"help", no_argument, NULL, '?'},        {NULL, 0, NULL, 0},
 	};
 	int c;
 

@@ -28,6 +28,7 @@ struct bundle {
 	struct ay_digest digest;
 	uint32_t blocks, n_had;
 	uint64_t *had_ns; /* per block: when it was verified; 0: it was not */
+	uint32_t *asks;   /* per block: how often it was asked for since the start */
 	struct asked *asked;
 	unsigned n_asked;
 };
@@ -61,6 +62,7 @@ struct ay_monitor {
 	struct watch *nodes;
 	unsigned n;
 	bool silence, is_broken;
+	bool used[AY_WORLD_BUNDLES_MAX]; /* somebody has installed from it */
 	unsigned who;
 	char broken[400];
 	struct ay_branch_id branch;
@@ -126,7 +128,8 @@ static struct bundle *bundle_get(struct watch *w, const struct ay_digest *digest
 	b->digest = *digest;
 	b->blocks = (uint32_t)ay_blocks_of(size);
 	b->had_ns = calloc(b->blocks + 1, sizeof(*b->had_ns));
-	AY_ASSERT(b->had_ns);
+	b->asks = calloc(b->blocks + 1, sizeof(*b->asks));
+	AY_ASSERT(b->had_ns && b->asks);
 	b->next = w->bundles;
 	w->bundles = b;
 	return b;
@@ -143,6 +146,7 @@ static void bundle_forget(struct watch *w, const struct ay_digest *digest)
 	struct bundle *b = *p;
 	*p = b->next;
 	free(b->had_ns);
+	free(b->asks);
 	free(b->asked);
 	free(b);
 }
@@ -202,6 +206,7 @@ static void on_bundle(struct ay_monitor *m, const struct ay_event *ev)
 static void on_block(struct ay_monitor *m, const struct ay_event *ev)
 {
 	struct bundle *b = bundle_find(watch(m), &ev->block.bundle);
+	char name[9];
 
 	asked_end(watch(m), &ev->block.bundle, ev->block.conn, ev->block.index);
 	if (!b || ev->status || ev->block.index >= b->blocks)
@@ -209,6 +214,9 @@ static void on_block(struct ay_monitor *m, const struct ay_event *ev)
 	watch(m)->counts.blocks++;
 	if (b->had_ns[ev->block.index]) {
 		watch(m)->counts.blocks_twice++;
+		if (b->asks[ev->block.index] < 2)
+			broken(m, "was given block %u of %s twice, and asked once", ev->block.index,
+			       hex8(&b->digest, name));
 		return;
 	}
 	b->had_ns[ev->block.index] = m->now_ns;
@@ -351,12 +359,7 @@ static void check_summary(struct ay_monitor *m, const char *where, uint32_t root
 static void check_datagram(struct ay_monitor *m, const struct ay_order *o)
 {
 	struct ay_wire_datagram d;
-	struct watch *w = watch(m);
 
-	w->counts.datagrams++;
-	w->counts.silence_datagrams += m->silence;
-	if (++w->minute.datagrams == AY_MONITOR_DATAGRAMS_MAX)
-		broken(m, "sent %u datagrams within a minute", AY_MONITOR_DATAGRAMS_MAX);
 	if (o->data.len > AY_DATAGRAM_MAX) {
 		broken(m, "a datagram of %zu bytes", o->data.len);
 		return;
@@ -455,6 +458,7 @@ static void check_request(struct ay_monitor *m, uint64_t conn, struct ay_slice d
 		broken(m, "asks a second peer for block %u of %s, and lacks %u", r.index,
 		       hex8(&r.bundle, name), b->blocks - b->n_had);
 	watch(m)->counts.requests_twice += before > 0;
+	b->asks[r.index]++;
 	asked_add(b, conn, r.index);
 }
 
@@ -562,6 +566,7 @@ static void check_apply(struct ay_monitor *m, const struct ay_order *o)
 	if (b->from && have && b->from != have->have_serial)
 		broken(m, "applies a bundle from release %u, and has %u", b->from, have->have_serial);
 	check_bytes(m, b);
+	m->used[b - m->world->bundles] = true;
 }
 
 static void check_order(struct ay_monitor *m, const struct ay_order *o)
@@ -613,6 +618,24 @@ static void check_order(struct ay_monitor *m, const struct ay_order *o)
 	}
 }
 
+static void new_minute(struct watch *w, uint64_t now_ns)
+{
+	if (now_ns - w->minute.began_ns >= MINUTE_NS)
+		w->minute = (struct minute){.began_ns = now_ns};
+}
+
+void ay_monitor_datagram(struct ay_monitor *m, unsigned node, uint64_t now_ns)
+{
+	struct watch *w = &m->nodes[node];
+
+	m->node = node;
+	new_minute(w, now_ns);
+	w->counts.datagrams++;
+	w->counts.silence_datagrams += m->silence;
+	if (++w->minute.datagrams == AY_MONITOR_DATAGRAMS_MAX)
+		broken(m, "sent %u datagrams within a minute", AY_MONITOR_DATAGRAMS_MAX);
+}
+
 void ay_monitor_step(struct ay_monitor *m, unsigned node, const struct ay_fakenode *fake, uint64_t now_ns,
 		     const struct ay_event *ev, const struct ay_orders *out)
 {
@@ -622,8 +645,7 @@ void ay_monitor_step(struct ay_monitor *m, unsigned node, const struct ay_fakeno
 	m->node = node;
 	m->fake = fake;
 	m->now_ns = now_ns;
-	if (now_ns - w->minute.began_ns >= MINUTE_NS)
-		w->minute = (struct minute){.began_ns = now_ns};
+	new_minute(w, now_ns);
 	w->counts.steps++;
 	w->counts.orders += out->n;
 	if (out->n > w->counts.orders_max)
@@ -647,6 +669,7 @@ void ay_monitor_stopped(struct ay_monitor *m, unsigned node, enum ay_fakenode_en
 	w->n_tokens = 0;
 	for (struct bundle *b = w->bundles; b; b = b->next) {
 		b->n_asked = 0;
+		memset(b->asks, 0, b->blocks * sizeof(*b->asks));
 		for (uint32_t i = 0; i < b->blocks && how == AY_END_POWER; i++) {
 			if (!b->had_ns[i] || now_ns - b->had_ns[i] >= SYNCED_NS)
 				continue;
@@ -720,6 +743,15 @@ void ay_monitor_silence(struct ay_monitor *m)
 	m->silence = true;
 	for (unsigned i = 0; i < m->n; i++)
 		m->nodes[i].counts.silence_datagrams = 0;
+}
+
+uint64_t ay_monitor_needed(const struct ay_monitor *m)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < m->world->n_bundles; i++)
+		bytes += m->used[i] ? m->world->bundles[i].size : 0;
+	return bytes;
 }
 
 const char *ay_monitor_broken(const struct ay_monitor *m, unsigned *node)

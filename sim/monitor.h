@@ -28,6 +28,8 @@ void ay_monitor_free(struct ay_monitor *m);
 /** ay_monitor_step() - after a step of @node, before its orders are carried out. */
 void ay_monitor_step(struct ay_monitor *m, unsigned node, const struct ay_fakenode *fake, uint64_t now_ns,
 		     const struct ay_event *ev, const struct ay_orders *out);
+/** ay_monitor_datagram() - one has really been sent. */
+void ay_monitor_datagram(struct ay_monitor *m, unsigned node, uint64_t now_ns);
 /** ay_monitor_stopped() - the node was stopped; @now_ns is the room's time. */
 void ay_monitor_stopped(struct ay_monitor *m, unsigned node, enum ay_fakenode_end how, uint64_t now_ns);
 /** ay_monitor_start() - it is about to start: what was promised before must be on its disk. */
@@ -46,5 +48,7 @@ struct ay_monitor_counts {
 	unsigned orders_max; /* of one step */
 };
 const struct ay_monitor_counts *ay_monitor_counts(const struct ay_monitor *m, unsigned node);
+/** ay_monitor_needed() - bytes of all bundles that anybody has installed from, each counted once. */
+uint64_t ay_monitor_needed(const struct ay_monitor *m);
 
 #endif

@@ -72,6 +72,7 @@ static void datagram(void *ctx, struct ay_fakenode *n, enum ay_group group, cons
 		     struct ay_slice data)
 {
 	(void)n;
+	ay_monitor_datagram(of(ctx)->room->monitor, of(ctx)->index, ay_medium_now(of(ctx)->room->medium));
 	ay_medium_datagram(of(ctx)->room->medium, of(ctx)->station, group, NULL, to, data);
 }
 
@@ -102,14 +103,24 @@ static void say_applied(const struct ay_room_node *n, const struct ay_event *ev)
 			    ay_error_name(ev->status));
 }
 
+static void meet_doom(void *ctx, uint64_t arg)
+{
+	struct ay_room_node *n = ctx;
+
+	(void)arg;
+	n->room->doomed(n->room->doomed_ctx, n);
+}
+
 static void stepped(void *ctx, struct ay_fakenode *fake, const struct ay_event *ev, int rc,
 		    const struct ay_orders *out)
 {
-	const struct ay_room_node *n = ctx;
+	struct ay_room_node *n = ctx;
 
 	(void)rc;
 	if (ev->type == AY_EV_APPLIED)
 		say_applied(n, ev);
+	if (ev->type == AY_EV_BLOCK && n->doom_blocks && --n->doom_blocks == 0)
+		ay_medium_call(n->room->medium, ay_medium_now(n->room->medium), meet_doom, n, 0);
 	ay_monitor_step(n->room->monitor, n->index, fake, ay_medium_now(n->room->medium), ev, out);
 }
 

@@ -21,6 +21,9 @@ struct ay_room_node {
 	struct ay_fakenode *fake;
 	uint64_t clock_ns; /* its clock is ahead of the room's by so much; other at each boot */
 	bool school, wakes_on_news;
+	/* After so many more blocks it is stopped (0: never), wherever it is then. */
+	unsigned doom_blocks;
+	enum ay_fakenode_end doom;
 };
 
 struct ay_room {
@@ -32,6 +35,8 @@ struct ay_room {
 	struct ay_prng prng;
 	const char *trace; /* rooms of the core to trace, separated by commas; "all"; NULL: none */
 	bool verbose;
+	void (*doomed)(void *ctx, struct ay_room_node *n); /* called outside of any step */
+	void *doomed_ctx;
 };
 
 /** ay_room_add() - a machine, switched off; @rate: bytes a second. @config's core.trace is set here. */

@@ -167,24 +167,39 @@ static void do_start(void *ctx, uint64_t i)
 	ay_room_start(&r->room.nodes[i]);
 }
 
+static void stop(struct run *r, struct ay_room_node *n, enum ay_fakenode_end how)
+{
+	if (r->healed)
+		return;
+	ay_room_stop(n, how);
+	ay_medium_call(r->room.medium, now(r) + between(r, 100 * MS, how == AY_END_KILL ? 15 * S : 60 * S),
+		       do_start, r, n->index);
+}
+
 static void do_kill(void *ctx, uint64_t i)
 {
 	struct run *r = ctx;
 
-	if (r->healed)
-		return;
-	ay_room_stop(&r->room.nodes[i], AY_END_KILL);
-	ay_medium_call(r->room.medium, now(r) + between(r, 100 * MS, 15 * S), do_start, r, i);
+	stop(r, &r->room.nodes[i], AY_END_KILL);
 }
 
 static void do_power_cut(void *ctx, uint64_t i)
 {
 	struct run *r = ctx;
 
-	if (r->healed)
-		return;
-	ay_room_stop(&r->room.nodes[i], AY_END_POWER);
-	ay_medium_call(r->room.medium, now(r) + between(r, S, 60 * S), do_start, r, i);
+	stop(r, &r->room.nodes[i], AY_END_POWER);
+}
+
+/* In mid-update. The other end may come in mid-update too. */
+static void on_doomed(void *ctx, struct ay_room_node *n)
+{
+	struct run *r = ctx;
+
+	stop(r, n, n->doom);
+	if (percent(r, 30)) {
+		n->doom = n->doom == AY_END_KILL ? AY_END_POWER : AY_END_KILL;
+		n->doom_blocks = (unsigned)between(r, 1, 20);
+	}
 }
 
 static void do_wake(void *ctx, uint64_t i)
@@ -260,6 +275,10 @@ static void draw_weather(struct run *r)
 		ay_medium_call(m, r->publish_ns[k], publish, r, k);
 	for (unsigned i = 0; i < r->room.n; i++) {
 		ay_medium_call(m, between(r, 0, percent(r, 80) ? 5 * S : 120 * S), do_start, r, i);
+		if (r->config->calm)
+			continue;
+		r->room.nodes[i].doom = percent(r, 50) ? AY_END_KILL : AY_END_POWER;
+		r->room.nodes[i].doom_blocks = (unsigned)(percent(r, 80) ? between(r, 1, 40) : 0);
 		ay_medium_call(m, some_time(r), do_kill, r, i);
 		ay_medium_call(m, some_time(r), do_power_cut, r, i);
 		if (i > 0 && percent(r, 30))
@@ -269,6 +288,8 @@ static void draw_weather(struct run *r)
 			ay_medium_call(m, some_time(r), do_ask, r, i);
 		r->room.nodes[i].wakes_on_news = percent(r, 50);
 	}
+	if (r->config->calm)
+		return;
 	for (uint64_t n = between(r, 0, 4); n > 0; n--)
 		ay_medium_call(m, some_time(r), do_part, r, 0);
 	for (unsigned n = 0; n < breaks; n++)
@@ -282,12 +303,12 @@ static void draw_weather(struct run *r)
 static void draw_times(struct run *r)
 {
 	r->n_publish = (unsigned)between(r, 2, 3);
-	r->safety_ns = between(r, 200 * S, 400 * S);
 	r->publish_ns[0] = between(r, 2 * S, 30 * S);
 	for (unsigned k = 1; k < r->n_publish; k++)
 		r->publish_ns[k] = r->publish_ns[k - 1] + between(r, 15 * S, 150 * S);
-	if (r->publish_ns[r->n_publish - 1] >= r->safety_ns)
-		r->safety_ns = r->publish_ns[r->n_publish - 1] + 30 * S;
+	/* Sometimes all is quiet when the room is healed, sometimes nothing has been fetched yet. */
+	r->safety_ns = r->publish_ns[r->n_publish - 1] +
+		       (percent(r, 50) ? between(r, S, 20 * S) : between(r, 20 * S, 300 * S));
 	r->rotate_at = percent(r, 30) ? (unsigned)between(r, 1, r->n_publish - 1) : 0;
 }
 
@@ -316,7 +337,7 @@ static void fill_disk(struct run *r, struct ay_room_node *n)
 static void add_nodes(struct run *r)
 {
 	bool fixed = percent(r, 50); /* the school's address is in each laptop's configuration */
-	bool bad_disks = percent(r, 50);
+	bool bad_disks = percent(r, 50) && !r->config->calm;
 	unsigned everywhere = AY_MUTANT_PROMISE | AY_MUTANT_REFETCH | AY_MUTANT_ANY_BLOCK |
 			      AY_MUTANT_FORGET_HEAD | AY_MUTANT_FORGET_TREE | AY_MUTANT_LOST_ANSWER |
 			      AY_MUTANT_STORM;
@@ -348,7 +369,7 @@ static void add_liars(struct run *r)
 					 AY_LIE_SILENCE};
 	const unsigned n_kinds = sizeof(kinds) / sizeof(kinds[0]);
 
-	r->n_liars = percent(r, 60) ? (unsigned)between(r, 1, LIARS_MAX) : 0;
+	r->n_liars = percent(r, 60) && !r->config->calm ? (unsigned)between(r, 1, LIARS_MAX) : 0;
 	if (r->config->mutants & (AY_MUTANT_STRANGER_ROOT | AY_MUTANT_ANY_BLOCK))
 		r->n_liars = LIARS_MAX;
 	for (unsigned i = 0; i < r->n_liars; i++) {
@@ -402,6 +423,8 @@ static void set_up(struct run *r)
 	r->room.world = ay_world_new(ay_prng_next(&r->prng), 1, 300 * KIB, 3072 * KIB);
 	r->room.trace = r->config->trace;
 	r->room.verbose = r->config->verbose;
+	r->room.doomed = on_doomed;
+	r->room.doomed_ctx = r;
 	r->n_laptops = draw_size(r);
 	make_release(r, 100);
 	make_stranger(r);
@@ -536,24 +559,12 @@ static bool silence(struct run *r)
 	return true;
 }
 
-/* How many times the fewest bytes that would have brought one laptop from release 1 to the newest. */
 static double school_copies(const struct run *r)
 {
-	const struct ay_world *w = r->room.world;
-	uint32_t newest = ay_world_newest(w)->serial;
-	uint64_t least[AY_WORLD_RELEASES_MAX + 1] = {0};
+	uint64_t needed = ay_monitor_needed(r->room.monitor);
+	uint64_t sent = ay_medium_counts(r->room.medium, r->room.nodes[0].station)->block_bytes;
 
-	for (uint32_t to = 2; to <= newest; to++) {
-		least[to] = UINT64_MAX;
-		for (unsigned i = 0; i < w->n_bundles; i++) {
-			const struct ay_world_bundle *b = &w->bundles[i];
-			uint64_t bytes = b->size + (b->from ? least[b->from] : 0);
-			if (b->to == to && bytes < least[to])
-				least[to] = bytes;
-		}
-	}
-	const struct ay_room_node *s = &r->room.nodes[0];
-	return (double)ay_medium_counts(r->room.medium, s->station)->block_bytes / (double)least[newest];
+	return needed ? (double)sent / (double)needed : 0;
 }
 
 static void collect_counts(struct run *r)

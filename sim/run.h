@@ -26,6 +26,7 @@ struct ay_run_config {
 	unsigned mutants;  /* of enum ay_mutant */
 	const char *trace; /* see struct ay_room */
 	bool verbose;      /* print what befalls the room */
+	bool calm;         /* nothing goes wrong but what the network loses; for measuring */
 };
 
 struct ay_run_result {
@@ -37,7 +38,7 @@ struct ay_run_result {
 	uint64_t steps;   /* of all cores */
 	unsigned laptops, liars, releases, starts;
 	uint64_t heal_ns, converge_ns; /* when the room was healed; how long it took then */
-	double school_copies; /* bytes of blocks that the school sent, in bytes that a laptop needed at least */
+	double school_copies; /* payload that the school sent, in bundles that anybody installed from */
 	uint64_t blocks, blocks_twice;     /* verified payload; and what came a second time */
 	uint64_t datagrams, datagrams_max; /* in all; of the one who said most */
 	uint64_t silence_max, silence_all; /* datagrams in the hour of silence; UINT64_MAX: there was none */
