@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening a store: one directory, its parts held by fds for the store's life, so
+ * that nobody who renames a directory above can lead us elsewhere.
+ *
+ * VERSION is written last: a directory without it is a store whose making was
+ * interrupted (then making goes on) or something else (then it is left alone).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "store/staging.h"
+
+#define VERSION_LINE "ayni-store 1\n"
+#define VERSION_ME   VERSION_LINE "owner=me\n"
+#define VERSION_MAX  4096
+
+/* The store's directories: name, mode, where its fd is kept. objects/ and tmp/ are nobody else's business. */
+static const struct part {
+	const char *name;
+	mode_t mode;
+	size_t fd;
+} parts[] = {
+	{"objects", 0700, offsetof(struct ay_store, objects)},
+	{"branches", 0755, offsetof(struct ay_store, branches)},
+	{"tmp", 0700, offsetof(struct ay_store, tmp)},
+	{"state", 0755, offsetof(struct ay_store, state)},
+	{"releases", 0755, offsetof(struct ay_store, releases)},
+	{"offers", 0755, offsetof(struct ay_store, offers)},
+	{"roots", 0755, offsetof(struct ay_store, roots)},
+	{"bundles", 0755, offsetof(struct ay_store, bundles)},
+};
+#define N_PARTS (sizeof(parts) / sizeof(parts[0]))
+
+static int *part_fd(struct ay_store *s, size_t i)
+{
+	return (int *)(void *)((char *)s + parts[i].fd);
+}
+
+/* Does the directory hold nothing but what a store has? */
+static bool only_parts(int dir)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	while ((e = readdir(d))) {
+		bool known = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+			     strcmp(e->d_name, "lock") == 0 || strcmp(e->d_name, "lost+found") == 0 ||
+			     strncmp(e->d_name, AY__TMP_PREFIX, sizeof(AY__TMP_PREFIX) - 1) == 0;
+		for (size_t i = 0; i < N_PARTS && !known; i++)
+			known = strcmp(e->d_name, parts[i].name) == 0;
+		if (!known)
+			return false;
+	}
+	return true;
+}
+
+/* mkdir -p, so that `--store /var/lib/ayni/store` works on a fresh machine; the last one is synced by its parent. */
+static int make_path(struct ay_fs *fs, const char *path)
+{
+	AY_FREE char *copy = strdup(path);
+
+	if (!copy)
+		return -ENOMEM;
+	size_t len = strlen(copy);
+	while (len > 1 && copy[len - 1] == '/')
+		copy[--len] = '\0';
+	char *slash = strrchr(copy, '/');
+	const char *parent = slash ? copy : ".";
+	if (slash)
+		*slash = '\0';
+	if (slash && slash > copy && access(copy, F_OK) < 0) {
+		int r = make_path(fs, copy);
+		if (r < 0)
+			return r;
+	}
+	AY_CLOSE int dir = open(parent[0] ? parent : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	int r = fs->ops->mkdir(fs, dir, slash ? slash + 1 : path, 0755);
+	if (r < 0 && r != -EEXIST)
+		return r;
+	return fs->ops->fsync(fs, dir);
+}
+
+static int make_parts(struct ay_store *s, int flags, struct ay_err *err)
+{
+	if (!only_parts(s->dir))
+		return ay_err_set(err, AY_EUSAGE,
+				  "%s: not a store and not empty; name an empty or a new directory", s->path);
+	for (size_t i = 0; i < N_PARTS; i++) {
+		AY_CLOSE int fd = ay__make_dir(s->fs, s->dir, parts[i].name, parts[i].mode, NULL);
+		if (fd < 0)
+			return ay_err_errno(err, -fd, "cannot make %s/%s", s->path, parts[i].name);
+		if (strcmp(parts[i].name, "bundles") == 0) {
+			AY_CLOSE int partial = ay__make_dir(s->fs, fd, "partial", 0755, NULL);
+			if (partial < 0)
+				return ay_err_errno(err, -partial, "cannot make %s/bundles/partial", s->path);
+		}
+		int r = s->fs->ops->fsync(s->fs, fd);
+		if (r < 0)
+			return ay_err_errno(err, -r, "cannot sync %s/%s", s->path, parts[i].name);
+	}
+	s->owner_me = flags & AY_STORE_OWNER_ME;
+	const char *version = s->owner_me ? VERSION_ME : VERSION_LINE;
+	int r = ay__store_replace_file(s->fs, s->dir, AY__STORE_VERSION_FILE, version, strlen(version), err);
+	return r < 0 ? ay_err_wrap(err, r, "make store %s", s->path) : 0;
+}
+
+/* VERSION, or 1 when there is none. */
+static int read_version(struct ay_store *s, struct ay_err *err)
+{
+	AY_FREE uint8_t *data = NULL;
+	size_t len = 0;
+	int r = ay__read_file(s->dir, AY__STORE_VERSION_FILE, VERSION_MAX, &data, &len, NULL);
+
+	if (r == -ENOENT)
+		return 1;
+	if (r < 0)
+		return ay_err_set(err, r, "%s/" AY__STORE_VERSION_FILE ": %s", s->path, ay_strerror(r));
+	const char *text = (const char *)data;
+	if (strcmp(text, VERSION_ME) == 0 && len == strlen(text))
+		s->owner_me = true;
+	else if (strcmp(text, VERSION_LINE) != 0 || len != strlen(text)) {
+		if (strncmp(text, "ayni-store ", 11) == 0)
+			return ay_err_set(err, AY_EVERSION,
+					  "%s/" AY__STORE_VERSION_FILE
+					  ": \"%.32s\": made by another version of ayni; upgrade ayni",
+					  s->path, text);
+		return ay_err_set(err, AY_ESTORE, "%s/" AY__STORE_VERSION_FILE ": not a store's version",
+				  s->path);
+	}
+	return 0;
+}
+
+static int check_user(const struct ay_store *s, bool owner_me, struct ay_err *err)
+{
+	if (s->readonly || owner_me || geteuid() == 0)
+		return 0;
+	return ay_err_set(
+		err, AY_EUSAGE,
+		"%s: this store keeps the owners of files, and only root can do that; run as root, or make a "
+		"store of your own with --owner=me",
+		s->path);
+}
+
+static int open_parts(struct ay_store *s, struct ay_err *err)
+{
+	for (size_t i = 0; i < N_PARTS; i++) {
+		int fd = ay__open_beneath(s->dir, parts[i].name, O_RDONLY | O_DIRECTORY);
+		if (fd == -EACCES && s->readonly)
+			continue; /* a reader does without objects/ and tmp/ */
+		if (fd == -ENOENT || fd == -ENOTDIR)
+			return ay_err_set(err, AY_ESTORE, "%s/%s is missing", s->path, parts[i].name);
+		if (fd < 0)
+			return ay_err_errno(err, -fd, "cannot open %s/%s", s->path, parts[i].name);
+		*part_fd(s, i) = fd;
+	}
+	if (s->bundles >= 0)
+		s->partial = ay__open_beneath(s->bundles, "partial", O_RDONLY | O_DIRECTORY);
+	if (s->partial < 0)
+		return ay_err_set(err, AY_ESTORE, "%s/bundles/partial is missing", s->path);
+	if (s->readonly)
+		return 0;
+	s->lock = s->fs->ops->open(s->fs, s->dir, "lock", O_RDWR | O_CREAT, 0600);
+	if (s->lock < 0)
+		return ay_err_errno(err, -s->lock, "cannot open %s/lock for writing", s->path);
+	return 0;
+}
+
+static int open_store(struct ay_store *s, int flags, struct ay_err *err)
+{
+	s->dir = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->dir < 0 && errno == ENOENT && (flags & AY_STORE_CREATE)) {
+		int r = check_user(s, flags & AY_STORE_OWNER_ME, err);
+		if (r < 0)
+			return r;
+		if ((r = make_path(s->fs, s->path)) < 0)
+			return ay_err_errno(err, -r, "cannot make store %s", s->path);
+		s->dir = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	if (s->dir < 0 && errno != ENOENT)
+		return ay_err_errno(err, errno, "cannot open store %s", s->path);
+	int r = s->dir < 0 ? 1 : read_version(s, err);
+	if (r < 0)
+		return r;
+	if (r > 0 && !(flags & AY_STORE_CREATE))
+		return ay_err_set(err, AY_EUSAGE, "%s: no store there", s->path);
+	if (r > 0 &&
+	    ((r = check_user(s, flags & AY_STORE_OWNER_ME, err)) < 0 || (r = make_parts(s, flags, err)) < 0))
+		return r;
+	if ((r = check_user(s, s->owner_me, err)) < 0)
+		return r;
+	return open_parts(s, err);
+}
+
+/* What dead processes left behind. */
+static void sweep(struct ay_store *s)
+{
+	const int dirs[] = {s->dir, s->state, s->releases, s->offers, s->roots};
+	AY_CLOSE int branches = ay__open_beneath(s->state, "branches", O_RDONLY | O_DIRECTORY);
+
+	ay__staging_sweep(s, NULL);
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
+		ay__sweep_tmp(s->fs, dirs[i]);
+	if (branches >= 0)
+		ay__sweep_tmp(s->fs, branches);
+}
+
+int ay_store_open(struct ay_fs *fs, const char *path, int flags, struct ay_store **out, struct ay_err *err)
+{
+	struct ay_store *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return ay_err_errno(err, ENOMEM, "open store %s", path);
+	s->fs = fs;
+	s->readonly = flags & AY_STORE_READONLY;
+	s->dir = s->partial = s->lock = -1;
+	for (size_t i = 0; i < N_PARTS; i++)
+		*part_fd(s, i) = -1;
+	s->path = strdup(path);
+	int r = s->path ? open_store(s, s->readonly ? flags & ~AY_STORE_CREATE : flags, err)
+			: ay_err_errno(err, ENOMEM, "open store %s", path);
+	if (r < 0) {
+		ay_store_close(s);
+		return r;
+	}
+	if (!s->readonly)
+		sweep(s);
+	*out = s;
+	return 0;
+}
+
+void ay_store_close(struct ay_store *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < N_PARTS; i++) {
+		if (*part_fd(s, i) >= 0)
+			close(*part_fd(s, i));
+	}
+	if (s->partial >= 0)
+		close(s->partial);
+	if (s->lock >= 0)
+		close(s->lock);
+	if (s->dir >= 0)
+		close(s->dir);
+	ay_root_free(s->root);
+	free(s->path);
+	free(s);
+}
