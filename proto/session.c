@@ -432,7 +432,9 @@ void ay__session_tick(struct ay_core *c)
 		} else if (idle(c, s)) {
 			s->useful = true;
 			ay__session_close(c, s, AY_ENOTHING, "idle");
-			ay__peer_avoid(c, s, AY__IDLE_NS);
+			/* Of no use while we want something: not again soon. Else it may have the next release. */
+			if (ay__core_wants(c))
+				ay__peer_avoid(c, s, AY__IDLE_NS);
 		} else if (c->now - s->said_ns > AY__PING_NS) {
 			ay__frame(c, s, AY_FRAME_PING);
 		}
