@@ -15,31 +15,7 @@
 
 #define SYNC_CHECK_MS 500
 
-/* ---- bundles ---- */
-
-struct ay_bundle_file *ay_disk_bundle_file(struct ay_disk_bundle *b)
-{
-	return b->file;
-}
-
-uint64_t ay_disk_bundle_size(const struct ay_disk_bundle *b)
-{
-	return b->size;
-}
-
-void ay_disk_bundle_ref(struct ay_disk_bundle *b)
-{
-	b->refs++;
-}
-
-void ay_disk_bundle_unref(struct ay_disk_bundle *b)
-{
-	AY_ASSERT(b->refs > 0);
-	if (--b->refs > 0)
-		return;
-	ay_bundle_file_close(b->file);
-	free(b);
-}
+/* ---- the table ---- */
 
 static struct ay_disk_bundle *table_find(struct ay_disk *d, const struct ay_digest *digest)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * node/disk_internal.h - what the two files of the disk share: disk.c (the queue of jobs, documents) and
- * disk_bundle.c (bundles and their data). Nobody else includes it.
+ * node/disk_internal.h - what the files of the disk share, from the ground up: disk.c (the queue of jobs),
+ * disk_bundle.c (bundles and their data), disk_order.c (the core's orders). Nobody else includes it.
  */
 #ifndef AYNI_NODE_DISK_INTERNAL_H
 #define AYNI_NODE_DISK_INTERNAL_H
