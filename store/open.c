@@ -151,7 +151,7 @@ static int check_user(const struct ay_store *s, bool owner_me, struct ay_err *er
 	return ay_err_set(
 		err, AY_EUSAGE,
 		"%s: this store keeps the owners of files, and only root can do that; run as root, or make a "
-		"store of your own with --owner=me",
+		"store of your own with --owner-me",
 		s->path);
 }
 
