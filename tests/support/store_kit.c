@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,17 +87,35 @@ void kit_root_with_rule(struct kit *k, const char *branch, const char *rule)
 	ay_buf_release(&text);
 }
 
+/* Directories that killed tests left in memory; their names carry the maker's pid. */
+static void sweep_dead(const char *where)
+{
+	AY_CLOSEDIR DIR *d = opendir(where);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		char path[512];
+		int pid;
+		if (sscanf(e->d_name, "ayni-kit-%d-", &pid) != 1 || kill(pid, 0) == 0 || errno != ESRCH)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", where, e->d_name);
+		remove_all(path);
+	}
+}
+
 void kit_init(struct kit *k)
 {
-	const char *tmp = getenv("TMPDIR");
+	const char *tmp = getenv("AYNI_KIT_DIR");
 	struct statvfs v;
 
 	memset(k, 0, sizeof(*k));
 	/* In memory where there is room: thousands of small files are made and removed. */
 	if (!tmp && access("/dev/shm", W_OK) == 0 && statvfs("/dev/shm", &v) == 0 &&
 	    (uint64_t)v.f_bavail * v.f_frsize > (256u << 20))
-		tmp = "/dev/shm";
-	snprintf(k->dir, sizeof(k->dir), "%s/ayni-store-XXXXXX", tmp ? tmp : "/tmp");
+		sweep_dead(tmp = "/dev/shm");
+	if (!tmp)
+		tmp = getenv("TMPDIR");
+	snprintf(k->dir, sizeof(k->dir), "%s/ayni-kit-%d-XXXXXX", tmp ? tmp : "/tmp", (int)getpid());
 	if (!mkdtemp(k->dir))
 		die("mkdtemp %s: %s", k->dir, strerror(errno));
 	k->fd = open(k->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -230,7 +249,7 @@ void kit_two_trees(struct kit *k)
 
 /* ---- publishing ---- */
 
-static const struct ay_scan_options scan_options = {.threads = 2};
+static const struct ay_scan_options scan_options = {.threads = 1};
 
 static int open_dir(struct kit *k, const char *path)
 {

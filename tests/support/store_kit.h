@@ -2,7 +2,7 @@
 /*
  * tests/support/store_kit.h - a publisher and his trees, for tests of the store.
  *
- * Everything lives in one temporary directory. Functions that cannot do their part
+ * Everything lives in one temporary directory: in AYNI_KIT_DIR, else in memory (/dev/shm), else in TMPDIR. Functions that cannot do their part
  * end the program with a sentence: a test that needs them makes no sense then.
  */
 #ifndef AYNI_TESTS_SUPPORT_STORE_KIT_H

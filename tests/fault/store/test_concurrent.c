@@ -23,7 +23,7 @@
 #include "tests/support/fs_fault.h"
 #include "tests/support/store_kit.h"
 
-#define ROUNDS   300
+#define ROUNDS   120
 #define CONTENTS 5 /* so that what is made now is what was just collected */
 #define FILES    30
 
@@ -56,7 +56,7 @@ static void make_trees(struct shared *x, int b)
 
 	for (int i = 0; i < ROUNDS; i++) {
 		int r = kit_import(&x->k, s, branches[b], &x->t[b][i], &err);
-		while (r == AY_EBUSY) /* the collector holds the branch */
+		while (r == AY_EBUSY && usleep(500) == 0) /* the collector holds the branch */
 			r = kit_import(&x->k, s, branches[b], &x->t[b][i], &err);
 		if (r == 0)
 			r = ay_store_switch(s, branches[b], (uint32_t)i + 1, false, &err);
@@ -108,7 +108,7 @@ static pid_t child(struct shared *x, int what)
 
 static void make_content(struct kit *k, int c)
 {
-	char path[32], text[32];
+	char path[64], text[64];
 
 	snprintf(path, sizeof(path), "c%d", c);
 	kit_mkdir(k, path, 0755);
