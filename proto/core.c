@@ -265,8 +265,13 @@ static void tell_deadline(struct ay_core *c)
 
 	if (c->n_sessions && busy(c) && c->tick_at > c->now + AY__TICK_NS)
 		c->tick_at = c->now + AY__TICK_NS;
-	c->update_at = ay__update_next(c);
-	c->peers_at = ay__peers_next(c);
+	/* Times that are told relative to now must not flee before it; a look too early does no harm. */
+	uint64_t update_at = ay__update_next(c);
+	if (c->update_at <= c->now || update_at < c->update_at)
+		c->update_at = update_at;
+	uint64_t peers_at = ay__peers_next(c);
+	if (c->peers_at <= c->now || peers_at < c->peers_at)
+		c->peers_at = peers_at;
 	if (c->update_at < next)
 		next = c->update_at;
 	if (c->peers_at < next)

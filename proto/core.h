@@ -221,7 +221,8 @@ void ay_core_free(struct ay_core *core);
  * Return: 0, or
  *   AY_EFORMAT, AY_EPEER  hostile or broken packet: counted and dropped (the orders may close its session).
  *   AY_ESIG, AY_EROLE, AY_EROLLBACK  a local document (ROOT, HEAD, RELEASE, OFFER) is refused: report it.
- *   -ENOMEM     nothing changed; the same event may be given again.
+ *   -ENOMEM     without orders: nothing changed; the same event may be given again. With orders: some were
+ *               lost; carry out those that are there, then start the core anew, all it knew is on the disk.
  * @out is valid in every case (perhaps empty).
  */
 int ay_core_step(struct ay_core *core, const struct ay_event *ev, struct ay_orders *out);

@@ -115,7 +115,6 @@ void ay__update_bundle_stored(struct ay_core *c, int bundle, int status);
 void ay__update_offer_stored(struct ay_core *c, int offer, int status);
 void ay__update_disk_trouble(struct ay_core *c, int bundle, int status);
 void ay__update_applied(struct ay_core *c, const struct ay_event *ev);
-bool ay__branch_incomplete(const struct ay_core *c, const struct ay__branch *b);
 /* Does this node need anything of anybody? Then it keeps sessions. */
 bool ay__core_wants(const struct ay_core *c);
 bool ay__core_incomplete(const struct ay_core *c);

@@ -24,27 +24,28 @@
 
 /* ---- limits; each with a reason */
 
-#define AY__RELEASES_MAX  1024               /* a branch's releases of twenty years at one a week */
-#define AY__DOC_BYTES_MAX ((size_t)16 << 20) /* all documents: half of what a 256 MiB laptop can spare us */
-#define AY__ROOTS_MAX     64                 /* versions kept to hand on; one a year */
-#define AY__TOKENS_MAX    256                /* STORE orders not yet answered; more: wait with the next */
-#define AY__LINKS_MAX     8                  /* bundles two peers speak of in one session */
-#define AY__ASKS_MAX      8                  /* documents asked of a peer at once */
-#define AY__REQUESTS_MAX  16                 /* blocks asked of a peer at once: 1 MiB on the way */
-#define AY__HASH_REQS_MAX 16
-#define AY__LATE_MAX      16  /* cancelled or timed-out requests whose blocks may still come */
-#define AY__QUEUE_MAX     64  /* requests a peer may have waiting here; it asks for at most 32 */
-#define AY__SENDING_MAX   2   /* SEND orders out per session: the one that leaves, and the next */
-#define AY__SENDING_ALL   16  /* and in all, so that least complete first has an effect: 1 MiB on the way */
-#define AY__TOLD_MAX      64  /* offers a peer told us of */
-#define AY__PEERS_MAX     256 /* addresses known */
-#define AY__STATIC_MAX    16  /* of these from the configuration */
-#define AY__HOSTS_MAX     256 /* hosts with a bad score remembered */
-#define AY__PER_HOST_MAX  4   /* sessions from one host: two protocols, two directions */
-#define AY__OUT_LAPTOPS   8   /* sessions opened to laptops: a random graph of degree 8 has diameter 2 or 3 */
-#define AY__OUT_SCHOOLS   2
-#define AY__INTEREST_MAX  16 /* trees whose offers are asked for: the target, and what chains pass */
-#define AY__HEARD_MAX     16 /* refused heads remembered, so that repeats cost no signature check */
+#define AY__RELEASES_MAX    1024               /* a branch's releases of twenty years at one a week */
+#define AY__DOC_BYTES_MAX   ((size_t)16 << 20) /* all documents: half of what a 256 MiB laptop can spare us */
+#define AY__ROOTS_MAX       64                 /* versions kept to hand on; one a year */
+#define AY__TOKENS_MAX      256                /* STORE orders not yet answered; more: wait with the next */
+#define AY__LINKS_MAX       8                  /* bundles two peers speak of in one session */
+#define AY__ASKS_MAX        8                  /* documents asked of a peer at once */
+#define AY__REQUESTS_MAX    16                 /* blocks asked of a peer at once: 1 MiB on the way */
+#define AY__HASH_REQS_MAX   16
+#define AY__LATE_MAX        16  /* cancelled or timed-out requests whose blocks may still come */
+#define AY__QUEUE_MAX       64  /* requests a peer may have waiting here; it asks for at most 32 */
+#define AY__SENDING_MAX     2   /* SEND orders out per session: the one that leaves, and the next */
+#define AY__SENDING_ALL     16  /* and in all, so that least complete first has an effect: 1 MiB on the way */
+#define AY__TOLD_MAX        64  /* offers a peer told us of */
+#define AY__PEERS_MAX       256 /* addresses known */
+#define AY__STATIC_MAX      16  /* of these from the configuration */
+#define AY__HOSTS_MAX       256 /* hosts with a bad score remembered */
+#define AY__PER_HOST_MAX    4   /* sessions from one host: two protocols, two directions */
+#define AY__PER_HOST_SCHOOL 32  /* a school may see a whole class behind one translated address */
+#define AY__OUT_LAPTOPS     8 /* sessions opened to laptops: a random graph of degree 8 has diameter 2 or 3 */
+#define AY__OUT_SCHOOLS     2
+#define AY__INTEREST_MAX    16 /* trees whose offers are asked for: the target, and what chains pass */
+#define AY__HEARD_MAX       16 /* refused heads remembered, so that repeats cost no signature check */
 
 #define AY__HANDSHAKE_NS (10 * AY__S)
 #define AY__IDLE_NS      (60 * AY__S) /* who opened an idle session closes it after this */
@@ -285,6 +286,7 @@ struct ay__session {
 	uint64_t hold_until; /* it said BUSY */
 	uint64_t block_at, gap_ns, patience_ns;
 	unsigned time_outs; /* without a block in between */
+	unsigned without_hashes;
 	uint64_t good_blocks;
 
 	struct ay__queued queue[AY__QUEUE_MAX];

@@ -14,6 +14,7 @@
 #include "proto/swarm.h"
 
 #include "base/error.h"
+#include "proto/session.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -193,6 +194,10 @@ int ay__swarm_want(struct ay_core *c, struct ay__session *s, struct ay_slice pay
 
 	if (rc)
 		return rc;
+	if (!ay_bucket_take(&s->answers, c->now)) {
+		ay__session_punish(c, s, AY_SCORE_SLOW, "wants too often");
+		return AY_EPEER;
+	}
 	struct ay__link *l = w.on ? ay__link_make(c, s, &w.bundle, w.size) : ay__link_find(s, &w.bundle);
 	if (!w.on) {
 		if (l)
@@ -244,6 +249,10 @@ int ay__swarm_bitmap(struct ay_core *c, struct ay__session *s, struct ay_slice p
 
 	if (rc)
 		return rc;
+	if (!ay_bucket_take(&s->answers, c->now)) {
+		ay__session_punish(c, s, AY_SCORE_SLOW, "too many bitmaps");
+		return AY_EPEER;
+	}
 	struct ay__link *l = ay__link_find(s, &w.bundle);
 	if (!l || !l->we_want || l->bundle == AY__NONE || w.size != c->bundles[l->bundle].size)
 		return 0; /* we lost interest while it was on its way */

@@ -268,7 +268,8 @@ static bool talking_to(const struct ay_core *c, int peer)
 		const struct ay__session *s = c->sessions[i];
 		if (s->state == AY__SE_CLOSED)
 			continue;
-		if (s->peer == peer || (p->session_id && s->session_id == p->session_id))
+		if (s->peer == peer ||
+		    (p->session_id && s->session_id == p->session_id && ay__same_host(&s->addr, &p->addr)))
 			return true;
 	}
 	return false;

@@ -174,7 +174,9 @@ static bool close_double(struct ay_core *c, struct ay__session *s)
 {
 	for (unsigned i = 0; i < c->n_sessions; i++) {
 		struct ay__session *t = c->sessions[i];
-		if (t == s || !ay__ready(t) || t->session_id != s->session_id)
+		/* A stranger that borrows somebody's session id must not end that one's session. */
+		if (t == s || !ay__ready(t) || t->session_id != s->session_id ||
+		    !ay__same_host(&t->addr, &s->addr))
 			continue;
 		if (t->incoming == s->incoming) {
 			/* Only the opener decides; the other end waits for it, or for time to tell. */
@@ -275,13 +277,13 @@ int ay__session_connected(struct ay_core *c, const struct ay_event *ev)
 		return AY_EUSAGE;
 	if (!s && !ev->conn.incoming)
 		return 0; /* closed while it was connecting */
+	unsigned per_host = c->cfg.role == AY_NODE_SCHOOL ? AY__PER_HOST_SCHOOL : AY__PER_HOST_MAX;
 	if (!s) {
 		if (!c->root)
 			refuse(c, ev, AY_ENOTHING, "no root yet, nothing to say");
 		else if (ay__host_banned(c, &ev->conn.addr))
 			refuse(c, ev, AY_EPEER, "banned");
-		else if (!ay__loopback(&ev->conn.addr) &&
-			 sessions_of_host(c, &ev->conn.addr) >= AY__PER_HOST_MAX)
+		else if (!ay__loopback(&ev->conn.addr) && sessions_of_host(c, &ev->conn.addr) >= per_host)
 			refuse(c, ev, AY_ELIMIT, "too many sessions from one host");
 		else if (c->n_sessions + 1 >= c->sessions_max)
 			refuse(c, ev, AY_ELIMIT, "too many sessions");

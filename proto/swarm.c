@@ -250,6 +250,17 @@ static bool was_late(struct ay__session *s, int bundle, uint32_t index)
 	return false;
 }
 
+/* Ask for the bundle's hash blocks once more, and not without end. */
+static void hashes_lost(struct ay_core *c, struct ay__session *s, int bundle)
+{
+	for (unsigned k = s->n_hash_requests; k-- > 0;)
+		if (s->hash_requests[k].bundle == bundle)
+			s->hash_requests[k] = s->hash_requests[--s->n_hash_requests];
+	s->hold_until = c->now + AY__S;
+	if (++s->without_hashes > AY_SWARM_TIME_OUTS)
+		ay__session_punish(c, s, AY_SCORE_SLOW, "blocks without their hash blocks");
+}
+
 /* @s: NULL when its session is gone already. */
 int ay__swarm_block(struct ay_core *c, struct ay__session *s, const struct ay_event *ev)
 {
@@ -284,9 +295,9 @@ int ay__swarm_block(struct ay_core *c, struct ay__session *s, const struct ay_ev
 		if (s)
 			ay__session_punish(c, s, AY_SCORE_BAD_BLOCK, "a wrong block");
 	} else if (status == -EAGAIN) {
-		/* Its hash block was refused or lost on the way. */
+		/* Its hash block did not come before it, as it should have. */
 		if (s)
-			s->hold_until = c->now + AY__TICK_NS;
+			hashes_lost(c, s, bundle);
 	} else {
 		ay__update_disk_trouble(c, bundle, status);
 	}

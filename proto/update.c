@@ -134,6 +134,11 @@ static void try_apply(struct ay_core *c, struct ay__branch *b)
 		return;
 	const struct ay__offer *o = &c->offers[b->offer];
 	const struct ay__release *r = &c->releases[b->release];
+	if (r->refused || o->refused) {
+		leave_way(c, b);
+		move(c, b, AY__UP_SEARCHING, "not believed any more");
+		return;
+	}
 	if (o->stored == AY__STORED_NO) {
 		back_off(c, b, "the offer could not be stored", -EIO);
 		return;

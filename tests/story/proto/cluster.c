@@ -63,7 +63,7 @@ struct cluster {
 	size_t heap_n, heap_cap;
 	struct wire *wires;
 	unsigned n_wires;
-	uint64_t datagrams[2];
+	uint64_t datagrams[2], steps;
 	struct ay_core_status status;
 	char *filtered;
 };
@@ -303,6 +303,7 @@ static void on_stepped(void *ctx, struct ay_fakenode *f, const struct ay_event *
 	const char *broken = ay_core_check(ay_fakenode_core(f));
 
 	(void)out;
+	c->steps++;
 	AY_ASSERT(rc != -ENOMEM);
 	if (broken) {
 		fprintf(stderr, "%s at %.3f s after event %d: %s\n%s", n->name, (double)c->now / 1e9,
@@ -637,6 +638,11 @@ uint64_t blocks_twice(const struct cluster *c, unsigned node)
 	if (c->nodes[node].on)
 		ay_core_status(ay_fakenode_core(c->nodes[node].fake), &s);
 	return c->nodes[node].twice + s.bytes_twice;
+}
+
+uint64_t cluster_steps(const struct cluster *c)
+{
+	return c->steps;
 }
 
 uint64_t datagrams(const struct cluster *c, enum ay_group group)

@@ -63,6 +63,7 @@ uint64_t cluster_now(const struct cluster *c);
 uint64_t block_bytes_sent(const struct cluster *c, unsigned node);
 /** blocks_twice() - verified blocks that reached @node although it had them, in all its lives. */
 uint64_t blocks_twice(const struct cluster *c, unsigned node);
+uint64_t cluster_steps(const struct cluster *c); /* events given to all cores so far */
 uint64_t datagrams(const struct cluster *c, enum ay_group group);
 struct ay_core_status *node_status(struct cluster *c, unsigned node); /* borrowed until the next call */
 uint32_t current_of(const struct cluster *c, unsigned node);

@@ -317,6 +317,29 @@ static void test_full_disk(void **state)
 	story_end(&s, false);
 }
 
+/* A release that nobody can give: it is looked for, quietly, for as long as it takes. */
+static void test_unobtainable(void **state)
+{
+	struct story s;
+
+	(void)state;
+	story_begin(&s, 3);
+	story_settle(&s);
+	publisher_release(&s.p, 2, 100);
+	cluster_publish(s.c, s.school);
+	cluster_run(s.c, 60 * SECOND);
+	assert_string_equal(node_status(s.c, s.laptops[0])->branches[0].problem,
+			    "nobody in reach offers a bundle from release 1 to 2");
+	uint64_t steps = cluster_steps(s.c), chat = datagrams(s.c, AY_GROUP_CHAT);
+	cluster_run(s.c, 3600 * SECOND);
+	assert_in_range(cluster_steps(s.c) - steps, 1, 4 * 3600 * 5);
+	assert_in_range(datagrams(s.c, AY_GROUP_CHAT) - chat, 1, 3600 / 16 * 8);
+	/* At last the publisher makes a bundle. */
+	story_publish(&s, 1, 2, 10);
+	assert_true(wait_all_current(s.c, 2, 30));
+	story_end(&s, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,7 +350,7 @@ int main(void)
 		cmocka_unit_test(test_school_leaves), cmocka_unit_test(test_forged_head),
 		cmocka_unit_test(test_replayed_head), cmocka_unit_test(test_noise),
 		cmocka_unit_test(test_new_root),      cmocka_unit_test(test_bad_base),
-		cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_full_disk),     cmocka_unit_test(test_unobtainable),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -213,7 +213,10 @@ static void test_rest(void **state)
 	assert_true(wait_all_current(s.c, 2, 60));
 	cluster_run(s.c, 1200 * SECOND);
 	uint64_t news = datagrams(s.c, AY_GROUP_NEWS), chat = datagrams(s.c, AY_GROUP_CHAT);
+	uint64_t steps = cluster_steps(s.c);
 	cluster_run(s.c, 3600 * SECOND);
+	/* 13 nodes: what they hear of each other, and two timers per interval. */
+	assert_in_range(cluster_steps(s.c) - steps, 13, 13 * (80 + 60));
 	assert_int_equal(datagrams(s.c, AY_GROUP_NEWS), news);
 	/* 14 intervals of 256 s; k = 2, not in step: about four each. */
 	assert_in_range(datagrams(s.c, AY_GROUP_CHAT) - chat, 14, 80);

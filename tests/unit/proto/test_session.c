@@ -207,6 +207,25 @@ static void test_double_sessions(void **state)
 	double_session(MINE - 1, true);
 }
 
+/* A stranger uses the school's session id, which CHAT tells everybody: the school's session stays. */
+static void test_borrowed_id(void **state)
+{
+	struct bench b;
+	struct ay_addr school = host(9);
+	struct ay_core_config cfg = {.auto_update = true, .peers = &school, .n_peers = 1};
+
+	(void)state;
+	bench_begin(&b, AY_NODE_LAPTOP, &cfg);
+	pass(&b, 2 * SECOND);
+	uint64_t out = first(&b, AY_ORDER_CONNECT)->o.conn.id;
+	struct ay_wire_hello h = hello_of(&b, MINE - 1, true, 1, 0);
+	connected(&b, out, 9, false);
+	say_hello(&b, out, &h);
+	meet(&b, 2, 66, &h);
+	assert_null(closed(&b, out));
+	bench_end(&b);
+}
+
 static void test_limits(void **state)
 {
 	struct bench b;
@@ -375,6 +394,7 @@ int main(void)
 		cmocka_unit_test(test_lying_doc),
 		cmocka_unit_test(test_double_sessions),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_borrowed_id),
 		cmocka_unit_test(test_polls),
 		cmocka_unit_test(test_backs_off),
 		cmocka_unit_test(test_silence),
