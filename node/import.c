@@ -34,8 +34,9 @@ struct work {
 	const struct ay_root *root;
 	struct ay_branch_state state;
 	struct ay_head head;
-	uint32_t have;
-	struct ay_digest have_manifest; /* zeros: nothing */
+	uint32_t have; /* the last tree made or found here; 0: none */
+	struct ay_digest have_manifest;
+	uint32_t reached; /* the last one of them that may become current */
 
 	struct known_release releases[AY_PLAN_TREES_MAX]; /* the newest that are above what we have */
 	size_t n_releases;
@@ -138,27 +139,39 @@ static bool may_pass(const struct work *w, const struct ay_release *rel, const u
 {
 	if (rel->serial <= w->have || rel->serial < w->state.floor || rel->serial > w->head.serial)
 		return false;
-	if (!w->force && rel->serial == w->state.bad_serial)
-		return false;
 	/* Of two signed releases of one serial the head decides. */
 	return rel->serial < w->head.serial ||
 	       ay_trust_head_names(w->root, &w->head, data, len, rel, NULL) == 0;
 }
 
-/* A place for one more: when all are taken, the lowest serial goes if it is below @serial. NULL: no place. */
-static struct known_release *make_place(struct work *w, uint32_t serial)
+/* May it end there? What was rolled back from is only passed through: it never becomes current. */
+static bool may_end(const struct work *w, uint32_t serial)
 {
-	if (w->n_releases < AY_PLAN_TREES_MAX)
-		return &w->releases[w->n_releases++];
-	struct known_release *lowest = &w->releases[0];
-	for (size_t i = 1; i < w->n_releases; i++) {
-		if (w->releases[i].release.serial < lowest->release.serial)
-			lowest = &w->releases[i];
+	return serial >= w->head.min_serial && (w->force || serial != w->state.bad_serial);
+}
+
+/*
+ * A place for one more release: that of an older one with the same tree (a publisher who went back), since all ways to
+ * it lead here too; else a new one; else, when all are taken, that of the lowest serial. NULL: it is no better than
+ * what is there.
+ */
+static struct known_release *make_place(struct work *w, const struct ay_release *rel)
+{
+	struct known_release *place = NULL, *lowest = &w->releases[0];
+	for (size_t i = 0; i < w->n_releases; i++) {
+		struct known_release *k = &w->releases[i];
+		if (ay_digest_eq(&k->release.manifest, &rel->manifest))
+			place = k;
+		if (k->release.serial < lowest->release.serial)
+			lowest = k;
 	}
-	if (lowest->release.serial >= serial)
+	if (!place && w->n_releases < AY_PLAN_TREES_MAX)
+		return &w->releases[w->n_releases++];
+	place = place ? place : lowest;
+	if (place->release.serial >= rel->serial)
 		return NULL;
-	free(lowest->data);
-	return lowest;
+	free(place->data);
+	return place;
 }
 
 static int add_release(void *ctx, const uint8_t *data, size_t len)
@@ -173,7 +186,7 @@ static int add_release(void *ctx, const uint8_t *data, size_t len)
 	if (!k.data)
 		return -ENOMEM;
 	memcpy(k.data, data, len);
-	struct known_release *place = make_place(w, k.release.serial);
+	struct known_release *place = make_place(w, &k.release);
 	if (place)
 		*place = k;
 	else
@@ -218,23 +231,11 @@ static int add_offer(void *ctx, const uint8_t *data, size_t len)
 	return 0;
 }
 
-/* A branch may give the same tree twice, as releases of two serials: its offers are asked for once. */
-static bool seen_before(const struct work *w, size_t i)
-{
-	for (size_t k = 0; k < i; k++) {
-		if (ay_digest_eq(&w->releases[k].release.manifest, &w->releases[i].release.manifest))
-			return true;
-	}
-	return false;
-}
-
 static int gather(struct work *w, struct ay_err *err)
 {
 	int r = ay_repo_each_release(w->repo, add_release, w, err);
-	for (size_t i = 0; r == 0 && i < w->n_releases; i++) {
-		if (!seen_before(w, i))
-			r = ay_repo_each_offer(w->repo, &w->releases[i].release.manifest, add_offer, w, err);
-	}
+	for (size_t i = 0; r == 0 && i < w->n_releases; i++)
+		r = ay_repo_each_offer(w->repo, &w->releases[i].release.manifest, add_offer, w, err);
 	return r;
 }
 
@@ -248,9 +249,8 @@ static int find_way(const struct work *w, bool *found, struct ay_plan_way *way, 
 		return ay_err_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < w->n_releases; i++) {
 		const struct ay_release *rel = &w->releases[i].release;
-		trees[i] = (struct ay_plan_tree){.manifest = rel->manifest,
-						 .serial = rel->serial,
-						 .goal = rel->serial >= w->head.min_serial};
+		trees[i] = (struct ay_plan_tree){
+			.manifest = rel->manifest, .serial = rel->serial, .goal = may_end(w, rel->serial)};
 	}
 	for (size_t i = 0; i < w->n_offers; i++)
 		edges[i] = (struct ay_plan_edge){.from = w->offers[i].from,
@@ -306,6 +306,8 @@ static int take_step(struct work *w, const struct ay_plan_way *way,
 		return ay_err_set(err, r, "%s", why.msg);
 	w->have = k->release.serial;
 	w->have_manifest = k->release.manifest;
+	if (may_end(w, w->have))
+		w->reached = w->have;
 	out->steps++;
 	out->bytes += r == AY_ENOTHING ? 0 : offer->bundle_size;
 	return 0;
@@ -335,7 +337,7 @@ static int load_have(struct work *w, struct ay_err *err)
 		r = ay_store_trees(w->s, w->branch, &trees, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		if (trees[i].current) {
-			w->have = trees[i].serial;
+			w->have = w->reached = trees[i].serial;
 			w->have_manifest = trees[i].release.manifest;
 		}
 	}
@@ -351,7 +353,7 @@ static int take_what_is_here(struct work *w, struct ay_err *err)
 		const struct ay_tree_info *t = &trees[i];
 		if (t->serial > w->have && t->serial == w->head.serial &&
 		    ay_digest_eq(&t->release_digest, &w->head.release) && t->serial >= w->state.floor) {
-			w->have = t->serial;
+			w->have = w->reached = t->serial;
 			w->have_manifest = t->release.manifest;
 		}
 	}
@@ -388,14 +390,14 @@ static void blame_offers(struct work *w, const struct ay_digest *to)
 }
 
 /* Nothing was to be had, or not all: which sentence helps most? */
-static int say_why_not(struct work *w, struct ay_err *err)
+static int say_why_not(struct work *w, uint32_t now, struct ay_err *err)
 {
 	const char *repo = ay_repo_path(w->repo);
 	for (size_t i = 0; w->bad.code == 0 && i < w->n_releases; i++)
 		blame_offers(w, &w->releases[i].release.manifest);
-	if (w->head.serial <= w->have)
+	if (w->head.serial <= now)
 		return ay_err_set(err, AY_ENOTHING, "%s: release %u is here; %s holds %u, which is not newer",
-				  w->branch, w->have, repo, w->head.serial);
+				  w->branch, now, repo, w->head.serial);
 	if (w->head.serial < w->state.floor)
 		return ay_err_set(
 			err, AY_EROLLBACK,
@@ -409,7 +411,7 @@ static int say_why_not(struct work *w, struct ay_err *err)
 	if (w->bad.code != 0)
 		return ay_err_set(err, w->bad.code, "%s: release %u cannot be had: %s", w->branch,
 				  w->head.serial, w->bad.msg);
-	if (w->have == 0)
+	if (now == 0)
 		return ay_err_set(
 			err, AY_EBASE,
 			"%s: nothing is here, and %s has no bundle that leads from nothing to release %u; "
@@ -418,7 +420,7 @@ static int say_why_not(struct work *w, struct ay_err *err)
 	return ay_err_set(err, AY_EBASE,
 			  "%s: release %u is here, and %s has no bundles that lead from it to release %u; "
 			  "bring a fuller copy of the repository, or publish with --full",
-			  w->branch, w->have, repo, w->head.serial);
+			  w->branch, now, repo, w->head.serial);
 }
 
 static int bring(struct work *w, int (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx,
@@ -432,8 +434,7 @@ static int bring(struct work *w, int (*progress)(void *ctx, uint64_t done, uint6
 	if (r < 0)
 		return r;
 	out->from = out->to = w->have;
-	bool held = !w->force && w->head.serial == w->state.bad_serial;
-	if (!held)
+	if (may_end(w, w->head.serial))
 		r = take_what_is_here(w, err);
 	if (r == 0 && w->have < w->head.serial) {
 		check_named_release(w);
@@ -442,16 +443,16 @@ static int bring(struct work *w, int (*progress)(void *ctx, uint64_t done, uint6
 	if (r == 0)
 		r = take_way(w, progress, ctx, out, err);
 	/* However far we came: that is complete, and newer than what was current. */
-	if (w->have > out->from) {
+	if (w->reached > out->from) {
 		struct ay_err why = {0};
-		int q = ay_store_switch(w->s, w->branch, w->have, false, &why);
+		int q = ay_store_switch(w->s, w->branch, w->reached, false, &why);
 		if (q == 0)
-			out->to = w->have;
+			out->to = w->reached;
 		else if (r == 0)
 			r = ay_err_set(err, q, "%s", why.msg);
 	}
-	if (r == 0 && (out->to == out->from || w->have < w->head.serial))
-		r = say_why_not(w, err);
+	if (r == 0 && (out->to == out->from || out->to < w->head.serial))
+		r = say_why_not(w, out->to, err);
 	return r;
 }
 

@@ -217,6 +217,11 @@ static int find_before(struct ay__publication *w, struct ay_err *err)
 	if (r < 0)
 		return ay_err_wrap(err, r, "the newest release of %s in %s", w->p->branch, w->p->repo);
 	w->has_before = true;
+	/* A run that was cut off right behind its head: the store is to know what was published. */
+	struct ay_err ignored = {0};
+	uint32_t current = 0;
+	if (ay_store_current(w->store, w->p->branch, &current, &ignored) < 0 || current < w->before.serial)
+		ay_store_switch(w->store, w->p->branch, w->before.serial, false, &ignored);
 	return 0;
 }
 

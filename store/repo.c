@@ -147,6 +147,29 @@ static int check_makeable(const struct ay_repo *r, struct ay_err *err)
 	return 0;
 }
 
+/* Temporary files of dead writers, in a directory and in those below it (branches/<name>, offers/<to>). */
+static void sweep_with_children(struct ay_repo *r, int dir)
+{
+	AY_CLOSEDIR DIR *d = ay__repo_list(dir);
+
+	ay__sweep_tmp(r->fs, dir);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		if (e->d_name[0] == '.')
+			continue;
+		AY_CLOSE int child = ay__open_beneath(dir, e->d_name, O_RDONLY | O_DIRECTORY);
+		if (child >= 0)
+			ay__sweep_tmp(r->fs, child);
+	}
+}
+
+static void sweep_dir(struct ay_repo *r, int i)
+{
+	if (i == AY__REPO_BRANCHES || i == AY__REPO_OFFERS)
+		sweep_with_children(r, r->dirs[i]);
+	else
+		ay__sweep_tmp(r->fs, r->dirs[i]);
+}
+
 /* One writer at a time; what dead ones left is swept. */
 int ay__repo_begin_write(struct ay_repo *r, struct ay_err *err)
 {
@@ -165,7 +188,7 @@ int ay__repo_begin_write(struct ay_repo *r, struct ay_err *err)
 	ay__sweep_tmp(r->fs, r->dir);
 	for (int i = 0; i < AY__REPO_DIRS; i++) {
 		if (r->dirs[i] >= 0)
-			ay__sweep_tmp(r->fs, r->dirs[i]);
+			sweep_dir(r, i);
 	}
 	return 0;
 }
@@ -220,7 +243,7 @@ int ay_repo_open(struct ay_fs *fs, const char *path, bool create, struct ay_repo
 		if (r->dirs[i] < 0)
 			return ay_err_errno(err, -r->dirs[i], "open %s/%s", path, dir_names[i]);
 		if (r->lock >= 0)
-			ay__sweep_tmp(fs, r->dirs[i]);
+			sweep_dir(r, i);
 	}
 	*out = ay_steal_ptr(&r);
 	return 0;
