@@ -26,8 +26,6 @@ struct watch {
 	int width;      /* of the line on the terminal */
 	char phase[16]; /* now, and since when */
 	uint64_t since_ns, bytes_before;
-	uint64_t base_peers, base_school; /* what the node had fetched before */
-	bool based;
 	int code; /* at the end */
 	char message[AY_ERR_MSG_MAX];
 };
@@ -84,8 +82,8 @@ static void draw_bar(struct watch *w, const json_t *o, const char *what, uint64_
 	snprintf(line, sizeof(line), "%s %s [%s] %s of %s, %s/s%s; peers %s, school %s", text(o, "branch"),
 		 what, bar, ay_human_bytes(done, a), ay_human_bytes(total, b),
 		 ay_human_bytes((uint64_t)rate, rate_text), left,
-		 ay_human_bytes(number(o, "bytes_from_peers") - w->base_peers, peers),
-		 ay_human_bytes(number(o, "bytes_from_school") - w->base_school, school));
+		 ay_human_bytes(number(o, "bytes_from_peers"), peers),
+		 ay_human_bytes(number(o, "bytes_from_school"), school));
 	put_line(w, line);
 }
 
@@ -130,18 +128,13 @@ static void finish(struct watch *w, const json_t *o)
 		return;
 	if (w->code == 0)
 		printf("%s; %s came from peers and %s from the school\n", w->message,
-		       ay_human_bytes(number(o, "bytes_from_peers") - w->base_peers, a),
-		       ay_human_bytes(number(o, "bytes_from_school") - w->base_school, b));
+		       ay_human_bytes(number(o, "bytes_from_peers"), a),
+		       ay_human_bytes(number(o, "bytes_from_school"), b));
 }
 
 static int on_reply(void *ctx, const json_t *o, bool last)
 {
 	struct watch *w = ctx;
-	if (!w->based) {
-		w->based = true;
-		w->base_peers = number(o, "bytes_from_peers");
-		w->base_school = number(o, "bytes_from_school");
-	}
 	if (w->json) {
 		json_dumpf(o, stdout, JSON_COMPACT);
 		putchar('\n');

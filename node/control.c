@@ -134,8 +134,8 @@ static json_t *update_object(const struct ay_update *u, const struct ay_update_v
 			 (json_int_t)had, "bytes_total", (json_int_t)(b ? b->bytes_total : 0), "apply_done",
 			 (json_int_t)(applying ? v->apply_done : 0), "apply_total",
 			 (json_int_t)(applying ? v->apply_total : 0), "bytes_from_peers",
-			 (json_int_t)core->bytes_from_peers, "bytes_from_school",
-			 (json_int_t)core->bytes_from_school);
+			 (json_int_t)(core->bytes_from_peers - u->from_peers), "bytes_from_school",
+			 (json_int_t)(core->bytes_from_school - u->from_school));
 }
 
 static void judge(struct client *c, const struct ay_update_view *v)

@@ -34,6 +34,8 @@ int ay_update_start(struct ay_update *u, const char *branch, const struct ay_cor
 	snprintf(u->branch, sizeof(u->branch), "%s", branch);
 	u->started_ms = u->changed_ms = now_ms;
 	u->show = -1;
+	u->from_peers = core->bytes_from_peers;
+	u->from_school = core->bytes_from_school;
 	for (unsigned i = 0; i < core->n_branches; i++) {
 		u->have[i] = core->branches[i].have_serial;
 		found |= concerns(u, &core->branches[i]);

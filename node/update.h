@@ -36,6 +36,7 @@ struct ay_update {
 	char branch[AY_BRANCH_NAME_MAX + 1]; /* "": all */
 	uint64_t started_ms, changed_ms;
 	uint32_t have[AY_CORE_BRANCHES_MAX]; /* at the start, by position in the status */
+	uint64_t from_peers, from_school;    /* bytes, at the start */
 	uint64_t last_sum;                   /* of all that can progress */
 	bool met_anybody;
 	/* An apply that failed since the start. */

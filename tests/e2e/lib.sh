@@ -211,21 +211,15 @@ check_tree() { # N DIR: the laptop has exactly this, and ayni says so too
 	"$AYNI" verify $BRANCH --store "$T/$1" >>"$T/setup.log" 2>&1 || fail "verify: $(tail -n 5 "$T/setup.log")"
 }
 
-# A tree of about MIB megabytes of text-like and random files, the same for the same seed.
-make_tree() { # DIR MIB SEED
+# A tree of about MIB megabytes of random text: a bundle of it is about three quarters as large.
+make_tree() { # DIR MIB NAME
+	local f deep
 	mkdir -p "$1/bin" "$1/lib/deep/er" "$1/share/empty"
-	awk -v seed="$3" -v mib="$2" -v dir="$1" 'BEGIN {
-		srand(seed)
-		for (f = 0; f < mib * 4; f++) {
-			name = dir "/lib/" (f % 3 ? "" : "deep/er/") "file" f
-			for (i = 0; i < 256; i++) {
-				line = ""
-				for (k = 0; k < 128; k++) line = line sprintf("%08x", int(rand() * 4294967296))
-				print line >name
-			}
-			close(name)
-		}
-	}'
+	for ((f = 0; f < $2 * 4; f++)); do
+		deep=
+		[ $((f % 3)) != 0 ] || deep=deep/er/
+		head -c 194000 /dev/urandom | base64 >"$1/lib/${deep}file$f"
+	done
 	printf '#!/bin/sh\necho %s\n' "$3" >"$1/bin/hello"
 	chmod 755 "$1/bin/hello"
 	ln -s ../lib/file1 "$1/bin/link"
@@ -238,6 +232,6 @@ change_tree() { # DIR SEED
 		[ $((i % 3)) != 0 ] || sed -i "5s/^.*/changed by $2/; 99s/a/b/g" "$f"
 	done
 	make_tree "$1/new$2" 1 "$2"
-	rm -f "$1/lib/file2"
-	mv "$1/lib/file4" "$1/lib/file4-renamed"
+	rm "$1/lib/file2"
+	mv "$1/lib/file1" "$1/lib/file1-renamed"
 }

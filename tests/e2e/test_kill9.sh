@@ -9,7 +9,7 @@ export AYNI_TRACE=swarm
 
 make_house 2
 make_tree "$T/one" 1 1
-make_tree "$T/two" 24 2 # nearly nothing in common: a bundle of about 11 MB
+make_tree "$T/two" 14 2 # nearly nothing in common: a bundle of about 11 MB
 publish_tree "$T/one"
 init_laptop 1
 rate=()
