@@ -168,9 +168,10 @@ usr_names() {
 			sum[folder] + size <= max / 3 && n[folder] < 2000 { sum[folder] += size; n[folder]++; print }'
 }
 
-# Of ten files the first is changed, the fourth renamed, the seventh removed; a folder is renamed whole.
-usr_second() { # TREE
-	local files=() i
+# Of ten files the first is changed, the fourth renamed, the seventh removed, the tenth new: the first tree loses it
+# again. A folder is renamed whole.
+usr_second() { # TREE FIRST-TREE
+	local files=() i first=$2
 	(
 		cd "$1" || exit 1
 		mapfile -t files < <(find . -type f | sort)
@@ -179,6 +180,7 @@ usr_second() { # TREE
 			usr_change "${files[i]}"
 			[ $((i + 3)) -ge ${#files[@]} ] || mv "${files[i + 3]}" "${files[i + 3]}.2"
 			[ $((i + 6)) -ge ${#files[@]} ] || rm -f "${files[i + 6]}"
+			[ $((i + 9)) -ge ${#files[@]} ] || rm -f "$first/${files[i + 9]}"
 		done
 		mv usr/lib usr/lib-2
 		for ((i = 0; i < 50; i++)); do
@@ -199,7 +201,7 @@ usr() {
 		tar -C / --verbatim-files-from -T "$tmp/names" -cf - 2>/dev/null | tar -C "$tmp/tree/1" -xpf -
 		[ "$(find "$tmp/tree/1" -type f | wc -l)" -ge 100 ] || { say "too few files could be copied"; return 1; }
 		cp -a "$tmp/tree/1" "$tmp/tree/2"
-		usr_second "$tmp/tree/2" || return 1
+		usr_second "$tmp/tree/2" "$tmp/tree/1" || return 1
 		mv -T "$tmp/tree" "$dir" || return 1
 		rm -rf "$tmp"
 	fi

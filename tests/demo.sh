@@ -13,6 +13,7 @@
 #   AYNI_DEMO_LIMIT=600      seconds after which it gives up
 #   AYNI_DEMO_RESULTS        a file for the numbers, as KEY=VALUE
 #   AYNI_DEMO_PUBLISHED      take what was published before: 1/ 1.json 2/ 2.json root.ayni (the bench does)
+#   AYNI_DEMO_SPOIL=yes      change a byte in the last laptop's tree, so that the proofs must fail (a test does)
 #   AYNI_CORPUS              which trees: see tests/corpus.sh
 #   AYNI_E2E_HOUSE=loopback  no namespaces, also as root
 set -u
@@ -443,11 +444,17 @@ all() { # N: an exit code
 	[ "$1" = "$LAPTOPS" ]
 }
 
+if [ -n "${AYNI_DEMO_SPOIL:-}" ]; then
+	file=$(find "$(tree_of $LAPTOPS)/" -type f -size +0 | sort | head -n 1)
+	chmod u+w "$file" && echo >>"$file"
+fi
+owners=
+[ "$(id -u)" != 0 ] || owners=" owners,"
 title "Proof 1: every laptop has what the publisher published"
 parallel print_tree
 n=$(count_same print_tree "$new_print")
 all "$n"
-proof $? "$n of $LAPTOPS trees equal the publisher's directory: names, kinds, modes, owners, link targets, and"
+proof $? "$n of $LAPTOPS trees equal the publisher's directory: names, kinds, modes,$owners link targets, and"
 more "SHA-256 of each file, all read now by Debian's find and sha256sum (${new_print:0:16}...)"
 parallel verify_tree
 n=$(count_same verify_tree "$BRANCH 2: every path is what its release says")

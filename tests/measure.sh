@@ -21,16 +21,17 @@ median() { printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p"; }
 json_number() { grep -oE "\"$1\": *-?[0-9]+" | head -n 1 | grep -oE -- "-?[0-9]+$"; }
 json_text() { grep -oE "\"$1\": *\"[^\"]*\"" | head -n 1 | sed -E 's/^"[^"]*": *"(.*)"$/\1/'; }
 
-# One number for a whole tree: kinds, modes, owners (of root's trees; a plain user's store does not keep them), link
-# targets and the SHA-256 of each file. Times are left out: a publisher carries those of unchanged files over.
+# One number for a whole tree: kinds, modes, owners, link targets and the SHA-256 of each file. A plain user's store
+# keeps neither owners nor setuid bits, so his trees are looked at without. Times are left out: a publisher carries
+# those of unchanged files over.
 fingerprint() { # DIR
-	local owner=
-	[ "$(id -u)" != 0 ] || owner=' %U:%G'
+	local owner=' %U:%G' without=()
+	[ "$(id -u)" = 0 ] || owner= without=(-E 's/^([a-z]) [0-7]+([0-7]{3}) /\1 \2 /')
 	(
 		cd "$1" || exit 1
 		find . -mindepth 1 \( -type l -printf "l$owner %p -> %l\n" -o -type f -printf "f %m$owner %s %p\n" \
-			-o -printf "%y %m$owner %p\n" \) | sort
-		find . -type f -print0 | sort -z | xargs -0 -r -P 1 sha256sum
+			-o -printf "%y %m$owner %p\n" \) | sed "${without[@]:-}" | sort
+		find . -type f -print0 | sort -z | xargs -0 -r sha256sum
 	) | sha256sum | cut -c 1-64
 }
 
