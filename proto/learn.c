@@ -329,6 +329,9 @@ static int judge(struct ay_core *c, struct ay__session *s, int rc, const char *w
 		  ay_error_name(rc));
 	if (rc != AY_ESIG && rc != AY_EROLE && rc != AY_EFORMAT && rc != AY_EDIGEST && rc != AY_EVERSION)
 		return 0;
+	/* Keys change with roots: what a peer with an older one gives was right when it believed it. */
+	if ((rc == AY_ESIG || rc == AY_EROLE) && s->root_version < c->root->version)
+		return 0;
 	ay__session_punish(c, s, AY_SCORE_LIE, what);
 	return AY_EPEER;
 }
