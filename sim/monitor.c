@@ -40,6 +40,11 @@ struct token {
 	uint32_t root_epoch, serial;
 };
 
+struct conn { /* with one of ours, not with a liar */
+	uint64_t id;
+	unsigned with;
+};
+
 struct minute {
 	uint64_t began_ns;
 	unsigned datagrams, ticks, connects;
@@ -54,12 +59,15 @@ struct watch {
 	struct token *tokens; /* not answered yet */
 	unsigned n_tokens;
 	struct bundle *bundles;
+	struct conn *conns;
+	unsigned n_conns;
 	struct minute minute;
 };
 
 struct ay_monitor {
 	const struct ay_world *world;
 	struct watch *nodes;
+	struct ay_addr *addrs;
 	unsigned n;
 	bool silence, is_broken;
 	bool used[AY_WORLD_BUNDLES_MAX]; /* somebody has installed from it */
@@ -179,8 +187,25 @@ static void asked_end(struct watch *w, const struct ay_digest *digest, uint64_t 
 	}
 }
 
+static void conn_begin(struct ay_monitor *m, uint64_t conn, const struct ay_addr *addr)
+{
+	struct watch *w = watch(m);
+
+	for (unsigned i = 0; i < m->n; i++) {
+		if (memcmp(m->addrs[i].ip, addr->ip, sizeof(addr->ip)) != 0)
+			continue;
+		w->conns = reallocarray(w->conns, w->n_conns + 1, sizeof(*w->conns));
+		AY_ASSERT(w->conns);
+		w->conns[w->n_conns++] = (struct conn){conn, i};
+		return;
+	}
+}
+
 static void conn_end(struct watch *w, uint64_t conn)
 {
+	for (unsigned i = w->n_conns; i-- > 0;)
+		if (w->conns[i].id == conn)
+			w->conns[i] = w->conns[--w->n_conns];
 	for (struct bundle *b = w->bundles; b; b = b->next)
 		for (unsigned i = b->n_asked; i-- > 0;)
 			if (b->asked[i].conn == conn)
@@ -297,6 +322,10 @@ static void on_event(struct ay_monitor *m, const struct ay_event *ev)
 		break;
 	case AY_EV_FRAME:
 		on_frame(m, ev);
+		break;
+	case AY_EV_CONNECTED:
+		if (ev->conn.incoming)
+			conn_begin(m, ev->conn.id, &ev->conn.addr);
 		break;
 	case AY_EV_CLOSED:
 		conn_end(watch(m), ev->conn.id);
@@ -569,6 +598,16 @@ static void check_apply(struct ay_monitor *m, const struct ay_order *o)
 	m->used[b - m->world->bundles] = true;
 }
 
+/* Whom nobody has deceived must not take one of ours for a liar. */
+static void check_close(struct ay_monitor *m, const struct ay_order *o)
+{
+	const struct watch *w = watch(m);
+
+	for (unsigned i = 0; i < w->n_conns && o->status == AY_EPEER; i++)
+		if (w->conns[i].id == o->conn.id)
+			broken(m, "bans node %u, which is honest", w->conns[i].with);
+}
+
 static void check_order(struct ay_monitor *m, const struct ay_order *o)
 {
 	char name[9];
@@ -582,8 +621,10 @@ static void check_order(struct ay_monitor *m, const struct ay_order *o)
 			broken(m, "connected %u times within a minute", AY_MONITOR_CONNECTS_MAX);
 		if (o->conn.id % 2 == 0)
 			broken(m, "connects with an even number");
+		conn_begin(m, o->conn.id, &o->conn.addr);
 		break;
 	case AY_ORDER_CLOSE:
+		check_close(m, o);
 		conn_end(watch(m), o->conn.id);
 		break;
 	case AY_ORDER_FRAME:
@@ -666,7 +707,7 @@ void ay_monitor_stopped(struct ay_monitor *m, unsigned node, enum ay_fakenode_en
 {
 	struct watch *w = &m->nodes[node];
 
-	w->n_tokens = 0;
+	w->n_tokens = w->n_conns = 0;
 	for (struct bundle *b = w->bundles; b; b = b->next) {
 		b->n_asked = 0;
 		memset(b->asks, 0, b->blocks * sizeof(*b->asks));
@@ -710,7 +751,7 @@ void ay_monitor_start(struct ay_monitor *m, unsigned node, const struct ay_faken
 
 /* ---- life */
 
-struct ay_monitor *ay_monitor_new(const struct ay_world *world, unsigned n)
+struct ay_monitor *ay_monitor_new(const struct ay_world *world, const struct ay_addr *addrs, unsigned n)
 {
 	struct ay_monitor *m = calloc(1, sizeof(*m));
 
@@ -718,7 +759,9 @@ struct ay_monitor *ay_monitor_new(const struct ay_world *world, unsigned n)
 	m->world = world;
 	m->n = n;
 	m->nodes = calloc(n, sizeof(*m->nodes));
-	AY_ASSERT(m->nodes);
+	m->addrs = calloc(n, sizeof(*m->addrs));
+	AY_ASSERT(m->nodes && m->addrs);
+	memcpy(m->addrs, addrs, n * sizeof(*addrs));
 	ay_branch_id(AY_WORLD_FLEET, AY_WORLD_BRANCH, &m->branch);
 	return m;
 }
@@ -732,9 +775,11 @@ void ay_monitor_free(struct ay_monitor *m)
 		while (w->bundles)
 			bundle_forget(w, &w->bundles->digest);
 		free(w->promises);
+		free(w->conns);
 		free(w->tokens);
 	}
 	free(m->nodes);
+	free(m->addrs);
 	free(m);
 }
 

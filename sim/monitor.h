@@ -21,8 +21,8 @@ struct ay_monitor;
 #define AY_MONITOR_TICKS_MAX    3000 /* of a node in a minute: more is a core that spins */
 #define AY_MONITOR_CONNECTS_MAX 400  /* of a node in a minute */
 
-/** ay_monitor_new() - for @n nodes, numbered from 0; @world is borrowed for life. */
-struct ay_monitor *ay_monitor_new(const struct ay_world *world, unsigned n);
+/** ay_monitor_new() - for @n nodes, numbered from 0, at @addrs (copied); @world is borrowed for life. */
+struct ay_monitor *ay_monitor_new(const struct ay_world *world, const struct ay_addr *addrs, unsigned n);
 void ay_monitor_free(struct ay_monitor *m);
 
 /** ay_monitor_step() - after a step of @node, before its orders are carried out. */

@@ -200,7 +200,11 @@ struct ay_room_node *ay_room_add(struct ay_room *room, struct ay_fakenode_config
 
 void ay_room_watch(struct ay_room *room)
 {
-	room->monitor = ay_monitor_new(room->world, room->n);
+	struct ay_addr addrs[AY_ROOM_NODES_MAX];
+
+	for (unsigned i = 0; i < room->n; i++)
+		addrs[i] = room->nodes[i].addr;
+	room->monitor = ay_monitor_new(room->world, addrs, room->n);
 }
 
 void ay_room_release(struct ay_room *room)
