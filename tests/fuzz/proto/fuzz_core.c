@@ -97,12 +97,10 @@ static void check_frame(struct machine *m, const struct ay_order *o)
 		rc = ay_wire_hello_get(d, n, &v.hello);
 		break;
 	case AY_FRAME_ASK:
-		rc = ay_wire_ask_get(d, n, &v.ask);
-		if (o->frame.conn == 2 && m->n_asks < 8)
-			m->asks[m->n_asks++] = v.ask;
-		break;
 	case AY_FRAME_NONE:
 		rc = ay_wire_ask_get(d, n, &v.ask);
+		if (o->frame.type == AY_FRAME_ASK && o->frame.conn == 2 && m->n_asks < 8)
+			m->asks[m->n_asks++] = v.ask;
 		break;
 	case AY_FRAME_DOC:
 		rc = ay_wire_doc_get(d, n, &v.doc);
