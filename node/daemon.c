@@ -129,7 +129,10 @@ static int make_core(struct ay_daemon *d, struct ay_err *err)
 				   .auto_update = d->config->auto_update,
 				   .peers = d->config->peers,
 				   .n_peers = d->config->n_peers};
-	int r = random_u64(&c.session_id, err);
+	int r;
+	do {
+		r = random_u64(&c.session_id, err);
+	} while (r == 0 && c.session_id == 0); /* zero is nobody's */
 	if (r == 0)
 		r = random_u64(&c.seed, err);
 	if (r == 0 && d->store) {

@@ -39,7 +39,7 @@ struct ay__conn {
 	struct ay__queue blocks; /* the first one may have begun (done > 0) */
 	size_t queue_bytes;
 	unsigned queue_blocks;
-	int unacked; /* bytes in the kernel that the peer has not acknowledged, at the last look */
+	int unacked;          /* bytes in the kernel that the peer has not acknowledged, at the last look */
 	uint64_t progress_ms; /* when the peer last took something, or the queue was empty */
 };
 

@@ -110,13 +110,13 @@ expect 2 "update takes one branch" "$AYNI" update a b --control "$T/1.sock"
 say "signals"
 for signal in TERM INT; do
 	node_options 2
-	(in_space 2 "$AYNI" node "${as[@]}") >"$T/2.log" 2>&1 &
+	(in_space 2 "$AYNI" node "${as[@]}") >"$T/2$signal.log" 2>&1 &
 	waited=$!
-	wait_for "node 2" grep -q "laptop ready" "$T/2.log"
+	wait_for "node 2" grep -qs "laptop ready" "$T/2$signal.log"
 	kill -$signal "$(pgrep -P $waited || echo $waited)"
 	wait $waited
 	rc=$?
-	[ $rc = 0 ] || fail "exit code $rc after SIG$signal: $(cat "$T/2.log")"
+	[ $rc = 0 ] || fail "exit code $rc after SIG$signal: $(cat "$T/2$signal.log")"
 done
 
 say "left over by a kill"
