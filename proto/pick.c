@@ -120,44 +120,48 @@ static bool school_may(const struct view *v, uint32_t i)
 	return true;
 }
 
-/* Lower is better; unique per piece and block. */
-static uint64_t cost_of(const struct view *v, uint32_t i)
+/* Lower is better. What all blocks of a piece share; the rarity comes above it, the place in the piece below. */
+static uint64_t piece_cost(const struct view *v, uint32_t piece)
 {
-	uint32_t piece = i / 8, shift = piece % 8 * 8;
 	uint64_t word = v->b->had[piece / 8] | v->b->asked[piece / 8];
-	bool begun = word >> shift & 0xff;
+	bool begun = word >> (piece % 8 * 8) & 0xff;
 
-	return (uint64_t)v->b->laptops[i] << 48 | (uint64_t)!begun << 40 |
-	       (uint64_t)(place_of(v->b, piece) >> 8) << 8 | i % 8;
+	return (uint64_t)!begun << 40 | (uint64_t)(place_of(v->b, piece) >> 8) << 8;
+}
+
+/* The best of one piece's @free blocks (a bit each), if it is better than @best. */
+static bool pick_in_piece(const struct view *v, uint32_t piece, unsigned free, uint64_t *best,
+			  uint32_t *index)
+{
+	uint64_t shared = piece_cost(v, piece);
+	bool found = false;
+
+	for (; free; free &= free - 1) {
+		uint32_t i = piece * 8 + (uint32_t)__builtin_ctz(free);
+		uint64_t cost = (uint64_t)v->b->laptops[i] << 48 | shared | i % 8;
+		if (cost >= *best || (v->s->school && !school_may(v, i)))
+			continue;
+		if (!found && hashes_elsewhere(v, piece))
+			return false;
+		*best = cost;
+		*index = i;
+		found = true;
+	}
+	return found;
 }
 
 static bool pick_in(const struct view *v, uint64_t *best, uint32_t *index)
 {
 	const struct ay__bundle *b = v->b;
-	uint32_t checked = UINT32_MAX;
-	bool found = false, elsewhere = false;
+	bool found = false;
 
 	for (uint32_t w = 0; w < (b->blocks + 63) / 64; w++) {
 		uint64_t free = ~(b->had[w] | b->asked[w]) & (v->l->whole ? UINT64_MAX : v->l->bits[w]);
-		for (; free; free &= free - 1) {
-			uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(free);
-			if (i >= b->blocks)
-				break;
-			if (v->s->school && !school_may(v, i))
-				continue;
-			uint64_t cost = cost_of(v, i);
-			if (cost >= *best)
-				continue;
-			if (i / 8 != checked) {
-				checked = i / 8;
-				elsewhere = hashes_elsewhere(v, checked);
-			}
-			if (elsewhere)
-				continue;
-			*best = cost;
-			*index = i;
-			found = true;
-		}
+		if (w == b->blocks / 64)
+			free &= ((uint64_t)1 << (b->blocks % 64)) - 1;
+		for (uint32_t piece = w * 8; free; piece++, free >>= 8)
+			if (free & 0xff)
+				found |= pick_in_piece(v, piece, free & 0xff, best, index);
 	}
 	return found;
 }
