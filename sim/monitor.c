@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/swarm.h"
+#include "proto/pick.h"
 #include "proto/wire.h"
 
 #define MINUTE_NS ((uint64_t)60000000000)
