@@ -194,7 +194,7 @@ $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(filter tests/fuzz/$(1)/%,$(FUZZ_SRC))): 
 endef
 $(foreach r,$(ROOMS),$(eval $(call test_rules,$(r))))
 # Stories of the core are told on the simulator's machine in memory.
-$(patsubst %.c,$(B)/%,$(filter tests/story/proto/%,$(TEST_SRC))): $(B)/obj/sim/fakenode.o $(B)/obj/sim/fakedisk.o
+$(patsubst %.c,$(B)/%,$(filter tests/story/proto/%,$(TEST_SRC))): $(patsubst %.c,$(B)/obj/%.o,$(wildcard sim/fake*.c))
 
 -include $(patsubst %.c,$(B)/obj/%.d,$(ALL_SRC)) $(patsubst %.c,$(B)/fuzzobj/%.d,$(ALL_SRC))
 

@@ -31,7 +31,7 @@
 	X(AY_EPEER, -5011, "peer misbehaved")           /* penalise the peer; the work goes on */            \
 	X(AY_EUNSUPPORTED, -5012, "not supported")      /* codec, filter, key type this build lacks */       \
 	X(AY_EBUSY, -5013, "in use by another process") /* try again later */                                \
-	X(AY_ESTORE, -5014, "store damaged")            /* run ayni fsck */
+	X(AY_ESTORE, -5014, "store damaged")            /* `ayni verify` tells what */
 
 enum ay_error {
 #define AY_ERROR_ENUM(name, value, text) name = (value),

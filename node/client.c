@@ -165,7 +165,7 @@ void ay_client_reload(const char *path)
 	int r = ay_client_open(path, &c, &err);
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return;
-	if (r == 0)
+	if (c)
 		r = ay_client_call(c, AY_IFACE_NODE ".Reload", NULL, NULL, NULL, NULL, 0, &err);
 	if (r < 0)
 		fprintf(stderr, "ayni: the running node does not know of it yet: %s\n", err.msg);

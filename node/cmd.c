@@ -121,8 +121,10 @@ int ay_parse_u32(const char *text, uint32_t min, uint32_t max, const char *what,
 /* All that @fd gives, if it is no more than @max bytes. */
 static int read_all(int fd, const char *name, size_t max, struct ay_buf *buf, struct ay_err *err)
 {
+	struct stat st;
+	bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 	ay_buf_init(buf, max + 1); /* one more byte shows that there is more, and makes room for the NUL */
-	for (;;) {
+	while (!regular || (uint64_t)st.st_size <= max) {
 		uint8_t *room = ay_buf_reserve(buf, 1);
 		if (!room)
 			break;
@@ -135,7 +137,7 @@ static int read_all(int fd, const char *name, size_t max, struct ay_buf *buf, st
 			break;
 		buf->len += (size_t)n;
 	}
-	if (buf->len > max)
+	if (buf->len > max || (regular && (uint64_t)st.st_size > max))
 		return ay_err_set(err, AY_ELIMIT, "%s is larger than %zu bytes: not a file of this kind",
 				  name, max);
 	return ay_buf_cstr(buf) ? 0 : ay_err_set(err, -ENOMEM, "out of memory for reading %s", name);

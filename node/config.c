@@ -340,34 +340,44 @@ static int cmp_names(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The names in @dir that end in .conf; returns how many. */
-static int list_dropins(const char *dir, char *names[AY_CONFIG_DROPINS_MAX], struct ay_err *err)
+struct names {
+	char *list[AY_CONFIG_DROPINS_MAX];
+	unsigned n;
+};
+
+static void names_release(struct names *names)
+{
+	for (unsigned i = 0; i < names->n; i++)
+		free(names->list[i]);
+}
+
+/* The files in @dir that end in .conf, sorted. */
+static int list_dropins(const char *dir, struct names *names, struct ay_err *err)
 {
 	AY_CLOSEDIR DIR *d = opendir(dir);
 	if (!d)
 		return errno == ENOENT ? 0 : ay_err_errno(err, errno, "cannot read %s", dir);
-	int n = 0;
 	struct dirent *e;
 	while ((e = readdir(d))) {
 		size_t len = strlen(e->d_name);
 		if (e->d_name[0] == '.' || len < 6 || strcmp(e->d_name + len - 5, ".conf") != 0)
 			continue;
-		char *name = n < AY_CONFIG_DROPINS_MAX ? strdup(e->d_name) : NULL;
-		if (!name) {
-			while (n > 0)
-				free(names[--n]);
+		if (names->n == AY_CONFIG_DROPINS_MAX)
 			return ay_err_set(err, AY_ELIMIT, "%s: more than %d files", dir,
 					  AY_CONFIG_DROPINS_MAX);
-		}
-		names[n++] = name;
+		char *path = NULL;
+		if (asprintf(&path, "%s/%s", dir, e->d_name) < 0)
+			return ay_err_set(err, -ENOMEM, "out of memory");
+		names->list[names->n++] = path;
 	}
-	if (n)
-		qsort(names, (size_t)n, sizeof(names[0]), cmp_names);
-	return n;
+	if (names->n)
+		qsort(names->list, names->n, sizeof(names->list[0]), cmp_names);
+	return 0;
 }
 
 int ay_config_load(struct ay_config *c, const char *path, bool must, struct ay_err *err)
 {
+	AY_CLEANUP(names_release) struct names names = {.n = 0};
 	int r = load_one(c, path, must, err);
 	if (r < 0)
 		return r;
@@ -376,17 +386,9 @@ int ay_config_load(struct ay_config *c, const char *path, bool must, struct ay_e
 		dir = NULL;
 		return ay_err_set(err, -ENOMEM, "out of memory");
 	}
-	char *names[AY_CONFIG_DROPINS_MAX];
-	int n = list_dropins(dir, names, err);
-	r = n < 0 ? n : 0;
-	for (int i = 0; i < n; i++) {
-		AY_FREE char *file = NULL;
-		if (asprintf(&file, "%s/%s", dir, names[i]) < 0)
-			file = NULL;
-		if (r == 0)
-			r = file ? load_one(c, file, false, err) : ay_err_set(err, -ENOMEM, "out of memory");
-		free(names[i]);
-	}
+	r = list_dropins(dir, &names, err);
+	for (unsigned i = 0; r == 0 && i < names.n; i++)
+		r = load_one(c, names.list[i], false, err);
 	return r;
 }
 

@@ -118,24 +118,32 @@ static void reply_failed(struct client *c, int code, const char *message)
 
 /* ---- updates ---- */
 
+static void put_int(json_t *o, const char *key, uint64_t v)
+{
+	json_object_set_new(o, key, json_integer((json_int_t)v));
+}
+
 static json_t *update_object(const struct ay_update *u, const struct ay_update_view *v,
 			     enum ay_update_state state)
 {
-	const struct ay_core_status *core = v->core;
-	const struct ay_branch_status *b = u->show >= 0 ? &core->branches[u->show] : NULL;
-	uint64_t had = b ? b->blocks_had * (uint64_t)AY_BLOCK_SIZE : 0;
-	bool applying = b && strcmp(v->apply_branch, b->branch) == 0;
-	if (b && had > b->bytes_total)
-		had = b->bytes_total;
-	return json_pack("{s:s,s:o,s:s,s:s,s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I}", "state",
-			 ay_update_state_name(state), "message", ay_json_text(u->message), "branch",
-			 b ? b->branch : "", "phase", b ? ay_phase_name(b->phase) : "idle", "have",
-			 b ? (int)b->have_serial : 0, "target", b ? (int)b->target_serial : 0, "bytes_had",
-			 (json_int_t)had, "bytes_total", (json_int_t)(b ? b->bytes_total : 0), "apply_done",
-			 (json_int_t)(applying ? v->apply_done : 0), "apply_total",
-			 (json_int_t)(applying ? v->apply_total : 0), "bytes_from_peers",
-			 (json_int_t)(core->bytes_from_peers - u->from_peers), "bytes_from_school",
-			 (json_int_t)(core->bytes_from_school - u->from_school));
+	static const struct ay_branch_status none;
+	const struct ay_branch_status *b = u->show >= 0 ? &v->core->branches[u->show] : &none;
+	uint64_t had = b->blocks_had * (uint64_t)AY_BLOCK_SIZE;
+	bool applying = b->branch[0] && strcmp(v->apply_branch, b->branch) == 0;
+	json_t *o = json_object();
+	json_object_set_new(o, "state", ay_json_text(ay_update_state_name(state)));
+	json_object_set_new(o, "message", ay_json_text(u->message));
+	json_object_set_new(o, "branch", ay_json_text(b->branch));
+	json_object_set_new(o, "phase", ay_json_text(ay_phase_name(b->phase)));
+	put_int(o, "have", b->have_serial);
+	put_int(o, "target", b->target_serial);
+	put_int(o, "bytes_had", had < b->bytes_total ? had : b->bytes_total);
+	put_int(o, "bytes_total", b->bytes_total);
+	put_int(o, "apply_done", applying ? v->apply_done : 0);
+	put_int(o, "apply_total", applying ? v->apply_total : 0);
+	put_int(o, "bytes_from_peers", v->core->bytes_from_peers - u->from_peers);
+	put_int(o, "bytes_from_school", v->core->bytes_from_school - u->from_school);
+	return o;
 }
 
 static void judge(struct client *c, const struct ay_update_view *v)

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -362,6 +363,24 @@ static int take_what_is_here(struct work *w, struct ay_err *err)
 
 /* ---- why not ---- */
 
+static void check_document(const char *path, const struct ay_digest *named, struct ay_err *bad)
+{
+	AY_FREE char *data = NULL;
+	struct ay_digest got;
+	struct stat st;
+	size_t len = 0;
+	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		ay_err_set(bad, AY_EFORMAT, "%s is no regular file", path);
+		return;
+	}
+	if (ay_read_input(path, AY_ENVELOPE_MAX, &data, &len, bad) < 0)
+		return;
+	ay_digest_mem(data, len, &got);
+	if (!ay_digest_eq(named, &got))
+		ay_err_set(bad, AY_EDIGEST, "%s is damaged: its bytes are not those that its name says",
+			   path);
+}
+
 /* A damaged offer is left out by who reads them all; here it is named, because it is why nothing leads on. */
 static void blame_offers(struct work *w, const struct ay_digest *to)
 {
@@ -373,19 +392,15 @@ static void blame_offers(struct work *w, const struct ay_digest *to)
 	}
 	AY_CLOSEDIR DIR *d = opendir(dir);
 	for (struct dirent *e; d && w->bad.code == 0 && (e = readdir(d));) {
-		struct ay_digest named, got;
-		AY_FREE char *data = NULL, *path = NULL;
-		size_t len = 0;
-		if (ay_digest_parse(&named, e->d_name, strlen(e->d_name)) < 0 ||
-		    asprintf(&path, "%s/%s", dir, e->d_name) < 0)
+		struct ay_digest named;
+		AY_FREE char *path = NULL;
+		if (ay_digest_parse(&named, e->d_name, strlen(e->d_name)) < 0)
 			continue;
-		int r = ay_read_input(path, AY_ENVELOPE_MAX, &data, &len, &w->bad);
-		if (r < 0)
+		if (asprintf(&path, "%s/%s", dir, e->d_name) < 0) {
+			path = NULL;
 			return;
-		ay_digest_mem(data, len, &got);
-		if (!ay_digest_eq(&named, &got))
-			ay_err_set(&w->bad, AY_EDIGEST,
-				   "%s is damaged: its bytes are not those that its name says", path);
+		}
+		check_document(path, &named, &w->bad);
 	}
 }
 

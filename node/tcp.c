@@ -67,7 +67,7 @@ static void on_listen(uv_poll_t *p, int status, int events)
 	(void)status;
 	(void)events;
 	for (int i = 0; i < ACCEPTS_PER_TURN && !t->closed; i++) {
-		struct sockaddr_storage sa;
+		struct sockaddr_storage sa = {0};
 		socklen_t len = sizeof(sa);
 		int fd = accept4(t->listen_fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {

@@ -240,7 +240,7 @@ static ssize_t write_memory(struct ay__conn *c)
 		return -errno;
 	took(c, (size_t)n);
 	/* The block first: what the small ones tell may bring new small ones. */
-	if ((size_t)n > small)
+	if (block && (size_t)n > small)
 		block->done += (size_t)n - small;
 	advance(c, (size_t)n < small ? (size_t)n : small);
 	return n;

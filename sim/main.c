@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sim/mutant.h"
 #include "sim/run.h"
 
 #define JOBS_MAX 64
@@ -45,8 +46,8 @@ static void usage(FILE *out)
 		"  --hash            print each run's hash: equal seeds have equal ones\n"
 		"  --mutant NAME     put an error in on purpose: the run should fail\n"
 		"                   ");
-	for (unsigned i = 0; ay_run_mutant_name(i); i++)
-		fprintf(out, " %s", ay_run_mutant_name(i));
+	for (unsigned i = 0; ay_mutant_name(i); i++)
+		fprintf(out, " %s", ay_mutant_name(i));
 	fprintf(out, "\n");
 }
 
@@ -112,7 +113,7 @@ static bool parse_option(int c, struct options *o)
 		return o->hash = true;
 	case 'm':
 		o->mutant = optarg;
-		o->run.mutants = ay_run_mutant(optarg);
+		o->run.mutants = ay_mutant_by_name(optarg);
 		return o->run.mutants;
 	default:
 		return false;

@@ -18,33 +18,6 @@
 #define KIB             ((size_t)1024)
 #define STRANGER_SERIAL 99
 
-struct mutant_name {
-	const char *name;
-	unsigned bit;
-};
-
-static const struct mutant_name mutant_names[] = {
-	{"promise", AY_MUTANT_PROMISE},         {"refetch", AY_MUTANT_REFETCH},
-	{"any-block", AY_MUTANT_ANY_BLOCK},     {"stranger-root", AY_MUTANT_STRANGER_ROOT},
-	{"forget-head", AY_MUTANT_FORGET_HEAD}, {"forget-tree", AY_MUTANT_FORGET_TREE},
-	{"lost-answer", AY_MUTANT_LOST_ANSWER}, {"storm", AY_MUTANT_STORM},
-};
-
-#define N_MUTANTS (sizeof(mutant_names) / sizeof(mutant_names[0]))
-
-unsigned ay_run_mutant(const char *name)
-{
-	for (unsigned i = 0; i < N_MUTANTS; i++)
-		if (strcmp(mutant_names[i].name, name) == 0)
-			return mutant_names[i].bit;
-	return 0;
-}
-
-const char *ay_run_mutant_name(unsigned i)
-{
-	return i < N_MUTANTS ? mutant_names[i].name : NULL;
-}
-
 struct run {
 	const struct ay_run_config *config;
 	struct ay_run_result *result;

@@ -47,8 +47,4 @@ struct ay_run_result {
 
 void ay_run(const struct ay_run_config *config, struct ay_run_result *result);
 
-/** ay_run_mutant() - the mutant's bit, 0 when there is none of that name; @i: or the @i-th name, NULL behind the last. */
-unsigned ay_run_mutant(const char *name);
-const char *ay_run_mutant_name(unsigned i);
-
 #endif

@@ -46,7 +46,7 @@ int ay__object_name_of(const struct ay_store *s, const struct ay_entry *e, struc
 
 /**
  * ay__object_intact() - does an inode still look like @e (localised)? Type, size, mtime, mode, owner.
- * A write in place moves the mtime; only fsck reads the content.
+ * A write in place moves the mtime; only verifying reads the content.
  */
 bool ay__object_intact(const struct ay_store *s, const struct stat *st, const struct ay_entry *e);
 

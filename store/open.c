@@ -189,6 +189,8 @@ static int open_store(struct ay_store *s, int flags, struct ay_err *err)
 		if ((r = make_path(s->fs, s->path)) < 0)
 			return ay_err_errno(err, -r, "cannot make store %s", s->path);
 		s->dir = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (s->dir < 0) /* a symbolic link to nowhere stands there */
+			return ay_err_errno(err, errno, "cannot make store %s", s->path);
 	}
 	if (s->dir < 0 && errno != ENOENT)
 		return ay_err_errno(err, errno, "cannot open store %s", s->path);

@@ -132,9 +132,15 @@ static int list_digests(int dirfd, struct ay_buf *out)
 	return ay_buf_status(out);
 }
 
-/* One offer, when it is still there and what its name says. */
+/* Will the next file fail like this one? Then it is the machine's trouble, else that file's. */
+static bool is_machines(int rc)
+{
+	return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
+}
+
+/* One document, when it is still there, readable, and what its name says. */
 static int visit_doc(int dir, const struct ay_digest *d, int (*each)(void *, const uint8_t *, size_t),
-		     void *ctx)
+		     void *ctx, struct ay_err *err)
 {
 	AY_FREE uint8_t *data = NULL;
 	char hex[AY_DIGEST_HEX + 1];
@@ -142,10 +148,8 @@ static int visit_doc(int dir, const struct ay_digest *d, int (*each)(void *, con
 	size_t len = 0;
 
 	int rc = ay__read_file(dir, ay_digest_hex(d, hex), AY_ENVELOPE_MAX, &data, &len, NULL);
-	if (rc == -ENOENT || rc == AY_ELIMIT)
-		return 0;
 	if (rc < 0)
-		return rc;
+		return is_machines(rc) ? ay_err_errno(err, -rc, "read %s", hex) : 0;
 	ay_digest_mem(data, len, &got);
 	return ay_digest_eq(&got, d) ? each(ctx, data, len) : 0;
 }
@@ -162,7 +166,7 @@ static int visit_all(const struct ay_repo *r, int dir, const char *where,
 	for (size_t i = 0; rc == 0 && i < digests.len; i += sizeof(struct ay_digest)) {
 		struct ay_digest d;
 		memcpy(&d, digests.data + i, sizeof(d));
-		rc = visit_doc(dir, &d, each, ctx);
+		rc = visit_doc(dir, &d, each, ctx, err);
 	}
 	ay_buf_release(&digests);
 	if (dir >= 0)

@@ -86,7 +86,9 @@ percent_of() { if [ "${2:-0}" -gt 0 ]; then echo $(($1 * 100 / $2)); else echo 0
 # ---- the end, however it comes (after this lib.sh's cleanup: processes, namespaces, directory)
 
 tty=
-[ ! -t 1 ] || tty=yes
+if [ -t 1 ] && read -r rows columns < <(stty size 2>/dev/null </dev/tty) && [ "$rows" -gt $((LAPTOPS + 4)) ] && [ "$columns" -gt 80 ]; then
+	tty=yes
+fi
 demo_end() {
 	local rc=$?
 	[ -z "$tty" ] || printf '\033[?25h'
@@ -294,7 +296,8 @@ power() {
 	elif [ -n "$cut_ms" ] && [ -z "$back_ms" ] && [ $(($(now_ms) - cut_ms)) -ge $((OUTAGE_S * 1000)) ]; then
 		count_on $v
 		start_node $v "${rate[@]}"
-		back_ms=$(now_ms) peers0[v]=0 school0[v]=0
+		back_ms=$(now_ms)
+		peers0[v]=$((peers0[v] - peers[v])) school0[v]=$((school0[v] - school[v])) peers[v]=0 school[v]=0
 		remark "The power is back; laptop $v starts again."
 	fi
 }
@@ -454,16 +457,17 @@ title "Proof 1: every laptop has what the publisher published"
 parallel print_tree
 n=$(count_same print_tree "$new_print")
 all "$n"
-proof $? "$n of $LAPTOPS trees equal the publisher's directory: names, kinds, modes,$owners link targets, and"
-more "SHA-256 of each file, all read now by Debian's find and sha256sum (${new_print:0:16}...)"
+proof $? "$n of $LAPTOPS trees equal the publisher's directory: names, kinds, modes,$owners"
+more "link targets, and SHA-256 of each file, read now by Debian's find and"
+more "sha256sum: ${new_print:0:32}..."
 parallel verify_tree
 n=$(count_same verify_tree "$BRANCH 2: every path is what its release says")
 all "$n"
-proof $? "$n of $LAPTOPS trees pass \`ayni verify\`, which reads them against the signed manifest"
+proof $? "$n of $LAPTOPS trees pass \`ayni verify\`, which reads all against the signed manifest"
 parallel current_manifest
 n=$(count_same current_manifest "$manifest")
 all "$n"
-proof $? "$n of $LAPTOPS name the manifest that \`ayni publish\` printed (${manifest:0:16}...)"
+proof $? "$n of $LAPTOPS name the manifest that \`ayni publish\` printed: ${manifest:0:16}..."
 
 title "Proof 2: the school sent the update about once, not $(words "$LAPTOPS") times"
 if [ "$house" = netns ]; then
@@ -488,17 +492,17 @@ most=$(printf '%s\n' "${others[@]}" | sort -n | tail -n 1)
 lost_max=$(((LAPTOPS + 1) * 65536 * 11 / 10 + mbit * 125000 / 4 + bundle_bytes * 3 / 100))
 # A small bundle's share of news and chatter is larger.
 most_max=$(awk -v b="$bundle_bytes" -v f=$LAPTOP_COPIES_MAX 'BEGIN { printf "%.0f", b * f + 200000 }')
+least=$(printf '%s\n' "${others[@]}" | sort -n | head -n 1)
 [ "$most" -le "$most_max" ]
-proof $? "the links of the others brought $(copies "$(printf '%s\n' "${others[@]}" | sort -n | head -n 1)") to \
-$(copies "$most") bundles each (at most $(copies "$most_max"))"
+proof $? "over the links of those that kept their power came $(copies "$least") to $(copies "$most") bundles"
+more "each (at most $(copies "$most_max"), with all headers and chatter)"
 if [ -z "$cut_ms" ]; then
-	proof 1 "the update was too quick to cut a laptop's power in the middle: set AYNI_DEMO_RATE lower"
+	proof 1 "the update was too quick to cut a laptop's power in its middle: set AYNI_DEMO_RATE"
 else
 	[ "${received[victim]}" -le $((usual + lost_max)) ]
-	proof $? "laptop $victim's link brought $(copies "${received[victim]}"), both lives together; \
-$(bytes "$cut_had") were verified when its"
-	more "power failed. More than its neighbours: $(bytes $((received[victim] > usual ? received[victim] - usual : 0))), \
-for what was on its way (at most $(bytes $lost_max))"
+	proof $? "over laptop $victim's link came $(copies "${received[victim]}") in both lives; it had $(bytes "$cut_had") when the power failed."
+	more "That is $(bytes $((received[victim] > usual ? received[victim] - usual : 0))) more than its neighbours, for what \
+was on its way (at most $(bytes $lost_max))"
 fi
 
 title "Proof 4: a laptop goes back"

@@ -16,7 +16,7 @@ static void on_message(const struct ay_slice *msg)
 		abort();
 	if (ay_call_parse((const char *)msg->data, msg->len, &call))
 		return;
-	if (call.branch[0] && (call.bad_parameter || ay_branch_check(call.branch, strlen(call.branch))))
+	if (call.branch[0] && ay_branch_check(call.branch, strlen(call.branch)))
 		abort();
 }
 

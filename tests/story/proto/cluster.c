@@ -190,6 +190,28 @@ static void check_datagram(struct cluster *c, unsigned node, struct ay_slice dat
 		AY_ASSERT(d.summaries[i].have_serial <= b->have_serial);
 }
 
+static void check_frame(struct cluster *c, unsigned node, uint8_t type, struct ay_slice payload)
+{
+	const struct ay_fakebranch *b = ay_fakenode_branch(c->nodes[node].fake, c->p->branch);
+	struct ay_wire_hello h;
+	struct ay_wire_doc d;
+
+	if (type == AY_FRAME_HELLO) {
+		AY_ASSERT(ay_wire_hello_get(payload.data, payload.len, &h) == 0);
+		AY_ASSERT(h.root_version <= ay_fakenode_root_version(c->nodes[node].fake));
+		AY_ASSERT(h.n == 0 || (b && h.summaries[0].have_serial <= b->have_serial));
+	} else if (type == AY_FRAME_DOC) {
+		AY_ASSERT(ay_wire_doc_get(payload.data, payload.len, &d) == 0);
+		struct ay_digest digest;
+		ay_digest_mem(d.bytes.data, d.bytes.len, &digest);
+		AY_ASSERT(d.kind != AY_DOC_TYPE_HEAD || memcmp(b->head, d.bytes.data, AY_HEAD_SIZE) == 0);
+		AY_ASSERT(d.kind != AY_DOC_TYPE_RELEASE ||
+			  ay_fakenode_has_doc(c->nodes[node].fake, AY_EV_RELEASE, &digest));
+		AY_ASSERT(d.kind != AY_DOC_TYPE_OFFERS ||
+			  ay_fakenode_has_doc(c->nodes[node].fake, AY_EV_OFFER, &digest));
+	}
+}
+
 static void on_datagram(void *ctx, struct ay_fakenode *f, enum ay_group group, const struct ay_addr *to,
 			struct ay_slice data)
 {
@@ -270,6 +292,7 @@ static void on_frame(void *ctx, struct ay_fakenode *f, uint64_t conn, uint8_t ty
 	bool bulk = type == AY_FRAME_BLOCK || type == AY_FRAME_HASHES;
 	uint64_t left = send_time(n, c->now, payload.len + AY_FRAME_HEADER);
 
+	check_frame(c, i, type, payload);
 	if (bulk)
 		push(c, (struct packet){.at = left,
 					.what = SENT,

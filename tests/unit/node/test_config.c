@@ -1,17 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Configuration: each key good and bad, where a mistake is, drop-ins, limits, truncation at every byte. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "tests/support/place.h"
 
 #include "node/address.h"
 #include "node/config.h"
@@ -185,56 +174,43 @@ static void test_together(void **state)
 	assert_int_equal(ay_config_check(&config, &err), AY_EUSAGE);
 }
 
-static void put(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
-
 static void test_files(void **state)
 {
-	(void)state;
-	char dir[] = "/tmp/ayni-conf-XXXXXX", file[64], dropins[128], path[256], cmd[300];
-	assert_non_null(mkdtemp(dir));
-	snprintf(file, sizeof(file), "%s/ayni.conf", dir);
-	snprintf(dropins, sizeof(dropins), "%s.d", file);
+	struct place *p = *state;
+	char file[128];
+	snprintf(file, sizeof(file), "%s/ayni.conf", p->path);
 	ay_config_defaults(&config);
 	assert_int_equal(ay_config_load(&config, file, false, &err), 0);
 	assert_true(ay_config_load(&config, file, true, &err) < 0);
 	assert_non_null(strstr(err.msg, file));
 
-	put(file, "[node]\nport = 1\npeers = 192.0.2.1 192.0.2.2\nrate = 1K\n");
-	mkdir(dropins, 0700);
-	snprintf(path, sizeof(path), "%s/20-b.conf", dropins);
-	put(path, "[node]\nport = 3\n");
-	snprintf(path, sizeof(path), "%s/10-a.conf", dropins);
-	put(path, "[node]\nport = 2\npeers = 192.0.2.9\n");
-	snprintf(path, sizeof(path), "%s/30-c.conf.bak", dropins);
-	put(path, "nonsense\n");
+	put_text(p->dir, "ayni.conf", "[node]\nport = 1\npeers = 192.0.2.1 192.0.2.2\nrate = 1K\n");
+	assert_int_equal(mkdirat(p->dir, "ayni.conf.d", 0700), 0);
+	put_text(p->dir, "ayni.conf.d/20-b.conf", "[node]\nport = 3\n");
+	put_text(p->dir, "ayni.conf.d/10-a.conf", "[node]\nport = 2\npeers = 192.0.2.9\n");
+	put_text(p->dir, "ayni.conf.d/30-c.conf.bak", "nonsense\n");
 	ay_config_defaults(&config);
 	assert_int_equal(ay_config_load(&config, file, true, &err), 0);
 	assert_int_equal(config.port, 3);    /* in the order of names */
 	assert_int_equal(config.n_peers, 1); /* a later file's replace */
 	assert_int_equal(config.rate, 1000); /* what no later file says stays */
 
-	snprintf(path, sizeof(path), "%s/40-d.conf", dropins);
-	put(path, "[node]\n\nport = x\n");
+	put_text(p->dir, "ayni.conf.d/40-d.conf", "[node]\n\nport = x\n");
 	ay_config_defaults(&config);
 	assert_int_equal(ay_config_load(&config, file, true, &err), AY_EUSAGE);
 	assert_non_null(strstr(err.msg, "40-d.conf:3: port = x"));
-	snprintf(cmd, sizeof(cmd), "rm -r %s", dir);
-	assert_int_equal(system(cmd), 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),  cmocka_unit_test(test_every_key),
-		cmocka_unit_test(test_mistakes),  cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_truncated), cmocka_unit_test(test_together),
-		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_mistakes),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_together),
+		cmocka_unit_test_setup_teardown(test_files, place_make, place_remove),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,13 +35,13 @@ static void test_cut(void **state)
 		for (size_t pos = 0; pos < sizeof(stream) - 1;) {
 			size_t part = sizeof(stream) - 1 - pos < piece ? sizeof(stream) - 1 - pos : piece,
 			       used;
-			struct ay_slice msg;
+			struct ay_slice msg = {0};
 			int r = ay_varlink_next(&in, (const uint8_t *)stream + pos, part, &used, &msg);
 			assert_true(r >= 0);
 			pos += used;
 			if (r == 1) {
-				assert_true(n < 3);
-				assert_string_equal((const char *)msg.data, expect[n++]);
+				assert_string_equal((const char *)msg.data, n < 3 ? expect[n] : "too many");
+				n++;
 			}
 		}
 		assert_int_equal(n, 3);

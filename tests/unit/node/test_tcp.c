@@ -3,23 +3,10 @@
  * Sessions over real sockets: a giver with a whole bundle, a taker with a partial one. Frames, hash blocks and blocks
  * go their ways; bad ones are told as bad; queues are bounded; everything is closed at the end.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/support/place.h"
 
-#include <cmocka.h>
-
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/cleanup.h"
 #include "node/address.h"
 #include "node/tcp.h"
 #include "proto/frame.h"
@@ -41,7 +28,7 @@ struct end {
 static uv_loop_t loop;
 static struct end giver, taker;
 static struct ay_digest digest;
-static char dir[64];
+static const char *dir;
 
 static void post(void *ctx, const struct ay_event *ev)
 {
@@ -150,10 +137,9 @@ static void connect_ends(void)
 
 static int setup(void **state)
 {
-	(void)state;
+	assert_int_equal(place_make(state), 0);
+	dir = ((struct place *)*state)->path;
 	uv_loop_init(&loop);
-	snprintf(dir, sizeof(dir), "/tmp/ayni-tcp-XXXXXX");
-	assert_non_null(mkdtemp(dir));
 	make_end(&giver, "127.0.0.2", false);
 	make_end(&taker, "127.0.0.3", true);
 	make_bundle();
@@ -162,8 +148,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	char cmd[128];
-	(void)state;
 	struct end *ends[] = {&giver, &taker};
 	for (int i = 0; i < 2; i++) {
 		ay_tcp_close(ends[i]->tcp);
@@ -175,8 +159,7 @@ static int teardown(void **state)
 		ay_disk_free(ends[i]->disk);
 		ay_store_close(ends[i]->store);
 	}
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
-	return system(cmd) || uv_loop_close(&loop);
+	return uv_loop_close(&loop) || place_remove(state);
 }
 
 static void order_block(struct end *e, enum ay_order_type type, uint32_t index, uint8_t level)
@@ -369,5 +352,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	};
+	/* libuv keeps two descriptors for good as soon as there was a loop. */
+	if (uv_loop_init(&loop) || uv_loop_close(&loop))
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,7 +83,7 @@ static void test_silence_is_measured(void **state)
 
 static void caught(const char *name, const char *by)
 {
-	unsigned mutant = ay_run_mutant(name);
+	unsigned mutant = ay_mutant_by_name(name);
 
 	assert_true(mutant != 0);
 	for (uint64_t seed = 1; seed <= SEEDS_MAX; seed++) {
@@ -148,10 +148,10 @@ static void test_every_mutant_has_a_test(void **state)
 	(void)state;
 	unsigned n = 0;
 
-	while (ay_run_mutant_name(n))
+	while (ay_mutant_name(n))
 		n++;
 	assert_int_equal(n, 8);
-	assert_int_equal(ay_run_mutant("no such thing"), 0);
+	assert_int_equal(ay_mutant_by_name("no such thing"), 0);
 }
 
 /* ---- the disk in memory */

@@ -89,6 +89,8 @@ static void what_is_not_a_store_is_left_alone(void **arg)
 	kit_text(k, "file", "x", 0644);
 	assert_int_equal(open_close(k, "file", AY_STORE_CREATE | ME, &err), -ENOTDIR);
 	assert_int_equal(open_close(k, "file/below", AY_STORE_CREATE | ME, &err), -ENOTDIR);
+	kit_symlink(k, "nowhere", "not-there");
+	assert_int_equal(open_close(k, "nowhere", AY_STORE_CREATE | ME, &err), -ENOENT);
 	/* An interrupted making goes on. */
 	kit_mkdir(k, "half", 0755);
 	kit_mkdir(k, "half/objects", 0700);
