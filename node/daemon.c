@@ -198,7 +198,8 @@ static int start_parts(struct ay_daemon *d, struct ay_err *err)
 	const struct ay_config *c = d->config;
 	const struct ay_addr *address = c->has_address ? &c->address : NULL;
 	const struct ay_events applied = {on_applied, d};
-	const struct ay_tcp_config tcp = {address, c->port, d->sessions_max, c->rate};
+	const struct ay_tcp_config tcp = {
+		.address = address, .port = c->port, .sessions_max = d->sessions_max, .rate = c->rate};
 	const struct ay_udp_config udp = {c->interface, address, c->news_port, c->chat_port};
 	const struct ay_control_ops ops = ay__daemon_control_ops(d);
 	int r = ay_disk_new(&d->loop, d->store, &d->events, &d->disk);

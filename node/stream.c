@@ -43,7 +43,8 @@ static int take_header(struct ay_stream *s, const uint8_t *data, size_t len, siz
 	int r = ay_frame_header_get(s->head, &s->need, &s->type);
 	if (r < 0)
 		return fail(s, r);
-	return s->need > AY_FRAME_MAX ? fail(s, AY_EFORMAT) : 1;
+	AY_ASSERT(s->need < AY_FRAME_MAX); /* proto/frame's promise; our buffers hang on it */
+	return 1;
 }
 
 static int grow(struct ay_stream *s, uint32_t want)

@@ -6,9 +6,11 @@
 #include "node/tcp.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
@@ -119,6 +121,23 @@ void ay_tcp_order(struct ay_tcp *t, const struct ay_order *order)
 		ay__conn_send(c, order);
 }
 
+/*
+ * The kernel takes more only when much has left (TCP_NOTSENT_LOWAT); what the peer has acknowledged tells a slow one
+ * from a dead one.
+ */
+static bool stalled(struct ay__conn *c, uint64_t now)
+{
+	int unacked;
+	if (!ay__conn_waiting(c) || c->connecting)
+		return false;
+	if (ioctl(c->fd, SIOCOUTQ, &unacked) == 0) {
+		if (unacked < c->unacked)
+			c->progress_ms = now;
+		c->unacked = unacked;
+	}
+	return now - c->progress_ms > c->tcp->stall_ms;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
 	struct ay_tcp *t = timer->data;
@@ -132,10 +151,10 @@ static void on_timer(uv_timer_t *timer)
 		if (c->held) {
 			c->progress_ms = now;
 			ay__conn_flush_soon(c);
-		} else if (ay__conn_waiting(c) && !c->connecting && now - c->progress_ms > AY_TCP_STALL_MS) {
+		} else if (stalled(c, now)) {
 			char text[AY_ADDR_TEXT];
 			ay_log(AY_LOG_INFO, "%s takes nothing since %u s: closed",
-			       ay_addr_text(&c->addr, text), AY_TCP_STALL_MS / 1000);
+			       ay_addr_text(&c->addr, text), t->stall_ms / 1000);
 			ay__conn_fail(c, -ETIMEDOUT);
 			next = t->conns; /* the core may have closed others in the step */
 		}
@@ -200,6 +219,7 @@ int ay_tcp_new(uv_loop_t *loop, const struct ay_tcp_config *config, struct ay_di
 	t->conns_max = config->sessions_max + 8; /* the core says goodbye to those above its limit */
 	t->next_id = 2;
 	t->rate = config->rate;
+	t->stall_ms = config->stall_ms ? config->stall_ms : AY_TCP_STALL_MS;
 	t->has_address = config->address != NULL;
 	if (config->address)
 		t->address = *config->address;

@@ -29,7 +29,8 @@ struct ay_tcp_config {
 	const struct ay_addr *address; /* of ours, to listen at and to connect from; NULL: any */
 	uint16_t port;                 /* 0: any */
 	unsigned sessions_max;
-	uint64_t rate; /* block bytes a second to all others together; 0: no limit */
+	uint64_t rate;     /* block bytes a second to all others together; 0: no limit */
+	unsigned stall_ms; /* 0: AY_TCP_STALL_MS */
 };
 
 struct ay_tcp_totals {

@@ -39,6 +39,7 @@ struct ay__conn {
 	struct ay__queue blocks; /* the first one may have begun (done > 0) */
 	size_t queue_bytes;
 	unsigned queue_blocks;
+	int unacked; /* bytes in the kernel that the peer has not acknowledged, at the last look */
 	uint64_t progress_ms; /* when the peer last took something, or the queue was empty */
 };
 
@@ -55,6 +56,7 @@ struct ay_tcp {
 	uv_timer_t timer;
 	struct ay__conn *conns;
 	unsigned n_conns, conns_max;
+	unsigned stall_ms;
 	bool accepting;
 	uint64_t next_id; /* even; the core's own are odd */
 	uint64_t bytes_in, bytes_out;

@@ -27,8 +27,13 @@ static bool hear_summary(struct ay_core *c, const struct ay_wire_datagram *d, co
 
 	if (!b || (!b->follow && !b->has_head))
 		return true;
-	if (s->head_serial == ay__head_serial(b))
+	if (s->head_serial == ay__head_serial(b)) {
+		/* Who lacks the blocks asks for company: a head from who has them says where that is. */
+		if (d->question && d->incomplete && b->has_head && b->answer_at == AY__NEVER &&
+		    (!b->follow || b->have_serial >= b->head.serial))
+			b->answer_at = c->now + ay__announce_pause(c, AY_ANSWER_SPREAD_MS / 2);
 		return true;
+	}
 	if (s->head_serial > ay__head_serial(b)) {
 		*newer |= b->follow;
 	} else if (b->answer_at == AY__NEVER) {

@@ -6,6 +6,7 @@
 #define AYNI_PROTO_ORDERS_H
 
 #include "proto/core_state.h"
+#include "proto/frame.h"
 
 void ay__orders_reset(struct ay__orders *o);
 void ay__orders_release(struct ay__orders *o);

@@ -88,7 +88,7 @@ int ay__host_punish(struct ay_core *c, const struct ay_addr *addr, int points, b
 
 uint64_t ay__jitter(struct ay_core *c, uint64_t ns)
 {
-	return ns / 2 + (uint64_t)(ay_prng_unit(&c->prng) * (double)(ns / 2));
+	return ns / 2 + (uint64_t)(ay_prng_unit(&c->prng) * (double)ns / 2);
 }
 
 static int peer_find(const struct ay_core *c, const struct ay_addr *addr)

@@ -8,7 +8,7 @@
 
 static void begin(struct ay_trickle *t, uint64_t start_ns, unsigned speakers, struct ay_prng *prng)
 {
-	double half = (double)(t->interval_ns / 2);
+	double half = (double)t->interval_ns / 2;
 	double offset;
 
 	if (t->age < AY_TRICKLE_EARLY)

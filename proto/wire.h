@@ -35,7 +35,6 @@
 #define AYNI_PROTO_WIRE_H
 
 #include "proto/event.h"
-#include "proto/frame.h"
 
 #define AY_WIRE_VERSION 1
 

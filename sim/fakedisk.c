@@ -147,8 +147,11 @@ void ay_fakedisk_remove(struct ay_fakedisk *d, struct ay_fakebundle *b)
 
 void ay_fakebundle_close(struct ay_fakebundle *b)
 {
-	ay_merkle_free(b->merkle);
-	b->merkle = NULL;
+	/* A whole one cannot change any more: its tree would come out the same at the next start. */
+	if (!b->whole) {
+		ay_merkle_free(b->merkle);
+		b->merkle = NULL;
+	}
 	b->state = AY_FAKE_CLOSED;
 }
 
@@ -167,7 +170,7 @@ static void set_had(struct ay_fakebundle *b, uint32_t i)
 
 static void make_whole(struct ay_fakebundle *b)
 {
-	int r = ay_merkle_build_mem(b->data, b->size, &b->merkle);
+	int r = b->merkle ? 0 : ay_merkle_build_mem(b->data, b->size, &b->merkle);
 
 	AY_ASSERT(r == 0);
 	b->n_had = b->blocks;
@@ -191,7 +194,7 @@ static void add_kept_hashes(struct ay_fakebundle *b)
 
 void ay_fakebundle_resume(struct ay_fakebundle *b, bool forget)
 {
-	AY_ASSERT(!b->merkle);
+	AY_ASSERT(b->state < AY_FAKE_OPEN);
 	if (b->whole) {
 		make_whole(b);
 		return;

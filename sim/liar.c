@@ -15,6 +15,7 @@
 #define CONNS_MAX  32
 #define RATE       4000000 /* bytes a second */
 #define LIAR_PORT  7001
+#define FLOOD      40 /* datagrams at a time */
 #define MERKLE_MAX (AY_WORLD_BUNDLES_MAX * 2)
 
 struct record {
@@ -100,13 +101,13 @@ static void branch_tag(struct ay_branch_id *id)
 }
 
 /* "I have release a million, and you should ask me for it." */
-static void shout_chat(struct ay_liar *l)
+static void shout_chat(struct ay_liar *l, const struct ay_addr *from)
 {
 	struct ay_wire_datagram d = {.type = AY_DATAGRAM_CHAT,
 				     .port = LIAR_PORT,
 				     .incomplete = dice(l, 2),
 				     .question = dice(l, 4) == 0,
-				     .session_id = l->session_id,
+				     .session_id = from ? ay_prng_next(&l->prng) : l->session_id,
 				     .root_version = (uint32_t)dice(l, 5),
 				     .neighbours = (uint16_t)dice(l, 1000),
 				     .n = 1};
@@ -118,8 +119,31 @@ static void shout_chat(struct ay_liar *l)
 	d.summaries[0].head_serial = (uint32_t)dice(l, 1000000);
 	d.summaries[0].have_serial = (uint32_t)dice(l, 1000000);
 	ay_wire_datagram_put(&b, &d);
-	shout(l, AY_GROUP_CHAT, NULL, b.data, b.len);
+	shout(l, AY_GROUP_CHAT, from, b.data, b.len);
 	ay_buf_release(&b);
+}
+
+static void connect_somebody(struct ay_liar *l)
+{
+	if (l->n_conns == CONNS_MAX || !l->config.n_others)
+		return;
+	l->last_conn += 2;
+	ay_medium_connect(l->medium, l->station, l->last_conn,
+			  &l->config.others[dice(l, l->config.n_others)]);
+}
+
+static void flood(struct ay_liar *l)
+{
+	for (unsigned i = 0; i < FLOOD; i++) {
+		struct ay_addr from = l->config.addr;
+		from.ip[13] = (uint8_t)(1 + dice(l, 250));
+		from.ip[15] = (uint8_t)dice(l, 250);
+		shout_chat(l, &from);
+	}
+	/* Each session is somebody else's, if you believe its HELLO. */
+	l->session_id = ay_prng_next(&l->prng);
+	for (unsigned i = 0; i < 4; i++)
+		connect_somebody(l);
 }
 
 static void hello(struct ay_liar *l, uint64_t conn)
@@ -310,16 +334,7 @@ static void forge(struct ay_liar *l)
 	if (ay_world_newest(l->config.stranger))
 		shout_head(l, dice(l, 2) ? AY_GROUP_NEWS : AY_GROUP_CHAT, l->config.stranger->head);
 	if (dice(l, 2))
-		shout_chat(l);
-}
-
-static void connect_somebody(struct ay_liar *l)
-{
-	if (l->n_conns == CONNS_MAX || !l->config.n_others)
-		return;
-	l->last_conn += 2;
-	ay_medium_connect(l->medium, l->station, l->last_conn,
-			  &l->config.others[dice(l, l->config.n_others)]);
+		shout_chat(l, NULL);
 }
 
 static void act(struct ay_liar *l)
@@ -331,7 +346,9 @@ static void act(struct ay_liar *l)
 	if (tells(l, AY_LIE_FORGE))
 		forge(l);
 	if (tells(l, AY_LIE_BLOCKS) || tells(l, AY_LIE_SILENCE))
-		shout_chat(l);
+		shout_chat(l, NULL);
+	if (tells(l, AY_LIE_FLOOD))
+		flood(l);
 	if (dice(l, 3) == 0)
 		connect_somebody(l);
 	if (l->n_conns && tells(l, AY_LIE_GARBAGE) && dice(l, 3) == 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sim/liar.h - a station without a core that does what no ayni does: garbage, wrong blocks, a stranger's
- * signatures, old news, other people's packets, silence.
+ * signatures, old news, other people's packets, silence, floods.
  */
 #ifndef AYNI_SIM_LIAR_H
 #define AYNI_SIM_LIAR_H
@@ -17,7 +17,7 @@ enum ay_lie {
 	AY_LIE_FORGE = 1 << 2,   /* heads, releases, offers and roots signed by a stranger */
 	AY_LIE_REPLAY = 1 << 3,  /* what was said long ago, also in others' names */
 	AY_LIE_SILENCE = 1 << 4, /* promises everything and delivers nothing */
-	AY_LIE_KINDS = 5,
+	AY_LIE_FLOOD = 1 << 5,   /* hundreds of nodes that do not exist, all asking and calling at once */
 };
 
 struct ay_liar_config {

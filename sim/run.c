@@ -338,8 +338,8 @@ static void add_nodes(struct run *r)
 
 static void add_liars(struct run *r)
 {
-	static const unsigned kinds[] = {AY_LIE_GARBAGE, AY_LIE_BLOCKS, AY_LIE_FORGE, AY_LIE_REPLAY,
-					 AY_LIE_SILENCE};
+	static const unsigned kinds[] = {AY_LIE_GARBAGE, AY_LIE_BLOCKS,  AY_LIE_FORGE,
+					 AY_LIE_REPLAY,  AY_LIE_SILENCE, AY_LIE_FLOOD};
 	const unsigned n_kinds = sizeof(kinds) / sizeof(kinds[0]);
 
 	r->n_liars = percent(r, 60) && !r->config->calm ? (unsigned)between(r, 1, LIARS_MAX) : 0;

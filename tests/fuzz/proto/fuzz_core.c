@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "proto/core.h"
+#include "proto/frame.h"
 #include "proto/wire.h"
 
 /* Fuzz targets are linked with the rooms alone. */
@@ -98,12 +99,10 @@ static void check_frame(struct machine *m, const struct ay_order *o)
 		rc = ay_wire_hello_get(d, n, &v.hello);
 		break;
 	case AY_FRAME_ASK:
-		rc = ay_wire_ask_get(d, n, &v.ask);
-		if (o->frame.conn == 2 && m->n_asks < 8)
-			m->asks[m->n_asks++] = v.ask;
-		break;
 	case AY_FRAME_NONE:
 		rc = ay_wire_ask_get(d, n, &v.ask);
+		if (o->frame.type == AY_FRAME_ASK && o->frame.conn == 2 && m->n_asks < 8)
+			m->asks[m->n_asks++] = v.ask;
 		break;
 	case AY_FRAME_DOC:
 		rc = ay_wire_doc_get(d, n, &v.doc);

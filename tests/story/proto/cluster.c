@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The wire and the clock of stories. Packets in flight lie in a heap on (time, sequence). */
 #include "tests/story/proto/cluster.h"
+#include "tests/story/proto/packets.h"
 
 #include "base/prng.h"
 #include "proto/wire.h"
@@ -14,21 +15,6 @@
 #define RATE_BYTES 2500000 /* a second; 20 Mbit/s */
 #define TRACE_MAX  (1 << 20)
 #define WIRES_MAX  4096
-
-enum what { DATAGRAM, CONNECT, REFUSED, CONNECTED, FRAME, SENT, CLOSED, RUN };
-
-struct packet {
-	uint64_t at, seq;
-	enum what what;
-	unsigned node; /* that it reaches */
-	unsigned life; /* of that node; a packet to an earlier life is lost */
-	unsigned wire; /* sessions */
-	enum ay_group group;
-	struct ay_addr from;
-	uint8_t type;
-	uint8_t *data;
-	size_t len;
-};
 
 struct wire { /* a session: two ends */
 	bool open;
@@ -59,56 +45,13 @@ struct cluster {
 	bool multicast;
 	struct node nodes[CLUSTER_MAX];
 	unsigned n;
-	struct packet *heap;
-	size_t heap_n, heap_cap;
+	struct packets heap;
 	struct wire *wires;
 	unsigned n_wires;
 	uint64_t datagrams[2], steps;
 	struct ay_core_status status;
 	char *filtered;
 };
-
-/* ---- heap */
-
-static bool earlier(const struct packet *a, const struct packet *b)
-{
-	return a->at != b->at ? a->at < b->at : a->seq < b->seq;
-}
-
-static void push(struct cluster *c, struct packet p)
-{
-	if (c->heap_n == c->heap_cap) {
-		c->heap_cap = c->heap_cap ? 2 * c->heap_cap : 1024;
-		c->heap = realloc(c->heap, c->heap_cap * sizeof(*c->heap));
-		AY_ASSERT(c->heap);
-	}
-	p.seq = ++c->seq;
-	p.life = c->nodes[p.node].life;
-	size_t i = c->heap_n++;
-	for (; i > 0 && earlier(&p, &c->heap[(i - 1) / 2]); i = (i - 1) / 2)
-		c->heap[i] = c->heap[(i - 1) / 2];
-	c->heap[i] = p;
-}
-
-static struct packet pop(struct cluster *c)
-{
-	struct packet top = c->heap[0], last = c->heap[--c->heap_n];
-	size_t i = 0;
-
-	for (;;) {
-		size_t k = 2 * i + 1;
-		if (k >= c->heap_n)
-			break;
-		if (k + 1 < c->heap_n && earlier(&c->heap[k + 1], &c->heap[k]))
-			k++;
-		if (!earlier(&c->heap[k], &last))
-			break;
-		c->heap[i] = c->heap[k];
-		i = k;
-	}
-	c->heap[i] = last;
-	return top;
-}
 
 static uint8_t *copy_of(struct ay_slice s)
 {
@@ -118,6 +61,13 @@ static uint8_t *copy_of(struct ay_slice s)
 	if (s.len)
 		memcpy(copy, s.data, s.len);
 	return copy;
+}
+
+static void push(struct cluster *c, struct packet p)
+{
+	p.seq = ++c->seq;
+	p.life = c->nodes[p.node].life;
+	packets_push(&c->heap, p);
 }
 
 /* ---- what the machines order */
@@ -373,9 +323,7 @@ void cluster_free(struct cluster *c)
 		free(end);
 		free(c->nodes[i].trace);
 	}
-	while (c->heap_n)
-		free(c->heap[--c->heap_n].data);
-	free(c->heap);
+	packets_release(&c->heap);
 	free(c->wires);
 	free(c->filtered);
 	free(c);
@@ -564,7 +512,7 @@ static void deliver(struct cluster *c, struct packet *p)
 static bool once(struct cluster *c, uint64_t until)
 {
 	unsigned next = CLUSTER_MAX;
-	uint64_t at = c->heap_n ? c->heap[0].at : UINT64_MAX;
+	uint64_t at = packets_next(&c->heap);
 
 	for (unsigned i = 0; i < c->n; i++) {
 		if (c->nodes[i].on && c->nodes[i].run_at < at) {
@@ -580,7 +528,7 @@ static bool once(struct cluster *c, uint64_t until)
 		c->nodes[next].run_at = UINT64_MAX;
 		ay_fakenode_run(c->nodes[next].fake);
 	} else {
-		struct packet p = pop(c);
+		struct packet p = packets_pop(&c->heap);
 		deliver(c, &p);
 		free(p.data);
 	}

@@ -88,6 +88,26 @@ static void test_killed(void **state)
 	story_end(&s, false);
 }
 
+/* Back when all others are done and quiet, knowing as much as they do: somebody tells at once where the blocks are. */
+static void test_back_among_the_finished(void **state)
+{
+	struct story s;
+
+	(void)state;
+	story_begin(&s, 4);
+	story_settle(&s);
+	const struct published_bundle *b = story_publish(&s, 1, 2, 40);
+	assert_true(wait_blocks(s.c, s.laptops[1], &b->digest, 17, 60));
+	cluster_stop(s.c, s.laptops[1], AY_END_KILL);
+	assert_true(wait_all_current(s.c, 2, 60));
+	cluster_run(s.c, 900 * SECOND);
+	uint64_t said = datagrams(s.c, AY_GROUP_CHAT);
+	cluster_start(s.c, s.laptops[1]);
+	assert_true(wait_all_current(s.c, 2, 5));
+	assert_true(datagrams(s.c, AY_GROUP_CHAT) - said < 12);
+	story_end(&s, false);
+}
+
 /* A laptop that dies again and again, at odd moments, gets there, and nothing crosses twice. */
 static void test_killed_often(void **state)
 {
@@ -343,14 +363,23 @@ static void test_unobtainable(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_wrong_blocks),  cmocka_unit_test(test_wrong_hashes),
-		cmocka_unit_test(test_garbage),       cmocka_unit_test(test_silence),
-		cmocka_unit_test(test_killed),        cmocka_unit_test(test_killed_often),
-		cmocka_unit_test(test_isolated),      cmocka_unit_test(test_two_rooms),
-		cmocka_unit_test(test_school_leaves), cmocka_unit_test(test_forged_head),
-		cmocka_unit_test(test_replayed_head), cmocka_unit_test(test_noise),
-		cmocka_unit_test(test_new_root),      cmocka_unit_test(test_bad_base),
-		cmocka_unit_test(test_full_disk),     cmocka_unit_test(test_unobtainable),
+		cmocka_unit_test(test_wrong_blocks),
+		cmocka_unit_test(test_wrong_hashes),
+		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_killed_often),
+		cmocka_unit_test(test_back_among_the_finished),
+		cmocka_unit_test(test_isolated),
+		cmocka_unit_test(test_two_rooms),
+		cmocka_unit_test(test_school_leaves),
+		cmocka_unit_test(test_forged_head),
+		cmocka_unit_test(test_replayed_head),
+		cmocka_unit_test(test_noise),
+		cmocka_unit_test(test_new_root),
+		cmocka_unit_test(test_bad_base),
+		cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_unobtainable),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

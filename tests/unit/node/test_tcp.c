@@ -11,6 +11,7 @@
 #include "node/tcp.h"
 #include "proto/frame.h"
 
+#define STALL_MS    1500
 #define BUNDLE_SIZE (3u * AY_PIECE_SIZE + 12345)
 #define BLOCKS      ((BUNDLE_SIZE + AY_BLOCK_SIZE - 1) / AY_BLOCK_SIZE)
 
@@ -103,7 +104,7 @@ static void make_end(struct end *e, const char *address, bool store)
 	struct ay_err err = {0};
 	const struct ay_events events = {post, e};
 	assert_int_equal(ay_addr_parse(address, strlen(address), 1, &a), 0);
-	const struct ay_tcp_config c = {.address = &a, .port = 0, .sessions_max = 4};
+	const struct ay_tcp_config c = {.address = &a, .sessions_max = 4, .stall_ms = STALL_MS};
 	memset(e, 0, sizeof(*e));
 	if (store) {
 		AY_FREE char *path = NULL;
@@ -266,9 +267,11 @@ static void test_drop(void **state)
 static int raw_connect(void)
 {
 	struct sockaddr_storage sa;
+	int small = 32768; /* so that what is not read soon waits at the sender */
 	struct ay_addr a = address_of(&giver, "127.0.0.2");
 	socklen_t len = ay_addr_to_sockaddr(&a, &sa);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
 	assert_int_equal(connect(fd, (struct sockaddr *)&sa, len), 0);
 	return fd;
 }
@@ -324,6 +327,50 @@ static void test_too_many(void **state)
 	wait_for(&giver.closed, 4 + 8);
 }
 
+/* Who takes nothing while something waits for it is closed; who takes a little now and then is not. */
+static void test_stalled(void **state)
+{
+	(void)state;
+	uint8_t buf[8192];
+	int fd = raw_connect();
+	wait_for(&giver.connected, 1);
+	for (uint32_t i = 0; i < 2 * BLOCKS; i++)
+		order_block(&giver, AY_ORDER_SEND_BLOCK, i % BLOCKS, 0);
+	for (int i = 0; i < 30; i++) {
+		uv_run(&loop, UV_RUN_NOWAIT);
+		assert_true(recv(fd, buf, sizeof(buf), MSG_DONTWAIT) != 0);
+		usleep(100000);
+	}
+	assert_int_equal(giver.closed, 0);
+	assert_true(giver.sent < 2 * BLOCKS);
+	wait_for(&giver.closed, 1);
+	assert_int_equal(giver.status, -ETIMEDOUT);
+	close(fd);
+}
+
+/* No more than the rate, and that evenly enough. */
+static void test_rate(void **state)
+{
+	(void)state;
+	struct ay_addr a;
+	struct ay_err err = {0};
+	const struct ay_events events = {post, &giver};
+	assert_int_equal(ay_addr_parse("127.0.0.2", 9, 1, &a), 0);
+	const struct ay_tcp_config c = {.address = &a, .sessions_max = 4, .rate = 1000000};
+	ay_tcp_close(giver.tcp);
+	uv_run(&loop, UV_RUN_NOWAIT);
+	ay_tcp_free(giver.tcp);
+	assert_int_equal(ay_tcp_new(&loop, &c, giver.disk, &events, &giver.tcp, &err), 0);
+	connect_ends();
+	uint64_t start = uv_hrtime();
+	for (uint32_t i = 0; i < BLOCKS; i++)
+		order_block(&giver, AY_ORDER_SEND_BLOCK, i, 0);
+	wait_for(&taker.blocks, BLOCKS);
+	double seconds = (double)(uv_hrtime() - start) / 1e9;
+	/* A burst of a quarter of a second and a block may be free. */
+	assert_true(seconds > (BUNDLE_SIZE - 250000.0 - AY_BLOCK_SIZE) / 1e6 - 0.1);
+}
+
 static void test_refused(void **state)
 {
 	(void)state;
@@ -350,6 +397,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_drop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stalled, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rate, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	};
 	/* libuv keeps two descriptors for good as soon as there was a loop. */

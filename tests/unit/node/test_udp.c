@@ -49,15 +49,20 @@ static struct ay_udp_config config_of(const struct ay_addr *address)
 		.interface = "lo", .address = address, .news_port = news, .chat_port = chat};
 }
 
-static int setup(void **state)
+static int setup_alone(void **state)
 {
 	(void)state;
-	struct ay_err err = {0};
 	memset(nodes, 0, sizeof(nodes));
-	uv_loop_init(&loop);
 	/* Two ports of our own, so that a real node on this machine does not disturb. */
 	news = (uint16_t)(20000 + (unsigned)getpid() % 20000);
 	chat = news + 1;
+	return uv_loop_init(&loop);
+}
+
+static int setup(void **state)
+{
+	struct ay_err err = {0};
+	setup_alone(state);
 	for (unsigned i = 0; i < NODES; i++) {
 		char text[16];
 		snprintf(text, sizeof(text), "127.0.0.%u", 2 + i);
@@ -73,7 +78,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	for (unsigned i = 0; i < NODES; i++)
+	for (unsigned i = 0; i < NODES && nodes[i].udp; i++)
 		ay_udp_close(nodes[i].udp);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	for (unsigned i = 0; i < NODES; i++)
@@ -156,7 +161,10 @@ static void test_sizes(void **state)
 	close(fd);
 }
 
-/* Two nodes without an address of their own: the second one is reached at another port. */
+/*
+ * Two nodes without an address of their own, with others on the host and without: no two are reached at one port, and
+ * no socket hears what is another's.
+ */
 static void test_shared_host(void **state)
 {
 	(void)state;
@@ -173,6 +181,11 @@ static void test_shared_host(void **state)
 	settle();
 	assert_int_equal(more[0].heard[AY_GROUP_CHAT], 0);
 	assert_int_equal(more[1].heard[AY_GROUP_CHAT], 1);
+	assert_int_equal(more[1].heard[AY_GROUP_NONE], 0);
+	ay_udp_send(more[1].udp, &o);
+	settle();
+	assert_int_equal(more[0].heard[AY_GROUP_CHAT], 1);
+	assert_int_equal(more[0].heard[AY_GROUP_NONE], 0);
 	o.datagram.group = AY_GROUP_NONE;
 	o.datagram.to = more[1].from;
 	ay_udp_send(more[1].udp, &o);
@@ -222,6 +235,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared_host, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shared_host, setup_alone, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_start, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
