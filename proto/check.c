@@ -4,12 +4,35 @@
  * must hold after every event, whatever a peer sent (asserted by tests, by the
  * fuzzers and by the simulator).
  */
-#include "proto/core_internal.h"
+#include "proto/check.h"
+
+#include "proto/bits.h"
+#include "proto/peers.h"
 
 #include <stdio.h>
 #include <string.h>
 
 /* ---- status */
+
+static enum ay_branch_phase phase_of(const struct ay__branch *b)
+{
+	switch (b->update) {
+	case AY__UP_HELD:
+		return AY_PHASE_HELD;
+	case AY__UP_SEARCHING:
+		return b->learn == AY__LEARN_IDLE ? AY_PHASE_SEARCHING : AY_PHASE_LEARNING;
+	case AY__UP_OPENING:
+	case AY__UP_COLLECTING:
+		return AY_PHASE_COLLECTING;
+	case AY__UP_FINISHING:
+	case AY__UP_APPLYING:
+		return AY_PHASE_APPLYING;
+	case AY__UP_BACKOFF:
+		return AY_PHASE_SEARCHING;
+	default:
+		return b->follow && b->learn != AY__LEARN_IDLE ? AY_PHASE_LEARNING : AY_PHASE_IDLE;
+	}
+}
 
 static void branch_status(const struct ay_core *c, const struct ay__branch *b, struct ay_branch_status *out)
 {
@@ -17,7 +40,7 @@ static void branch_status(const struct ay_core *c, const struct ay__branch *b, s
 	out->have_serial = b->have_serial;
 	out->head_serial = b->has_head ? b->head.serial : 0;
 	out->target_serial = b->target_serial;
-	out->phase = ay__update_phase(c, b);
+	out->phase = phase_of(b);
 	if (b->bundle != AY__NONE) {
 		const struct ay__bundle *k = &c->bundles[b->bundle];
 		out->blocks_had = k->n_had;

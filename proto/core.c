@@ -7,9 +7,39 @@
  * once or twice, time-outs that have come are carried out, and the next deadline is
  * told. So a cause and all that follows from it are one step, and the same events
  * give the same orders.
+ *
+ * The rooms stand on floors; none calls up. What a lower one leaves to a higher one
+ * it notes in the state (dirty, head_changed) or returns.
+ *
+ *     core        one event in, orders out; deadlines         check     status, invariants
+ *     talk        sessions: handshake, frames in
+ *     update      what to take, by which way; apply           hear      NEWS and CHAT in
+ *     connect     whom to connect to                          shelf     bundles come and go
+ *     learn       asks for documents                          swarm     collects blocks
+ *     way, plan   the cheapest way                            pick      which block from whom
+ *     heads       a head is verified, stored, taken           have, serve, answer   give
+ *     announce    trains, summaries, questions                session   who is here; penalties
+ *     links, requests, told     what we and a peer know, want and say of each other
+ *     docs, bundles, peers      tables                        want      questions to the state
+ *     orders, sm, trace         what leaves a step
+ *     core_state                on event, wire, frame, trickle, bucket, bits
  */
+#include "proto/core.h"
+
 #include "proto/announce.h"
-#include "proto/core_internal.h"
+#include "proto/bundles.h"
+#include "proto/connect.h"
+#include "proto/docs.h"
+#include "proto/hear.h"
+#include "proto/heads.h"
+#include "proto/learn.h"
+#include "proto/orders.h"
+#include "proto/peers.h"
+#include "proto/serve.h"
+#include "proto/session.h"
+#include "proto/swarm.h"
+#include "proto/talk.h"
+#include "proto/update.h"
 
 #include "base/error.h"
 #include "base/path.h"
@@ -128,7 +158,7 @@ static void stored_event(struct ay_core *c, const struct ay_event *ev)
 
 static void wake(struct ay_core *c)
 {
-	ay__peers_wake(c);
+	ay__connect_wake(c);
 	if (c->trickle.running)
 		ay__announce_ask(c, AY__S / 2);
 }
@@ -175,21 +205,22 @@ static int dispatch(struct ay_core *c, const struct ay_event *ev)
 	case AY_EV_BRANCH:
 		return branch_event(c, ev);
 	case AY_EV_BUNDLE:
-		return ay__bundle_event(c, ev);
+		return ay__update_bundle(c, ev);
 	case AY_EV_BUNDLE_GONE:
-		return ay__bundle_gone(c, &ev->bundle.digest, ev->status);
+		ay__update_bundle_gone(c, &ev->bundle.digest, ev->status);
+		return 0;
 	case AY_EV_DATAGRAM:
-		return ay__announce_datagram(c, ev->datagram.group, &ev->datagram.from, ev->data);
+		return ay__hear_datagram(c, ev->datagram.group, &ev->datagram.from, ev->data);
 	case AY_EV_CONNECTED:
-		return ay__session_connected(c, ev);
+		return ay__talk_connected(c, ev);
 	case AY_EV_CLOSED:
-		ay__session_closed(c, ev);
+		ay__talk_closed(c, ev);
 		return 0;
 	case AY_EV_FRAME:
-		return ay__session_frame(c, ev);
+		return ay__talk_frame(c, ev);
 	case AY_EV_BLOCK:
 	case AY_EV_HASHES:
-		return ay__session_block(c, ev);
+		return ay__talk_block(c, ev);
 	case AY_EV_SENT:
 		ay__serve_sent(c, ev->block.conn);
 		return 0;
@@ -231,11 +262,11 @@ static void run_rooms(struct ay_core *c)
 		if (dirty & AY__DIRTY_PLAN)
 			ay__update_run(c);
 		if (dirty & AY__DIRTY_HELLO)
-			ay__session_hello_all(c);
+			ay__talk_hello_all(c);
 		if (dirty & AY__DIRTY_LEARN)
 			ay__learn_run(c);
 		if (dirty & AY__DIRTY_PEERS)
-			ay__peers_run(c);
+			ay__connect_run(c);
 		if (dirty & AY__DIRTY_SWARM)
 			ay__swarm_run(c);
 		if (dirty & AY__DIRTY_SERVE)
@@ -246,7 +277,7 @@ static void run_rooms(struct ay_core *c)
 static void run_time(struct ay_core *c)
 {
 	if (c->n_sessions && c->now >= c->tick_at) {
-		ay__session_tick(c);
+		ay__talk_tick(c);
 		ay__learn_tick(c);
 		ay__swarm_tick(c);
 		c->dirty |= AY__DIRTY_SERVE;
@@ -269,7 +300,7 @@ static void tell_deadline(struct ay_core *c)
 	uint64_t update_at = ay__update_next(c);
 	if (c->update_at <= c->now || update_at < c->update_at)
 		c->update_at = update_at;
-	uint64_t peers_at = ay__peers_next(c);
+	uint64_t peers_at = ay__connect_next(c);
 	if (c->peers_at <= c->now || peers_at < c->peers_at)
 		c->peers_at = peers_at;
 	if (c->update_at < next)
@@ -306,6 +337,7 @@ int ay_core_step(struct ay_core *c, const struct ay_event *ev, struct ay_orders 
 		ay__peers_start(c);
 	}
 	rc = dispatch(c, ev);
+	ay__learn_heads(c);
 	run_time(c);
 	run_rooms(c);
 	ay__session_sweep(c);

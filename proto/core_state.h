@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * proto/core_state.h - the core's state and its limits. What works on it: proto/core_internal.h.
+ * proto/core_state.h - the core's state and its limits. The floor plan of what works on it: proto/core.c.
  *
  * An index into a table stays right as long as the entry is used; pointers to
  * sessions, bundles and docs stay right until they are removed, which happens only
@@ -11,9 +11,7 @@
 
 #include "base/prng.h"
 #include "proto/bucket.h"
-#include "proto/core.h"
-#include "proto/plan.h"
-#include "proto/sm.h"
+#include "proto/event.h"
 #include "proto/trickle.h"
 #include "proto/wire.h"
 
@@ -140,6 +138,7 @@ struct ay__branch {
 	uint64_t next_token;
 	bool next_heard; /* it came by NEWS: somebody sends the train already */
 
+	bool head_changed; /* learn.c looks at it before the step ends */
 	uint8_t learn, update;
 	uint64_t release_conn; /* session asked for the head's release; 0 none */
 	struct ay__interest interest[AY__INTEREST_MAX];
@@ -299,6 +298,11 @@ struct ay__session {
 	uint64_t bytes_from, bytes_to;
 	int score;
 };
+
+static inline bool ay__ready(const struct ay__session *s)
+{
+	return s && s->state == AY__SE_READY;
+}
 
 /* ---- addresses */
 

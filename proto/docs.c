@@ -7,7 +7,9 @@
  * is the envelope (to hand on, byte for byte) and the few fields that planning
  * needs. All is bounded: a table per kind, and their bytes together.
  */
-#include "proto/core_internal.h"
+#include "proto/docs.h"
+#include "proto/orders.h"
+#include "proto/trace.h"
 
 #include "base/error.h"
 
@@ -33,6 +35,15 @@ int ay__branch_find_id(const struct ay_core *c, const struct ay_branch_id *id)
 	return AY__NONE;
 }
 
+/* A branch's id hangs on the fleet's name, which the root tells. */
+static void branch_ids(struct ay_core *c)
+{
+	for (unsigned i = 0; c->root && i < c->n_branches; i++) {
+		ay_branch_id(c->root->fleet, c->branches[i].name, &c->branches[i].id);
+		c->branches[i].id_known = true;
+	}
+}
+
 int ay__branch_add(struct ay_core *c, const char *name)
 {
 	size_t len = strlen(name);
@@ -46,17 +57,8 @@ int ay__branch_add(struct ay_core *c, const char *name)
 	b->train = UINT32_MAX;
 	b->train_at = b->answer_at = AY__NEVER;
 	c->n_branches++;
-	ay__branch_ids(c);
+	branch_ids(c);
 	return (int)c->n_branches - 1;
-}
-
-/* A branch's id hangs on the fleet's name, which the root tells. */
-void ay__branch_ids(struct ay_core *c)
-{
-	for (unsigned i = 0; c->root && i < c->n_branches; i++) {
-		ay_branch_id(c->root->fleet, c->branches[i].name, &c->branches[i].id);
-		c->branches[i].id_known = true;
-	}
 }
 
 /* ---- roots */
@@ -98,6 +100,45 @@ const struct ay__root_doc *ay__root_doc(const struct ay_core *c, uint32_t versio
 	return NULL;
 }
 
+/* A new root: believe again only what it lets us believe. */
+static void recheck_heads(struct ay_core *c)
+{
+	struct ay_head head;
+
+	for (unsigned i = 0; i < c->n_branches; i++) {
+		struct ay__branch *b = &c->branches[i];
+		if (b->has_head && ay_trust_head(c->root, b->head_bytes, AY_HEAD_SIZE, &head, NULL)) {
+			AY__TRACE(c, "learn", "%s: head %u is not believed any more", b->name,
+				  b->head.serial);
+			b->has_head = false;
+			b->train_at = b->answer_at = AY__NEVER;
+			b->head_changed = true;
+		}
+		if (b->has_next && ay_trust_head(c->root, b->next_bytes, AY_HEAD_SIZE, &head, NULL))
+			b->has_next = false;
+	}
+}
+
+static void docs_recheck(struct ay_core *c)
+{
+	struct ay_release r;
+	struct ay_offer o;
+
+	recheck_heads(c);
+	for (unsigned i = 0; i < c->n_releases; i++) {
+		struct ay__release *d = &c->releases[i];
+		if (d->used)
+			d->refused = ay_trust_release(c->root, c->branches[d->branch].name, d->data, d->len,
+						      &r, NULL) != 0;
+	}
+	for (unsigned i = 0; i < c->n_offers; i++) {
+		struct ay__offer *d = &c->offers[i];
+		if (d->used)
+			d->refused = ay_trust_offer(c->root, c->branches[d->branch].name, d->data, d->len, &o,
+						    NULL) != 0;
+	}
+}
+
 static void use_root(struct ay_core *c, struct ay_root *root)
 {
 	bool first = !c->root;
@@ -105,11 +146,11 @@ static void use_root(struct ay_core *c, struct ay_root *root)
 	ay_root_free(c->root);
 	c->root = root;
 	fleet_id(root->fleet, c->fleet);
-	ay__branch_ids(c);
+	branch_ids(c);
 	AY__TRACE(c, "learn", "root %u of fleet %s", root->version, root->fleet);
 	memset(c->refused_heads, 0, sizeof(c->refused_heads));
 	if (!first)
-		ay__docs_recheck(c);
+		docs_recheck(c);
 	c->dirty |= AY__DIRTY_LEARN | AY__DIRTY_PLAN | AY__DIRTY_HELLO | AY__DIRTY_PEERS;
 }
 
@@ -391,45 +432,7 @@ int ay__offer_add(struct ay_core *c, int branch, struct ay_slice data, bool loca
 	return 0;
 }
 
-/* ---- a new root: believe again only what it lets us believe */
-
-static void recheck_heads(struct ay_core *c)
-{
-	struct ay_head head;
-
-	for (unsigned i = 0; i < c->n_branches; i++) {
-		struct ay__branch *b = &c->branches[i];
-		if (b->has_head && ay_trust_head(c->root, b->head_bytes, AY_HEAD_SIZE, &head, NULL)) {
-			AY__TRACE(c, "learn", "%s: head %u is not believed any more", b->name,
-				  b->head.serial);
-			b->has_head = false;
-			b->train_at = b->answer_at = AY__NEVER;
-			ay__learn_new_head(c, b);
-		}
-		if (b->has_next && ay_trust_head(c->root, b->next_bytes, AY_HEAD_SIZE, &head, NULL))
-			b->has_next = false;
-	}
-}
-
-void ay__docs_recheck(struct ay_core *c)
-{
-	struct ay_release r;
-	struct ay_offer o;
-
-	recheck_heads(c);
-	for (unsigned i = 0; i < c->n_releases; i++) {
-		struct ay__release *d = &c->releases[i];
-		if (d->used)
-			d->refused = ay_trust_release(c->root, c->branches[d->branch].name, d->data, d->len,
-						      &r, NULL) != 0;
-	}
-	for (unsigned i = 0; i < c->n_offers; i++) {
-		struct ay__offer *d = &c->offers[i];
-		if (d->used)
-			d->refused = ay_trust_offer(c->root, c->branches[d->branch].name, d->data, d->len, &o,
-						    NULL) != 0;
-	}
-}
+/* ---- the end */
 
 void ay__docs_release(struct ay_core *c)
 {

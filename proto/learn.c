@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From a head to a plan's ingredients: peers are asked for what we lack, and told
- * what they lack.
+ * From a head to a plan's ingredients: peers are asked for what we lack. (What they
+ * lack they ask of answer.c.)
  *
  *   root N+1 ──► head ──► its release ──► offers that lead there ──► releases that chains pass
  *
@@ -9,8 +9,19 @@
  * asking. Nothing depends on one peer: what one does not have or does not answer
  * is asked of the next. What comes is believed by docs.c or not at all.
  */
-#include "proto/core_internal.h"
+#include "proto/learn.h"
+
+#include "proto/answer.h"
+#include "proto/docs.h"
+#include "proto/heads.h"
+#include "proto/orders.h"
 #include "proto/session.h"
+#include "proto/sm.h"
+#include "proto/told.h"
+#include "proto/trace.h"
+#include "proto/want.h"
+
+#include "base/error.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,7 +32,6 @@
 #define OFFERS_AGAIN_NS (15 * AY__S) /* while searching */
 #define OFFERS_BUSY_NS  (60 * AY__S) /* while collecting: somebody may have something better now */
 #define SERIAL_AFTER_NS (5 * AY__S)  /* the head's release cannot be obtained: what do the others have? */
-#define OFFERS_MAX      64           /* in one answer */
 
 static const struct ay__sm_state states[] = {
 	[AY__LEARN_IDLE] = {"idle", AY__TO(AY__LEARN_RELEASE)},
@@ -37,7 +47,7 @@ static void move(struct ay_core *c, struct ay__branch *b, uint8_t to, const char
 /* ---- what is needed */
 
 /* The head changed: other release, other trees of interest. */
-void ay__learn_new_head(struct ay_core *c, struct ay__branch *b)
+static void new_head(struct ay_core *c, struct ay__branch *b)
 {
 	unsigned index = (unsigned)(b - c->branches);
 	int release = b->has_head ? ay__release_find(c, &b->head.release) : AY__NONE;
@@ -56,16 +66,13 @@ void ay__learn_new_head(struct ay_core *c, struct ay__branch *b)
 	c->dirty |= AY__DIRTY_LEARN | AY__DIRTY_PLAN | AY__DIRTY_PEERS;
 }
 
-void ay__interest_add(struct ay__branch *b, const struct ay_digest *manifest, bool need_release)
+void ay__learn_heads(struct ay_core *c)
 {
-	for (unsigned i = 0; i < b->n_interest; i++) {
-		if (ay_digest_eq(&b->interest[i].manifest, manifest)) {
-			b->interest[i].need_release &= need_release;
-			return;
-		}
+	for (unsigned i = 0; i < c->n_branches; i++) {
+		if (c->branches[i].head_changed)
+			new_head(c, &c->branches[i]);
+		c->branches[i].head_changed = false;
 	}
-	if (b->n_interest < AY__INTEREST_MAX)
-		b->interest[b->n_interest++] = (struct ay__interest){*manifest, need_release};
 }
 
 /* ---- asking */
@@ -256,49 +263,6 @@ void ay__learn_summary(struct ay_core *c, struct ay__session *s, const struct ay
 	c->dirty |= AY__DIRTY_LEARN;
 }
 
-static void untell(struct ay_core *c, struct ay__session *s, unsigned i)
-{
-	struct ay__offer *o = &c->offers[s->told[i]];
-	uint16_t *n = s->school ? &o->schools : &o->laptops;
-
-	AY_ASSERT(*n > 0);
-	(*n)--;
-	s->told[i] = s->told[--s->n_told];
-	c->dirty |= AY__DIRTY_PLAN;
-}
-
-static void tell(struct ay_core *c, struct ay__session *s, int offer)
-{
-	for (unsigned i = 0; i < s->n_told; i++)
-		if (s->told[i] == offer)
-			return;
-	if (s->n_told == AY__TOLD_MAX)
-		return;
-	s->told[s->n_told++] = (uint16_t)offer;
-	*(s->school ? &c->offers[offer].schools : &c->offers[offer].laptops) += 1;
-	c->dirty |= AY__DIRTY_PLAN;
-}
-
-/* It said that it does not have this bundle after all. */
-void ay__learn_forget(struct ay_core *c, struct ay__session *s, const struct ay_digest *bundle)
-{
-	for (unsigned i = s->n_told; i-- > 0;)
-		if (ay_digest_eq(&c->offers[s->told[i]].bundle, bundle))
-			untell(c, s, i);
-}
-
-void ay__learn_session_gone(struct ay_core *c, struct ay__session *s)
-{
-	while (s->n_told)
-		untell(c, s, s->n_told - 1);
-	if (c->root_conn == s->conn)
-		c->root_conn = AY_CONN_NONE;
-	for (unsigned k = 0; k < c->n_branches; k++)
-		if (c->branches[k].release_conn == s->conn)
-			c->branches[k].release_conn = AY_CONN_NONE;
-	s->n_asks = 0;
-}
-
 /* ---- answers to us */
 
 static void answered(struct ay_core *c, struct ay__session *s)
@@ -399,7 +363,7 @@ static int got_offer(struct ay_core *c, struct ay__session *s, struct ay_slice d
 	struct ay__branch *b = &c->branches[a->branch];
 	int index, rc;
 
-	if (++s->n_docs > OFFERS_MAX)
+	if (++s->n_docs > AY_ANSWER_OFFERS_MAX)
 		return AY_EFORMAT;
 	rc = ay__offer_add(c, a->branch, data, false, &index);
 	if (rc)
@@ -407,7 +371,7 @@ static int got_offer(struct ay_core *c, struct ay__session *s, struct ay_slice d
 	const struct ay__offer *o = &c->offers[index];
 	if (!ay_digest_eq(&o->to, &a->ask.digest))
 		return judge(c, s, AY_EDIGEST, "another offer than those asked for");
-	tell(c, s, index);
+	ay__told_add(c, s, index);
 	if (!ay_digest_is_zero(&o->from) && !ay_digest_eq(&o->from, &b->have_manifest))
 		ay__interest_add(b, &o->from, ay__release_of(c, a->branch, &o->from) == AY__NONE);
 	return judge(c, s, 0, "offer");
@@ -482,88 +446,4 @@ void ay__learn_release_stored(struct ay_core *c, int index, int status)
 		}
 	}
 	c->dirty |= AY__DIRTY_PLAN | AY__DIRTY_LEARN;
-}
-
-/* ---- answers to them: only what is durable here */
-
-static void send_doc(struct ay_core *c, struct ay__session *s, uint8_t kind, const uint8_t *data, size_t len)
-{
-	for (size_t at = 0; at < len; at += AY_WIRE_DOC_PART) {
-		size_t n = len - at < AY_WIRE_DOC_PART ? len - at : AY_WIRE_DOC_PART;
-		struct ay_wire_doc d = {.kind = kind,
-					.total = (uint32_t)len,
-					.offset = (uint32_t)at,
-					.bytes = {data + at, n}};
-		ay_wire_doc_put(&c->scratch, &d);
-		ay__frame(c, s, AY_FRAME_DOC);
-	}
-}
-
-static bool can_give(const struct ay_core *c, const struct ay__offer *o)
-{
-	if (o->stored != AY__STORED_YES || o->refused)
-		return false;
-	if (c->cfg.role == AY_NODE_SCHOOL && o->local)
-		return true;
-	int i = ay__bundle_find(c, &o->bundle);
-	return i != AY__NONE && c->bundles[i].state != AY__B_OPENING;
-}
-
-static void give_offers(struct ay_core *c, struct ay__session *s, int branch, const struct ay_digest *to)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < c->n_offers && n < OFFERS_MAX; i++) {
-		const struct ay__offer *o = &c->offers[i];
-		if (!o->used || o->branch != branch || !ay_digest_eq(&o->to, to) || !can_give(c, o))
-			continue;
-		send_doc(c, s, AY_DOC_TYPE_OFFERS, o->data, o->len);
-		n++;
-	}
-}
-
-static bool give_release(struct ay_core *c, struct ay__session *s, int index)
-{
-	if (index == AY__NONE || c->releases[index].stored != AY__STORED_YES || c->releases[index].refused)
-		return false;
-	send_doc(c, s, AY_DOC_TYPE_RELEASE, c->releases[index].data, c->releases[index].len);
-	return true;
-}
-
-int ay__learn_answer(struct ay_core *c, struct ay__session *s, const struct ay_wire_ask *a)
-{
-	int branch = ay__branch_find_id(c, &a->branch);
-	const struct ay__root_doc *root;
-	bool given = false;
-
-	switch (a->kind) {
-	case AY_DOC_TYPE_ROOT:
-		root = ay__root_doc(c, a->number);
-		given = root;
-		if (root)
-			send_doc(c, s, a->kind, root->data, root->len);
-		break;
-	case AY_DOC_TYPE_HEAD:
-		given = branch != AY__NONE && c->branches[branch].has_head;
-		if (given)
-			send_doc(c, s, a->kind, c->branches[branch].head_bytes, AY_HEAD_SIZE);
-		break;
-	case AY_DOC_TYPE_RELEASE:
-		given = give_release(c, s, ay__release_find(c, &a->digest));
-		break;
-	case AY_DOC_TYPE_RELEASE_OF:
-		if (branch != AY__NONE)
-			given = give_release(c, s,
-					     a->number ? ay__release_serial(c, branch, a->number)
-						       : ay__release_of(c, branch, &a->digest));
-		break;
-	default:
-		if (branch != AY__NONE)
-			give_offers(c, s, branch, &a->digest);
-	}
-	if (!given) {
-		ay_wire_ask_put(&c->scratch, a);
-		ay__frame(c, s, AY_FRAME_NONE);
-	}
-	return 0;
 }

@@ -7,13 +7,11 @@
  * nothing. Room for a common step is reserved before the event is looked at: then
  * running out of memory is said before anything has changed.
  */
-#include "proto/core_internal.h"
+#include "proto/orders.h"
 
 #include "base/error.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -163,36 +161,4 @@ uint64_t ay__store(struct ay_core *c, enum ay_order_type type, enum ay__token_ki
 	if (branch)
 		o->branch.branch = branch;
 	return token;
-}
-
-void ay__trace(struct ay_core *c, const char *room, const char *fmt, ...)
-{
-	char line[256];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	c->cfg.trace(c->cfg.trace_ctx, room, line);
-}
-
-struct ay__hex ay__short(const struct ay_digest *d)
-{
-	struct ay__hex h;
-
-	for (unsigned i = 0; i < 4; i++)
-		snprintf(h.s + 2 * i, 3, "%02x", d->b[i]);
-	return h;
-}
-
-void ay__sm_move(struct ay_core *core, const char *room, const char *subject,
-		 const struct ay__sm_state *table, uint8_t *state, uint8_t to, const char *why)
-{
-	uint8_t from = *state;
-
-	if (from == to)
-		return;
-	AY_ASSERT(table[from].next & AY__TO(to));
-	*state = to;
-	AY__TRACE(core, room, "%s: %s -> %s (%s)", subject, table[from].name, table[to].name, why);
 }

@@ -13,8 +13,11 @@
  * takes little more than one copy from the school, while a laptop alone, or one that
  * cannot reach the others, takes all.
  */
-#include "proto/core_internal.h"
-#include "proto/swarm.h"
+#include "proto/pick.h"
+
+#include "proto/bits.h"
+#include "proto/core_state.h"
+#include "proto/links.h"
 
 static unsigned linked_laptops(struct ay_core *c, int bundle)
 {

@@ -10,9 +10,11 @@
  * A school spreads: it gives a block to one laptop and sends the others to ask there
  * (pick.c has the other half of the game).
  */
-#include "proto/core_internal.h"
+#include "proto/serve.h"
+
+#include "proto/bundles.h"
+#include "proto/orders.h"
 #include "proto/session.h"
-#include "proto/swarm.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -7,31 +7,34 @@
  *     WANT ──► BITMAP, HAVE, HAVE ...     what the peer has
  *     HASH_REQUEST, REQUEST ──► HASHES, BLOCK     each checked by who runs the core, then HAVE to all
  *
- * The numbers below steer it; docs/protocol.md, "Swarm", says why they work.
+ * The numbers below and in proto/pick.h steer it; docs/protocol.md, "Swarm", says why they work.
  */
 #ifndef AYNI_PROTO_SWARM_H
 #define AYNI_PROTO_SWARM_H
 
-#include <stdint.h>
+#include "proto/core_state.h"
 
-#define AY_SWARM_DEPTH_FIRST  4 /* requests to a peer of unknown speed */
-#define AY_SWARM_DEPTH_MIN    2
-#define AY_SWARM_AHEAD_MS     500   /* requests cover so much time at the measured rate */
-#define AY_SWARM_PATIENCE_MS  10000 /* for the first block of a peer */
-#define AY_SWARM_PATIENCE_MIN 3000  /* and at least, however fast it was */
+#define AY_SWARM_AHEAD_MS     500  /* requests cover so much time at the measured rate */
+#define AY_SWARM_PATIENCE_MIN 3000 /* and at least, however fast it was */
 #define AY_SWARM_PATIENCE_MAX 60000
-#define AY_SWARM_TIME_OUTS    3    /* in a row: it does not deliver */
-#define AY_SWARM_ENDGAME      16   /* blocks left, all asked: ask a second peer for the slow ones */
-#define AY_SWARM_SLOW_MS      1000 /* a request so old is slow; twice that before a school is asked as second */
-/* A laptop that has laptops to ask goes to the school for what was refused there only when it starves: */
-#define AY_SWARM_ALONE_MS     2000 /* so long other laptops may still come */
-#define AY_SWARM_IDLE_MS      300  /* nothing to ask of any laptop for so long, */
-#define AY_SWARM_STARVE_MIN   5000 /* or no block from any laptop for four usual gaps, within these bounds */
-#define AY_SWARM_STARVE_MAX   30000
-#define AY_SWARM_STARVE_FIRST 10000
+#define AY_SWARM_TIME_OUTS    3 /* in a row: it does not deliver */
 
-/* Super-seeding: what a school says to who asks for a block that another laptop has from it. */
-#define AY_SCHOOL_RETRY_MS  1000
-#define AY_SCHOOL_WINDOW_MS 2000 /* a second ask is refused only so shortly after; a third never */
+void ay__swarm_collect(struct ay_core *c, int bundle, bool on);
+/* A new session: say at once what we want. */
+void ay__swarm_greet(struct ay_core *c, struct ay__session *s);
+/* Frames of a session that is ready: 0, AY_EFORMAT, or AY_EPEER: punished. */
+int ay__swarm_bitmap(struct ay_core *c, struct ay__session *s, struct ay_slice payload);
+int ay__swarm_have(struct ay_core *c, struct ay__session *s, struct ay_slice payload);
+int ay__swarm_reject(struct ay_core *c, struct ay__session *s, struct ay_slice payload);
+/*
+ * Likewise, the verdicts. @s of a block: NULL when its session is gone already. Whether
+ * it was the last, or the disk failed, is for ay__update_written() to see.
+ */
+int ay__swarm_block(struct ay_core *c, struct ay__session *s, const struct ay_event *ev);
+int ay__swarm_hashes(struct ay_core *c, struct ay__session *s, const struct ay_event *ev);
+/* The bundle leaves the table: nothing may speak of its index any more. */
+void ay__swarm_bundle_left(struct ay_core *c, int bundle);
+void ay__swarm_run(struct ay_core *c);
+void ay__swarm_tick(struct ay_core *c);
 
 #endif

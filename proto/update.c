@@ -10,7 +10,17 @@
  * A way that fails because of the bundle or its base is left out for an hour; when
  * disk or store fail, everything waits, longer each time.
  */
-#include "proto/core_internal.h"
+#include "proto/update.h"
+
+#include "proto/bundles.h"
+#include "proto/docs.h"
+#include "proto/links.h"
+#include "proto/orders.h"
+#include "proto/shelf.h"
+#include "proto/sm.h"
+#include "proto/swarm.h"
+#include "proto/trace.h"
+#include "proto/way.h"
 
 #include "base/error.h"
 
@@ -155,6 +165,25 @@ static void try_apply(struct ay_core *c, struct ay__branch *b)
 	move(c, b, AY__UP_APPLYING, "all is here");
 }
 
+static void bundle_full(struct ay_core *c, int bundle)
+{
+	struct ay__bundle *b = &c->bundles[bundle];
+
+	if (b->state != AY__B_PARTIAL || !ay__token_room(c))
+		return;
+	ay__swarm_collect(c, bundle, false);
+	b->state = AY__B_FINISHING;
+	uint64_t token = ay__token_new(c, AY__TOKEN_BUNDLE, bundle);
+	struct ay_order *o = ay__order(c, AY_ORDER_FINISH_BUNDLE);
+	o->token = token;
+	o->bundle.digest = b->digest;
+	o->bundle.size = b->size;
+	AY__TRACE(c, "swarm", "bundle %s: all %u blocks are had", ay__short(&b->digest).s, b->blocks);
+	for (unsigned i = 0; i < c->n_branches; i++)
+		if (c->branches[i].bundle == bundle && c->branches[i].update == AY__UP_COLLECTING)
+			move(c, &c->branches[i], AY__UP_FINISHING, "all blocks are had");
+}
+
 static void begin_collecting(struct ay_core *c, struct ay__branch *b)
 {
 	struct ay__bundle *bundle = &c->bundles[b->bundle];
@@ -168,7 +197,7 @@ static void begin_collecting(struct ay_core *c, struct ay__branch *b)
 		if (!bundle->collect)
 			ay__swarm_collect(c, b->bundle, true);
 		if (bundle->n_had == bundle->blocks)
-			ay__update_bundle_full(c, b->bundle);
+			bundle_full(c, b->bundle);
 		return;
 	default:
 		move(c, b, AY__UP_FINISHING, "the bundle is here");
@@ -305,7 +334,7 @@ void ay__update_run(struct ay_core *c)
 
 /* ---- answers */
 
-void ay__update_bundle_open(struct ay_core *c, int bundle)
+static void bundle_open(struct ay_core *c, int bundle)
 {
 	bool whole = c->bundles[bundle].state == AY__B_WHOLE;
 
@@ -319,7 +348,7 @@ void ay__update_bundle_open(struct ay_core *c, int bundle)
 	}
 }
 
-void ay__update_bundle_gone(struct ay_core *c, int bundle, int status)
+static void bundle_gone(struct ay_core *c, int bundle, int status)
 {
 	for (unsigned i = 0; i < c->n_branches; i++) {
 		struct ay__branch *b = &c->branches[i];
@@ -332,23 +361,43 @@ void ay__update_bundle_gone(struct ay_core *c, int bundle, int status)
 	}
 }
 
-void ay__update_bundle_full(struct ay_core *c, int bundle)
+int ay__update_bundle(struct ay_core *c, const struct ay_event *ev)
 {
-	struct ay__bundle *b = &c->bundles[bundle];
+	int bundle, gone, rc = ay__shelf_put(c, ev, &bundle, &gone);
 
-	if (b->state != AY__B_PARTIAL || !ay__token_room(c))
-		return;
-	ay__swarm_collect(c, bundle, false);
-	b->state = AY__B_FINISHING;
-	uint64_t token = ay__token_new(c, AY__TOKEN_BUNDLE, bundle);
-	struct ay_order *o = ay__order(c, AY_ORDER_FINISH_BUNDLE);
-	o->token = token;
-	o->bundle.digest = b->digest;
-	o->bundle.size = b->size;
-	AY__TRACE(c, "swarm", "bundle %s: all %u blocks are had", ay__short(&b->digest).s, b->blocks);
+	if (gone)
+		bundle_gone(c, bundle, gone);
+	else if (bundle != AY__NONE)
+		bundle_open(c, bundle);
+	return rc;
+}
+
+void ay__update_bundle_gone(struct ay_core *c, const struct ay_digest *digest, int status)
+{
+	int bundle = ay__shelf_lose(c, digest, status);
+
+	if (bundle != AY__NONE)
+		bundle_gone(c, bundle, status);
+}
+
+/* A block could not be written: our disk, not the peer. */
+static void disk_trouble(struct ay_core *c, int bundle, int status)
+{
 	for (unsigned i = 0; i < c->n_branches; i++)
 		if (c->branches[i].bundle == bundle && c->branches[i].update == AY__UP_COLLECTING)
-			move(c, &c->branches[i], AY__UP_FINISHING, "all blocks are had");
+			back_off(c, &c->branches[i], "a block could not be written", status);
+}
+
+void ay__update_written(struct ay_core *c, const struct ay_digest *digest, int status)
+{
+	int bundle = ay__bundle_find(c, digest);
+
+	if (bundle == AY__NONE || !c->bundles[bundle].collect)
+		return;
+	if (status == 0 && c->bundles[bundle].n_had == c->bundles[bundle].blocks)
+		bundle_full(c, bundle);
+	else if (status && status != -EAGAIN && status != AY_EDIGEST && status != AY_EFORMAT)
+		disk_trouble(c, bundle, status);
 }
 
 void ay__update_bundle_stored(struct ay_core *c, int bundle, int status)
@@ -378,14 +427,6 @@ void ay__update_offer_stored(struct ay_core *c, int offer, int status)
 			try_apply(c, &c->branches[i]);
 }
 
-/* A block could not be written: our disk, not the peer. */
-void ay__update_disk_trouble(struct ay_core *c, int bundle, int status)
-{
-	for (unsigned i = 0; i < c->n_branches; i++)
-		if (c->branches[i].bundle == bundle && c->branches[i].update == AY__UP_COLLECTING)
-			back_off(c, &c->branches[i], "a block could not be written", status);
-}
-
 static void applied(struct ay_core *c, struct ay__branch *b, const struct ay_event *ev)
 {
 	b->have_serial = ev->applied.serial;
@@ -407,7 +448,7 @@ static void applied(struct ay_core *c, struct ay__branch *b, const struct ay_eve
 	if (b->update == AY__UP_APPLYING)
 		move(c, b, AY__UP_IDLE, "applied");
 	c->dirty |= AY__DIRTY_HELLO | AY__DIRTY_PLAN;
-	ay__bundles_trim(c);
+	ay__shelf_trim(c);
 }
 
 void ay__update_applied(struct ay_core *c, const struct ay_event *ev)
@@ -438,7 +479,7 @@ void ay__update_applied(struct ay_core *c, const struct ay_event *ev)
 		leave_way(c, b);
 		/* Broken for everybody? Then nobody shall get it from us. A base that lacks is our own trouble. */
 		if ((status == AY_EFORMAT || status == AY_EDIGEST) && !bundle_in_use(c, bundle))
-			ay__bundle_drop(c, bundle);
+			ay__shelf_drop(c, bundle);
 		move(c, b, AY__UP_SEARCHING, ay_error_name(status));
 		break;
 	case AY_ESIG:
@@ -462,7 +503,7 @@ static void check_progress(struct ay_core *c, struct ay__branch *b)
 	const struct ay__bundle *k = &c->bundles[b->bundle];
 	uint64_t since = c->now - k->progress_at;
 
-	if (since < STUCK_NS || (since < STUCK_HELD_NS && ay__swarm_holder(c, b->bundle)))
+	if (since < STUCK_NS || (since < STUCK_HELD_NS && ay__link_holder(c, b->bundle)))
 		return;
 	c->offers[b->offer].excluded_until = c->now + EXCLUDE_STUCK_NS;
 	problem(c, b, "no progress: nobody gives the rest of bundle %s", ay__short(&k->digest).s);
@@ -504,59 +545,4 @@ uint64_t ay__update_next(const struct ay_core *c)
 			next = c->now + SAY_AFTER_NS;
 	}
 	return next;
-}
-
-/* ---- what others want to know of it */
-
-bool ay__core_incomplete(const struct ay_core *c)
-{
-	for (unsigned i = 0; i < c->n_branches; i++)
-		if (c->branches[i].update != AY__UP_IDLE && c->branches[i].update != AY__UP_HELD)
-			return true;
-	return false;
-}
-
-bool ay__core_held(const struct ay_core *c)
-{
-	for (unsigned i = 0; i < c->n_branches; i++)
-		if (c->branches[i].update == AY__UP_HELD)
-			return true;
-	return false;
-}
-
-bool ay__core_wants(const struct ay_core *c)
-{
-	if (c->root_hint_until > c->now)
-		return true;
-	for (unsigned i = 0; i < c->n_branches; i++) {
-		const struct ay__branch *b = &c->branches[i];
-		if (b->follow && (b->learn != AY__LEARN_IDLE || b->update == AY__UP_SEARCHING ||
-				  b->update == AY__UP_OPENING || b->update == AY__UP_COLLECTING))
-			return true;
-	}
-	for (unsigned i = 0; i < AY__PEERS_MAX; i++)
-		if (c->peers[i].used && c->peers[i].newer && c->now - c->peers[i].heard_ns < 60 * AY__S)
-			return true;
-	return false;
-}
-
-enum ay_branch_phase ay__update_phase(const struct ay_core *c, const struct ay__branch *b)
-{
-	switch (b->update) {
-	case AY__UP_HELD:
-		return AY_PHASE_HELD;
-	case AY__UP_SEARCHING:
-		return b->learn == AY__LEARN_IDLE ? AY_PHASE_SEARCHING : AY_PHASE_LEARNING;
-	case AY__UP_OPENING:
-	case AY__UP_COLLECTING:
-		return AY_PHASE_COLLECTING;
-	case AY__UP_FINISHING:
-	case AY__UP_APPLYING:
-		return AY_PHASE_APPLYING;
-	case AY__UP_BACKOFF:
-		return AY_PHASE_SEARCHING;
-	default:
-		(void)c;
-		return b->follow && b->learn != AY__LEARN_IDLE ? AY_PHASE_LEARNING : AY_PHASE_IDLE;
-	}
 }

@@ -3,7 +3,11 @@
  * What plan.c plans with: which releases may be passed and ended at, which bundles
  * lead there, and who in reach has them.
  */
-#include "proto/core_internal.h"
+#include "proto/way.h"
+
+#include "proto/bundles.h"
+#include "proto/plan.h"
+#include "proto/want.h"
 
 #include <stdlib.h>
 

@@ -34,8 +34,7 @@
 #ifndef AYNI_PROTO_WIRE_H
 #define AYNI_PROTO_WIRE_H
 
-#include "proto/core.h"
-#include "proto/frame.h"
+#include "proto/event.h"
 
 #define AY_WIRE_VERSION 1
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "proto/swarm.h"
+#include "proto/pick.h"
 #include "proto/wire.h"
 
 #define ASKERS_MAX 2 /* of one block at once */

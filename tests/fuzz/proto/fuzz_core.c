@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "proto/core.h"
+#include "proto/frame.h"
 #include "proto/wire.h"
 
 /* Fuzz targets are linked with the rooms alone. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "proto/frame.h"
 #include "proto/wire.h"
 
 #define KIND(what)                                                                                           \

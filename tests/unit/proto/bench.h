@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "proto/core.h"
+#include "proto/frame.h"
 #include "proto/wire.h"
 #include "tests/support/publisher.h"
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "proto/frame.h"
 #include "proto/wire.h"
 
 static struct ay_digest digest(uint8_t v)

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * proto/way.h - from tables to a plan: what plan.c is asked, and what its answer means here.
+ */
+#ifndef AYNI_PROTO_WAY_H
+#define AYNI_PROTO_WAY_H
+
+#include "proto/core_state.h"
+
+struct ay__way {
+	int offer;   /* whose bundle to collect now */
+	int release; /* that applying it makes */
+	uint32_t target_serial;
+	unsigned steps;
+};
+/* May the tree of @r be made on the way to @b's head? */
+bool ay__way_may_pass(const struct ay_core *c, const struct ay__branch *b, const struct ay__release *r);
+/* False: none is known, or memory is out (noted). Also notes which trees are of interest. */
+bool ay__way_find(struct ay_core *c, struct ay__branch *b, struct ay__way *way);
+
+#endif
