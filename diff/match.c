@@ -143,7 +143,7 @@ static int table_build(struct table *t, const struct ay_match_file *files, size_
 	return 0;
 }
 
-/* The first row of @hash; *@n of them. */
+/* The first row of @hash; *@n of them, at most CANDIDATES_MAX: of 200,000 equal names nobody looks at more. */
 static const struct row *table_find(const struct table *t, uint64_t hash, size_t *n)
 {
 	size_t lo = 0, hi = t->n;
@@ -157,7 +157,7 @@ static const struct row *table_find(const struct table *t, uint64_t hash, size_t
 			hi = mid;
 	}
 	*n = 0;
-	while (lo + *n < t->n && t->rows[lo + *n].hash == hash)
+	while (*n < CANDIDATES_MAX && lo + *n < t->n && t->rows[lo + *n].hash == hash)
 		++*n;
 	return t->rows + lo;
 }
