@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
+ * Steps 1 and 6 of the data's way: a head is heard here (and verified in heads.c, below), and
+ * what we now can give is told to others.
+ *
  * Shouting: trains of a new head, summaries by Trickle, questions, and heads in answer.
  *
  * One radio channel is everybody's, so we speak seldom, after random pauses in which

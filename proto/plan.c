@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
+ * Step 2 of the data's way: the cheapest way from the tree that we have to the release.
+ *
  * Dijkstra over trees. The start is settled with price 0; "nothing" is a second
  * start, because a bundle from nothing can be applied whatever we have.
  */

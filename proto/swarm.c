@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
+ * Step 3 of the data's way, between proto/plan and diff/bundle.
+ *
  * Collecting: requests out, verdicts in, HAVE to all who want to know.
  *
  * A block is asked of one peer at a time (of two at the very end), so that nothing

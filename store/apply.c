@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A bundle becomes a tree. Before: proto/swarm collected and verified its blocks,
+ * Steps 4 and 5 of the data's way, led from here: a bundle becomes a tree. Before: proto/swarm collected and verified its blocks,
  * diff/bundle decodes it and checks every output. After: store/switch.
  *
  *     header        is the tree that it starts from here?  is there room?

@@ -83,7 +83,7 @@ int ay_store_apply(struct ay_store *s, const struct ay_apply *a, struct ay_err *
 int ay_store_import(struct ay_store *s, const char *branch, const void *release, size_t release_len,
 		    int dirfd, const void *manifest, size_t manifest_len, struct ay_err *err);
 
-/* ---- trees and switching (store/tree.c, store/switch.c) ---- */
+/* ---- trees and switching (store/trees.c, store/switch.c) ---- */
 
 struct ay_tree_info {
 	uint32_t serial;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
+ * Step 5 of the data's way, its end: the new tree becomes current. After: proto/announce tells it.
+ *
  * Which tree is current: one symbolic link, replaced by one rename.
  *
  *     state/ first (floor up; or, rolling back, what is bad), durable

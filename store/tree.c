@@ -1,346 +1,235 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which trees are here. A tree's directory is complete because it is there at all
- * (store/build.c), so these questions are answered by listing and never repair anything.
+ * Step 5 of the data's way: a manifest becomes a directory of hard links. Before:
+ * diff/bundle made the new objects (store/apply.c leads through both); after:
+ * store/build.c commits the tree durably, store/switch.c makes it current.
+ *
+ * Entries come depth first, so a stack of open directories is all that has to be
+ * remembered. A directory gets its own metadata when it is left: all in it was made
+ * by then, so nothing moves its mtime again, and a read-only mode does not lock
+ * us out. Every name is made in a directory that we made ourselves in 0700 staging
+ * and hold by fd: there is no path in which a symlink of the tree could stand.
+ *
+ * fds: FDS_MAX directories from the root down stay open; deeper only the current
+ * one, found again from the last of those when the walk comes back up.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "store/tree_internal.h"
 
-#define CURRENT_TARGET "/root" /* `current` -> SERIAL/root */
+#define FDS_MAX   64
+#define DEPTH_MAX (AY_PATH_MAX / 2 + 2) /* "/a/a/a..." and the root */
 
-void ay__serial_name(uint32_t serial, char out[AY__SERIAL_NAME_MAX])
+struct level {
+	int fd; /* -1: closed for the time being */
+	size_t path_len;
+	struct ay_entry e; /* metadata for when it is left; xattrs are in @mem */
+	void *mem;
+};
+
+struct linker {
+	struct ay__build *b;
+	int scratch;
+	char path[AY_PATH_MAX + 1]; /* of the innermost level */
+	size_t depth;
+	struct level levels[DEPTH_MAX];
+};
+
+/* Copy the xattrs of @e, whose memory is the reader's, into one block. */
+static int keep_xattrs(const struct ay_entry *e, struct level *l)
 {
-	snprintf(out, AY__SERIAL_NAME_MAX, "%u", serial);
-}
+	size_t need = e->n_xattrs * sizeof(struct ay_xattr);
 
-bool ay__serial_parse(const char *name, uint32_t *serial)
-{
-	uint64_t v = 0;
-
-	if (name[0] < '1' || name[0] > '9')
-		return false;
-	for (; *name; name++) {
-		if (*name < '0' || *name > '9' || (v = v * 10 + (uint64_t)(*name - '0')) > AY_SERIAL_MAX)
-			return false;
-	}
-	*serial = (uint32_t)v;
-	return true;
-}
-
-int ay__write_file(struct ay_fs *fs, int dirfd, const char *name, const void *data, size_t len)
-{
-	AY_CLOSE int fd = fs->ops->open(fs, dirfd, name, O_WRONLY | O_CREAT | O_EXCL, 0644);
-
-	if (fd < 0)
-		return fd;
-	int r = ay__write_all(fs, fd, data, len, 0);
-	return r < 0 ? r : fs->ops->chmod(fs, fd, 0644);
-}
-
-int ay__branch_open(struct ay_store *s, const char *branch, bool create, struct ay_err *err)
-{
-	struct ay_buf name;
-	int r = ay_branch_check(branch, strlen(branch));
-
-	if (r < 0)
-		return ay_err_set(err, AY_EUSAGE, "\"%s\" is not a branch name (a-z 0-9 . _ - and / between)",
-				  branch);
-	ay_buf_init(&name, 1024);
-	r = ay_percent_name(&name, branch);
-	const char *file = ay_buf_cstr(&name);
-	if (r == 0 && !file)
-		r = ay_buf_status(&name);
-	int fd = -1;
-	if (r == 0)
-		fd = create ? ay__make_dir(s->fs, s->branches, file, 0755, NULL)
-			    : ay__open_beneath(s->branches, file, O_RDONLY | O_DIRECTORY);
-	ay_buf_release(&name);
-	if (r < 0)
-		return ay_err_wrap(err, r, "branch %s", branch);
-	if (fd == -ENOENT)
-		return ay_err_set(err, -ENOENT, "no branch %s in %s", branch, s->path);
-	return fd < 0 ? ay_err_errno(err, -fd, "cannot open branch %s in %s", branch, s->path) : fd;
-}
-
-int ay__branch_lock(struct ay_store *s, int branch_dir, const char *name, int op, struct ay_err *err)
-{
-	int fd = s->fs->ops->open(s->fs, branch_dir, name, O_RDWR | O_CREAT, 0600);
-	int r = fd < 0 ? fd : ay__lock(fd, op);
-
-	if (r == 0)
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return ay_err_errno(err, -r, "cannot lock %s of a branch in %s", name, s->path);
-}
-
-/* ---- listing ---- */
-
-void ay_store_names_free(char **names, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		free(names[i]);
-	free(names);
-}
-
-static DIR *list_dir(int dirfd)
-{
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-
-	if (!d && fd >= 0)
-		close(fd);
-	return d;
-}
-
-/* A branch counts once it has a tree: a first apply that failed leaves its lock file only. */
-static bool has_tree(int branches, const char *file)
-{
-	AY_CLOSE int fd = ay__open_beneath(branches, file, O_RDONLY | O_DIRECTORY);
-	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : list_dir(fd);
-	struct dirent *e;
-	uint32_t serial;
-
-	while (d && (e = readdir(d))) {
-		if (ay__serial_parse(e->d_name, &serial))
-			return true;
-	}
-	return false;
-}
-
-static int add_name(char ***names, size_t *n, const char *file)
-{
-	struct ay_buf b;
-	char **grown;
-
-	ay_buf_init(&b, 1024);
-	int r = ay_percent_unname(&b, file);
-	const char *name = r == 0 ? ay_buf_cstr(&b) : NULL;
-	if (!name || ay_branch_check(name, strlen(name)) < 0) {
-		ay_buf_release(&b);
-		return 0; /* not ours */
-	}
-	grown = realloc(*names, (*n + 1) * sizeof(char *));
-	if (grown) {
-		*names = grown;
-		grown[*n] = strdup(name);
-	}
-	ay_buf_release(&b);
-	if (!grown || !grown[*n])
+	l->mem = NULL;
+	if (e->n_xattrs == 0)
+		return 0;
+	for (size_t i = 0; i < e->n_xattrs; i++)
+		need += strlen(e->xattrs[i].name) + 1 + e->xattrs[i].value_len;
+	struct ay_xattr *x = l->mem = malloc(need);
+	if (!x)
 		return -ENOMEM;
-	(*n)++;
+	char *p = (char *)(x + e->n_xattrs);
+	for (size_t i = 0; i < e->n_xattrs; i++) {
+		size_t n = strlen(e->xattrs[i].name) + 1;
+		x[i].name = memcpy(p, e->xattrs[i].name, n);
+		p += n;
+		x[i].value_len = e->xattrs[i].value_len;
+		if (x[i].value_len > 0)
+			memcpy(p, e->xattrs[i].value, x[i].value_len);
+		x[i].value = (uint8_t *)p;
+		p += x[i].value_len;
+	}
+	l->e.xattrs = x;
 	return 0;
 }
 
-static int cmp_names(const void *a, const void *b)
+/* The innermost directory's fd, opened again when it was closed. */
+static int top_fd(struct linker *l)
 {
-	return strcmp(*(char *const *)a, *(char *const *)b);
+	struct level *top = &l->levels[l->depth - 1];
+
+	if (top->fd < 0) {
+		const struct level *from = &l->levels[FDS_MAX - 1];
+		l->path[top->path_len] = '\0';
+		top->fd = ay__open_beneath(from->fd, l->path + from->path_len + 1, O_RDONLY | O_DIRECTORY);
+	}
+	return top->fd;
 }
 
-int ay_store_branches(struct ay_store *s, char ***names, size_t *n, struct ay_err *err)
+static int push(struct linker *l, int parent, const char *name, const struct ay_entry *e, struct ay_err *err)
 {
-	AY_CLOSEDIR DIR *d = list_dir(s->branches);
-	struct dirent *e;
+	struct level *v = &l->levels[l->depth];
+
+	AY_ASSERT(l->depth < DEPTH_MAX);
+	int fd = ay__make_dir(l->b->s->fs, parent, name, 0700, NULL);
+	if (fd < 0)
+		return ay_err_errno(err, -fd, "%s: cannot make the directory", e->path);
+	*v = (struct level){.fd = fd, .path_len = e->path_len, .e = *e};
+	l->depth++;
+	memcpy(l->path, e->path, e->path_len);
+	l->path[e->path_len] = '\0';
+	if (keep_xattrs(e, v) < 0)
+		return ay_err_errno(err, ENOMEM, "%s", e->path);
+	if (l->depth > FDS_MAX + 1) {
+		close(v[-1].fd);
+		v[-1].fd = -1;
+	}
+	return 0;
+}
+
+static int pop(struct linker *l, bool finish, struct ay_err *err)
+{
+	struct level *v = &l->levels[l->depth - 1];
 	int r = 0;
 
-	*names = NULL;
-	*n = 0;
-	if (!d)
-		return ay_err_errno(err, errno, "cannot list the branches of %s", s->path);
-	while (r == 0 && (errno = 0, e = readdir(d))) {
-		if (e->d_name[0] != '.' && has_tree(s->branches, e->d_name))
-			r = add_name(names, n, e->d_name);
+	if (finish) {
+		struct ay__local_entry local;
+		int fd = top_fd(l);
+		l->path[v->path_len] = '\0';
+		v->e.path = l->path;
+		ay__entry_localise(l->b->s, &v->e, &local);
+		r = fd < 0 ? ay_err_errno(err, -fd, "%s: cannot open the directory", l->path)
+			   : ay__meta_set(l->b->s, fd, &local.e, err);
 	}
-	if (r == 0 && errno)
-		r = -errno;
-	if (r < 0) {
-		ay_store_names_free(*names, *n);
-		*names = NULL;
-		*n = 0;
-		return ay_err_errno(err, -r, "cannot list the branches of %s", s->path);
-	}
-	if (*n > 1)
-		qsort(*names, *n, sizeof(char *), cmp_names);
-	return 0;
-}
-
-int ay__release_read(int tree, struct ay_release *out, struct ay_digest *digest, struct ay_err *err)
-{
-	AY_FREE uint8_t *data = NULL;
-	struct ay_envelope env;
-	size_t len;
-	int r = ay__read_file(tree, "release", AY_ENVELOPE_MAX, &data, &len, err);
-
-	if (r < 0)
-		return r;
-	ay_digest_mem(data, len, digest);
-	if ((r = ay_envelope_parse(data, len, &env, err)) < 0)
-		return r;
-	return ay_release_parse(env.text.data, env.text.len, out, err);
-}
-
-static int cmp_trees(const void *a, const void *b)
-{
-	const struct ay_tree_info *x = a, *y = b;
-	return x->serial < y->serial ? -1 : x->serial > y->serial;
-}
-
-/* One more tree in @out; its directory is @name in @dir. */
-static int add_tree(struct ay_tree_info **out, size_t *n, int dir, const char *name, uint32_t serial,
-		    uint32_t current, struct ay_err *err)
-{
-	AY_CLOSE int tree = ay__open_beneath(dir, name, O_RDONLY | O_DIRECTORY);
-
-	if (tree == -ENOENT)
-		return 0; /* the collector was faster */
-	if (tree < 0)
-		return ay_err_errno(err, -tree, "cannot open tree %s", name);
-	struct ay_tree_info *grown = realloc(*out, (*n + 1) * sizeof(**out));
-	if (!grown)
-		return ay_err_errno(err, ENOMEM, "list trees");
-	*out = grown;
-	struct ay_tree_info *t = &grown[*n];
-	memset(t, 0, sizeof(*t));
-	int r = ay__release_read(tree, &t->release, &t->release_digest, err);
-	if (r < 0)
-		return ay_err_wrap(err, r, "tree %s", name);
-	t->serial = serial;
-	t->current = serial == current;
-	(*n)++;
-	return 0;
-}
-
-int ay_store_trees(struct ay_store *s, const char *branch, struct ay_tree_info **out, size_t *n,
-		   struct ay_err *err)
-{
-	AY_CLOSE int dir = ay__branch_open(s, branch, false, NULL);
-	uint32_t current = 0, serial;
-	struct dirent *e;
-
-	*out = NULL;
-	*n = 0;
-	if (dir == -ENOENT)
-		return 0;
-	if (dir < 0)
-		return ay_err_errno(err, -dir, "cannot open branch %s in %s", branch, s->path);
-	int r = ay__branch_current_or_0(s, dir, branch, &current, err);
-	if (r < 0)
-		return r;
-	AY_CLOSEDIR DIR *d = list_dir(dir);
-	if (!d)
-		return ay_err_errno(err, errno, "cannot list the trees of %s", branch);
-	r = 0;
-	while (r == 0 && (e = readdir(d))) {
-		if (ay__serial_parse(e->d_name, &serial))
-			r = add_tree(out, n, dir, e->d_name, serial, current, err);
-	}
-	if (r < 0) {
-		free(*out);
-		*out = NULL;
-		*n = 0;
-		return ay_err_wrap(err, r, "branch %s", branch);
-	}
-	if (*n > 1)
-		qsort(*out, *n, sizeof(**out), cmp_trees);
-	return 0;
-}
-
-/* ---- one tree ---- */
-
-int ay__branch_current(struct ay_store *s, int branch_dir, const char *branch, uint32_t *serial,
-		       struct ay_err *err)
-{
-	char target[64];
-	ssize_t n = readlinkat(branch_dir, "current", target, sizeof(target) - 1);
-
-	if (n < 0 && errno == ENOENT)
-		return ay_err_set(err, AY_ENOTHING, "branch %s in %s has no current tree yet", branch,
-				  s->path);
-	if (n < 0)
-		return ay_err_errno(err, errno, "cannot read `current` of branch %s", branch);
-	target[n] = '\0';
-	size_t tail = strlen(CURRENT_TARGET);
-	if ((size_t)n > tail && strcmp(target + n - tail, CURRENT_TARGET) == 0) {
-		target[(size_t)n - tail] = '\0';
-		if (ay__serial_parse(target, serial))
-			return 0;
-	}
-	return ay_err_set(err, AY_ESTORE, "`current` of branch %s in %s does not name a tree", branch,
-			  s->path);
-}
-
-int ay__branch_current_or_0(struct ay_store *s, int branch_dir, const char *branch, uint32_t *serial,
-			    struct ay_err *err)
-{
-	struct ay_err why = {0}; /* having none is no failure, so it must leave no sentence */
-	int r = ay__branch_current(s, branch_dir, branch, serial, &why);
-
-	if (r == AY_ENOTHING) {
-		*serial = 0;
-		return 0;
-	}
-	if (r < 0 && err)
-		*err = why;
+	if (v->fd >= 0)
+		close(v->fd);
+	free(v->mem);
+	l->depth--;
 	return r;
 }
 
-int ay_store_current(struct ay_store *s, const char *branch, uint32_t *serial, struct ay_err *err)
+/* Symlinks, devices and fifos cannot be opened, so their metadata is set by name. */
+static int set_meta_by_name(struct ay_store *s, int dir, const char *name, const struct ay_entry *e,
+			    struct ay_err *err)
 {
-	AY_CLOSE int dir = ay__branch_open(s, branch, false, err);
+	const struct ay_fs_ops *ops = s->fs->ops;
+	const struct timespec mtime = {.tv_sec = e->mtime_s, .tv_nsec = e->mtime_ns};
+	int r = 0;
 
-	if (dir == -ENOENT)
-		return ay_err_set(err, AY_ENOTHING, "branch %s in %s has no tree yet", branch, s->path);
-	return dir < 0 ? dir : ay__branch_current(s, dir, branch, serial, err);
+	if (!s->owner_me && (r = ops->chown(s->fs, dir, name, e->uid, e->gid)) < 0)
+		return ay_err_errno(err, -r, "%s: cannot give it to %u:%u", e->path, e->uid, e->gid);
+	if (e->type != AY_ENTRY_SYMLINK) {
+		AY_CLOSE int fd = ay__open_beneath(dir, name, O_PATH);
+		if (fd < 0 || (r = ops->chmod(s->fs, fd, e->mode)) < 0)
+			return ay_err_errno(err, fd < 0 ? -fd : -r, "%s: cannot set mode %04o", e->path,
+					    e->mode);
+	}
+	for (size_t i = 0; i < e->n_xattrs; i++) {
+		const struct ay_xattr *x = &e->xattrs[i];
+		if ((r = ops->setxattr(s->fs, dir, name, x->name, x->value, x->value_len)) < 0)
+			return ay_err_errno(err, -r, "%s: cannot set attribute %s", e->path, x->name);
+	}
+	if ((r = ops->utimens(s->fs, dir, name, &mtime)) < 0)
+		return ay_err_errno(err, -r, "%s: cannot set its time", e->path);
+	return 0;
 }
 
-static int open_in_tree(struct ay_store *s, const char *branch, uint32_t serial, const char *what, int flags,
+static int make_special(struct linker *l, int dir, const char *name, const struct ay_entry *e,
 			struct ay_err *err)
 {
-	char path[AY__SERIAL_NAME_MAX + 16];
-	AY_CLOSE int dir = ay__branch_open(s, branch, false, err);
+	struct ay_fs *fs = l->b->s->fs;
+	struct ay__local_entry local;
+	int r;
 
+	if (e->type == AY_ENTRY_SYMLINK) {
+		r = fs->ops->symlink(fs, e->target, dir, name);
+	} else {
+		mode_t type = e->type == AY_ENTRY_FIFO   ? S_IFIFO
+			      : e->type == AY_ENTRY_CHAR ? S_IFCHR
+							 : S_IFBLK;
+		dev_t dev = e->type == AY_ENTRY_FIFO ? 0 : makedev(e->dev_major, e->dev_minor);
+		r = fs->ops->mknod(fs, dir, name, type | 0600, dev);
+	}
+	if (r == -EPERM && e->type != AY_ENTRY_SYMLINK && e->type != AY_ENTRY_FIFO)
+		return ay_err_errno(err, EPERM, "%s: only root can make a device", e->path);
+	if (r < 0)
+		return ay_err_errno(err, -r, "%s: cannot make it", e->path);
+	ay__entry_localise(l->b->s, e, &local);
+	return set_meta_by_name(l->b->s, dir, name, &local.e, err);
+}
+
+static int link_entry(struct linker *l, const struct ay_entry *e, struct ay_err *err)
+{
+	size_t parent_len = ay_path_parent_len(e->path, e->path_len);
+	int r = 0;
+
+	if (parent_len == 0)
+		return push(l, l->b->tree, "root", e, err);
+	while (r == 0 && l->depth > 0 && l->levels[l->depth - 1].path_len > parent_len)
+		r = pop(l, true, err);
+	if (r < 0)
+		return r;
+	/* The reader has checked order and parents. */
+	AY_ASSERT(l->depth > 0 && l->levels[l->depth - 1].path_len == parent_len &&
+		  memcmp(l->path, e->path, parent_len) == 0);
+	const char *name = e->path + parent_len + (parent_len > 1);
+	int dir = top_fd(l);
 	if (dir < 0)
-		return dir;
-	snprintf(path, sizeof(path), "%u/%s", serial, what);
-	int fd = ay__open_beneath(dir, path, flags);
-	if (fd == -ENOENT)
-		return ay_err_set(err, -ENOENT, "%s %u is not in %s", branch, serial, s->path);
-	return fd < 0 ? ay_err_errno(err, -fd, "cannot open %s of %s %u", what, branch, serial) : fd;
+		return ay_err_errno(err, -dir, "%s: cannot open its directory", e->path);
+	if (e->type == AY_ENTRY_DIR)
+		return push(l, dir, name, e, err);
+	if (e->type != AY_ENTRY_FILE)
+		return make_special(l, dir, name, e, err);
+	r = ay__object_link(l->b->s, e, dir, name, l->scratch, &l->b->touched, err);
+	if (r == -ENOENT)
+		return ay_err_set(err, AY_EBASE,
+				  "%s: its object is missing; `ayni verify` tells what else is", e->path);
+	return r;
 }
 
-int ay_store_open_tree(struct ay_store *s, const char *branch, uint32_t serial, int *fd, struct ay_err *err)
+int ay__tree_link(struct ay__build *b, struct ay_err *err)
 {
-	int r = open_in_tree(s, branch, serial, "root", O_PATH | O_DIRECTORY, err);
+	struct ay__fd_reader reader = {.fd = ay__open_beneath(b->tree, "manifest", O_RDONLY)};
+	AY_FREE struct linker *l = calloc(1, sizeof(*l));
+	struct ay_entry e;
+	int r;
 
-	*fd = r;
-	return r < 0 ? r : 0;
-}
-
-int ay_store_manifest(struct ay_store *s, const char *branch, uint32_t serial, int *fd, struct ay_err *err)
-{
-	int r = open_in_tree(s, branch, serial, "manifest", O_RDONLY, err);
-
-	*fd = r;
-	return r < 0 ? r : 0;
-}
-
-int ay_store_release(struct ay_store *s, const char *branch, uint32_t serial, uint8_t **data, size_t *len,
-		     struct ay_err *err)
-{
-	char path[AY__SERIAL_NAME_MAX + 16];
-	AY_CLOSE int dir = ay__branch_open(s, branch, false, err);
-
-	if (dir < 0)
-		return dir;
-	snprintf(path, sizeof(path), "%u/release", serial);
-	int r = ay__read_file(dir, path, AY_ENVELOPE_MAX, data, len, err);
-	return r < 0 ? ay_err_wrap(err, r, "%s %u in %s", branch, serial, s->path) : 0;
+	if (reader.fd < 0 || !l) {
+		if (reader.fd >= 0)
+			close(reader.fd);
+		return ay_err_errno(err, reader.fd < 0 ? -reader.fd : ENOMEM, "cannot read the new manifest");
+	}
+	struct ay_manifest_reader *m = ay_manifest_reader_new(ay__fd_read, &reader);
+	l->b = b;
+	l->scratch = b->st.dir;
+	r = m ? 1 : ay_err_errno(err, ENOMEM, "read manifest");
+	while (r > 0 && (r = ay_manifest_next(m, &e, err)) > 0) {
+		int q = link_entry(l, &e, err);
+		if (q < 0)
+			r = q;
+	}
+	while (l->depth > 0) {
+		int q = pop(l, r == 0, err);
+		if (r == 0)
+			r = q;
+	}
+	ay_manifest_reader_free(m);
+	close(reader.fd);
+	return r;
 }

@@ -74,7 +74,7 @@ int ay__build_stage_link(struct ay__build *b, const struct ay__object_name *name
 int ay__build_commit(struct ay__build *b, struct ay_err *err);
 void ay__build_end(struct ay__build *b);
 
-/** ay__tree_link() - make tree/root out of tree/manifest and the objects (store/link.c). */
+/** ay__tree_link() - make tree/root out of tree/manifest and the objects (store/tree.c). */
 int ay__tree_link(struct ay__build *b, struct ay_err *err);
 
 #endif
