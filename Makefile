@@ -237,7 +237,10 @@ deps:
 
 install: $(B)/ayni
 	install -D -m 755 $(B)/ayni $(DESTDIR)$(PREFIX)/bin/ayni
-	install -D -m 644 packaging/ayni-node.service $(DESTDIR)$(PREFIX)/lib/systemd/system/ayni-node.service
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/bin/ayni|$(PREFIX)/bin/ayni|' packaging/ayni-node.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/ayni-node.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/ayni-node.service
 	for f in $(wildcard docs/*.md README.md LICENSE); do install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/doc/ayni/$$f || exit 1; done
 	for f in $(wildcard docs/*.[1-8]); do install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/man/man$${f##*.}/$${f##*/} || exit 1; done
 

@@ -306,7 +306,8 @@ void ay_applier_close(struct ay_applier *a)
 {
 	a->closed = true;
 	uv_close((uv_handle_t *)&a->start, NULL);
-	if (a->running)
+	if (a->running &&
+	    uv_is_active((const uv_handle_t *)&a->process)) /* reaped: the pid is nobody's, or another's */
 		uv_process_kill(&a->process, SIGKILL);
 }
 
