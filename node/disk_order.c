@@ -12,21 +12,18 @@
 #include "node/disk_internal.h"
 #include "store/state.h"
 
-#define BRANCH_RETRIES 3 /* somebody else (the applier, the owner) changed the branch's state meanwhile */
-
-static int store_head(struct ay_store *s, const char *branch, const uint8_t *head, struct ay_err *err)
+/* Only the head: the applier or the owner may change all else meanwhile. */
+static int set_head(void *ctx, struct ay_branch_state *b, struct ay_err *err)
 {
-	int r = AY_EROLLBACK;
-	for (int i = 0; r == AY_EROLLBACK && i < BRANCH_RETRIES; i++) {
-		struct ay_branch_state b;
-		r = ay_state_branch(s, branch, &b, err);
-		if (r < 0)
-			return r;
-		b.has_head = true;
-		memcpy(b.head, head, AY_HEAD_SIZE);
-		r = ay_state_set_branch(s, &b, err);
-	}
-	return r;
+	(void)err;
+	b->has_head = true;
+	memcpy(b->head, ctx, AY_HEAD_SIZE);
+	return 0;
+}
+
+static int store_head(struct ay_store *s, const char *branch, uint8_t *head, struct ay_err *err)
+{
+	return ay_state_change_branch(s, branch, set_head, head, err);
 }
 
 static void work_store(struct ay__job *j)

@@ -376,18 +376,13 @@ static void keep_newer_head(struct ay_branch_state *b, const struct ay_branch_st
 	memcpy(b->head, kept->head, sizeof(b->head));
 }
 
-int ay_state_set_branch(struct ay_store *s, const struct ay_branch_state *b, struct ay_err *err)
+/* Write @now in the place of @kept; the lock is held. */
+static int branch_replace(struct ay_store *s, const char *name, struct ay_branch_state *now,
+			  const struct ay_branch_state *kept, struct ay_err *err)
 {
-	struct ay_branch_state kept, now = *b;
-	char name[NAME_MAX + 1];
 	bool made;
+	int rc = 0;
 
-	AY_CLEANUP(unlock) int locked = -1;
-	int rc = branch_file(s, b->branch, name, err);
-	if (rc == 0)
-		rc = begin_change(s, &locked, err);
-	if (rc < 0)
-		return rc;
 	AY_CLOSE int dir = ay__make_dir(s->fs, s->state, BRANCH_DIR, 0755, &made);
 	if (dir < 0)
 		return ay_err_errno(err, -dir, "%s/state/" BRANCH_DIR, s->path);
@@ -395,24 +390,54 @@ int ay_state_set_branch(struct ay_store *s, const struct ay_branch_state *b, str
 		rc = s->fs->ops->fsync(s->fs, s->state);
 	if (rc < 0)
 		return ay_err_errno(err, -rc, "sync %s/state", s->path);
-	rc = branch_read(s, name, b->branch, &kept, err);
-	if (rc < 0 && rc != -ENOENT)
-		return rc;
-	if (rc == 0) {
-		if (now.floor < kept.floor)
-			return ay_err_set(err, AY_EROLLBACK,
-					  "branch %s: its floor is %" PRIu32
-					  " and cannot go down to %" PRIu32,
-					  b->branch, kept.floor, now.floor);
-		keep_newer_head(&now, &kept);
-	}
+	if (now->floor < kept->floor)
+		return ay_err_set(err, AY_EROLLBACK,
+				  "branch %s: its floor is %" PRIu32 " and cannot go down to %" PRIu32,
+				  now->branch, kept->floor, now->floor);
+	keep_newer_head(now, kept);
 	struct ay_buf text = {0};
-	branch_write(&now, &text);
+	branch_write(now, &text);
 	rc = ay_buf_status(&text);
 	if (rc == 0)
 		rc = ay__store_replace_file(s->fs, dir, name, text.data, text.len, err);
 	ay_buf_release(&text);
 	return rc < 0 ? ay_err_wrap(err, rc, "%s/state/" BRANCH_DIR, s->path) : 0;
+}
+
+int ay_state_change_branch(struct ay_store *s, const char *branch,
+			   int (*change)(void *ctx, struct ay_branch_state *b, struct ay_err *err), void *ctx,
+			   struct ay_err *err)
+{
+	struct ay_branch_state kept, now;
+	char name[NAME_MAX + 1];
+
+	AY_CLEANUP(unlock) int locked = -1;
+	int rc = branch_file(s, branch, name, err);
+	if (rc == 0)
+		rc = begin_change(s, &locked, err);
+	if (rc == 0)
+		rc = ay_state_branch(s, branch, &kept, err);
+	if (rc < 0)
+		return rc;
+	now = kept;
+	rc = change(ctx, &now, err);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	return branch_replace(s, name, &now, &kept, err);
+}
+
+static int take_all(void *ctx, struct ay_branch_state *b, struct ay_err *err)
+{
+	(void)err;
+	*b = *(const struct ay_branch_state *)ctx;
+	return 0;
+}
+
+int ay_state_set_branch(struct ay_store *s, const struct ay_branch_state *b, struct ay_err *err)
+{
+	struct ay_branch_state now = *b;
+
+	return ay_state_change_branch(s, b->branch, take_all, &now, err);
 }
 
 static int cmp_branches(const void *a, const void *b)

@@ -57,26 +57,37 @@ static int point_current(struct ay_store *s, int branch_dir, const char *branch,
 		     : 0;
 }
 
-/* What the branch remembers once @serial is current; false: nothing to write. */
-static bool next_state(struct ay_branch_state *state, uint32_t now, uint32_t serial, bool rollback)
-{
-	struct ay_branch_state old = *state;
+struct step {
+	uint32_t now, serial;
+	bool rollback;
+};
 
+/* What the branch remembers once step->serial is current. */
+static int next_state(void *ctx, struct ay_branch_state *state, struct ay_err *err)
+{
+	const struct step *step = ctx;
+	const uint32_t now = step->now, serial = step->serial;
+	const struct ay_branch_state old = *state;
+
+	if (serial < state->floor && !step->rollback)
+		return ay_err_set(
+			err, AY_EROLLBACK,
+			"%s %u is below the floor %u: only a rollback goes there, and only the owner asks for it",
+			state->branch, serial, state->floor);
 	if (serial > state->floor)
 		state->floor = serial;
-	if (rollback && serial < now && now > state->bad_serial)
+	if (step->rollback && serial < now && now > state->bad_serial)
 		state->bad_serial = now;
 	if (serial >= state->bad_serial) /* a newer one, or the owner takes it after all */
 		state->bad_serial = 0;
-	return old.floor != state->floor || old.bad_serial != state->bad_serial;
+	return old.floor == state->floor && old.bad_serial == state->bad_serial;
 }
 
 static int switch_locked(struct ay_store *s, int dir, const char *branch, uint32_t serial, bool rollback,
 			 struct ay_err *err)
 {
-	struct ay_branch_state state;
+	struct step step = {.serial = serial, .rollback = rollback};
 	char path[AY__SERIAL_NAME_MAX + 8];
-	uint32_t now = 0;
 
 	snprintf(path, sizeof(path), "%u/root", serial);
 	AY_CLOSE int root = ay__open_beneath(dir, path, O_PATH | O_DIRECTORY);
@@ -85,18 +96,10 @@ static int switch_locked(struct ay_store *s, int dir, const char *branch, uint32
 				  branch, serial, s->path);
 	if (root < 0)
 		return ay_err_errno(err, -root, "cannot open %s %u", branch, serial);
-	int r = ay_state_branch(s, branch, &state, err);
-	if (r < 0)
-		return r;
-	if (serial < state.floor && !rollback)
-		return ay_err_set(
-			err, AY_EROLLBACK,
-			"%s %u is below the floor %u: only a rollback goes there, and only the owner asks for it",
-			branch, serial, state.floor);
-	r = ay__branch_current_or_0(s, dir, branch, &now, NULL);
+	int r = ay__branch_current_or_0(s, dir, branch, &step.now, NULL);
 	if (r < 0 && r != AY_ESTORE) /* a broken link is what this repairs */
 		return ay_err_errno(err, -r, "cannot read `current` of branch %s", branch);
-	if (next_state(&state, now, serial, rollback) && (r = ay_state_set_branch(s, &state, err)) < 0)
+	if ((r = ay_state_change_branch(s, branch, next_state, &step, err)) < 0)
 		return r;
 	return point_current(s, dir, branch, serial, err);
 }

@@ -195,6 +195,67 @@ static void test_branch(void **state)
 	ay_store_close(s);
 }
 
+static int raise_floor(void *ctx, struct ay_branch_state *b, struct ay_err *err)
+{
+	(void)ctx;
+	(void)err;
+	b->floor++;
+	return 0;
+}
+
+static int mark_bad(void *ctx, struct ay_branch_state *b, struct ay_err *err)
+{
+	(void)ctx;
+	(void)err;
+	b->bad_serial++;
+	return 0;
+}
+
+static int answer(void *ctx, struct ay_branch_state *b, struct ay_err *err)
+{
+	int code = *(int *)ctx;
+	b->bad_serial = 99;
+	return code < 0 ? ay_err_set(err, code, "so it is") : code;
+}
+
+/* Two processes change two facts of one branch many times: no change is lost. */
+static void test_change_branch(void **state)
+{
+	struct place *p = *state;
+	struct ay_store *s = open_store(p);
+	struct ay_branch_state b = branch_of("a", 0, 3), got;
+	struct ay_err err = {0};
+	int status, nothing = 1, no = AY_EROLE;
+
+	b.bad_serial = 0;
+	expect_code(ay_state_set_branch(s, &b, &err), 0);
+	pid_t child = fork();
+	if (child == 0) {
+		struct ay_store *other = open_store(p);
+		int rc = 0;
+		for (int i = 0; i < 50 && rc == 0; i++)
+			rc = ay_state_change_branch(other, "a", mark_bad, NULL, &err);
+		_exit(rc == 0 ? 0 : 1);
+	}
+	for (int i = 0; i < 50; i++)
+		expect_code(ay_state_change_branch(s, "a", raise_floor, NULL, &err), 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	b.floor = b.bad_serial = 50;
+	assert_branch(s, &b);
+	expect_code(ay_state_change_branch(s, "a", answer, &nothing, &err), 0);
+	expect_code(ay_state_change_branch(s, "a", answer, &no, &err), AY_EROLE);
+	expect_says(&err, "so it is");
+	assert_branch(s, &b);
+	expect_code(ay_state_change_branch(s, "new", answer, &nothing, &err), 0);
+	assert_false(there(s->state, "branches/new"));
+	expect_code(ay_state_change_branch(s, "new", raise_floor, NULL, &err), 0);
+	expect_code(ay_state_branch(s, "new", &got, &err), 0);
+	assert_int_equal(got.floor, 1);
+	expect_code(ay_state_change_branch(s, "../x", raise_floor, NULL, &err), AY_EUSAGE);
+	ay_store_close(s);
+}
+
 /* Every truncation and every bit flip: refused, or it is another valid statement; never zeros. */
 static void test_branch_strict(void **state)
 {
@@ -416,6 +477,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_roots),    T(test_changed_roots), T(test_branch),          T(test_branch_strict),
 		T(test_branches), T(test_install_id),    T(test_install_id_race), T(test_documents),
+		T(test_change_branch),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
