@@ -196,13 +196,13 @@ void ay__fake_tell_bundle(struct ay_fakenode *n, const struct ay_fakebundle *b)
 					 .whole = b->whole,
 					 .bitmap = b->whole ? NULL : b->bitmap,
 					 .merkle = b->merkle}};
-	ay__fake_step(n, &ev);
+	n->give(n, &ev);
 }
 
 static void tell_gone(struct ay_fakenode *n, const struct ay_digest *digest, int status)
 {
 	struct ay_event ev = {.type = AY_EV_BUNDLE_GONE, .status = status, .bundle = {.digest = *digest}};
-	ay__fake_step(n, &ev);
+	n->give(n, &ev);
 }
 
 static void tell_stored(struct ay_fakenode *n, const struct ay__fake_job *j, int status)
@@ -210,7 +210,7 @@ static void tell_stored(struct ay_fakenode *n, const struct ay__fake_job *j, int
 	struct ay_event ev = {.type = AY_EV_STORED, .status = status, .token = j->token};
 
 	if (!j->silent)
-		ay__fake_step(n, &ev);
+		n->give(n, &ev);
 }
 
 static int store_now(struct ay_fakenode *n, const struct ay__fake_job *j)
@@ -336,7 +336,14 @@ static void do_apply(struct ay_fakenode *n, const struct ay__fake_job *j)
 	struct ay_event ev = {.type = AY_EV_APPLIED, .applied = {.branch = j->branch, .serial = j->serial}};
 
 	ev.status = apply_now(n, j, &ev.applied.manifest);
-	ay__fake_step(n, &ev);
+	n->give(n, &ev);
+}
+
+static void tell_closed(struct ay_fakenode *n, uint64_t conn)
+{
+	struct ay_event ev = {.type = AY_EV_CLOSED, .status = -ENOENT, .conn = {.id = conn}};
+
+	n->give(n, &ev);
 }
 
 static void job_run(struct ay_fakenode *n, const struct ay__fake_job *j)
@@ -367,7 +374,7 @@ static void job_run(struct ay_fakenode *n, const struct ay__fake_job *j)
 		do_apply(n, j);
 		break;
 	case JOB_CLOSED:
-		ay_fakenode_closed(n, j->conn, -ENOENT);
+		tell_closed(n, j->conn);
 		break;
 	}
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sim/fakenode_internal.h - what fakenode.c (the machine) and fakejobs.c (its disk's work) share.
+ * sim/fakenode_internal.h - what fakemachine.c (the machine) and fakejobs.c (its disk's work, below it) share.
  */
 #ifndef AYNI_SIM_FAKENODE_INTERNAL_H
 #define AYNI_SIM_FAKENODE_INTERNAL_H
@@ -24,6 +24,8 @@ struct ay_fakenode {
 	struct ay__fake_queue store, applier, soon; /* soon: answers that wait for nothing but their turn */
 	uint64_t deadline_ns;
 	bool stepping;
+	/* One event into the core, its orders carried out. */
+	void (*give)(struct ay_fakenode *n, struct ay_event *ev);
 };
 
 static inline uint64_t ay__fake_now(const struct ay_fakenode *n)
@@ -36,8 +38,6 @@ static inline bool ay__fake_mutant(const struct ay_fakenode *n, enum ay_mutant m
 	return n->config.mutants & m;
 }
 
-/** ay__fake_step() - one event into the core, its orders carried out. */
-void ay__fake_step(struct ay_fakenode *n, struct ay_event *ev);
 void ay__fake_tell_bundle(struct ay_fakenode *n, const struct ay_fakebundle *b);
 
 /** ay__fake_job_order() - an order for the disk or the applier. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sim/medium_internal.h - what medium.c (time and stations) and links.c (sessions) share.
+ * sim/medium_internal.h - what medium.c (events), links.c (sessions) and stations.c (time and stations) share.
  */
 #ifndef AYNI_SIM_MEDIUM_INTERNAL_H
 #define AYNI_SIM_MEDIUM_INTERNAL_H

@@ -245,7 +245,7 @@ static void on_applied(struct ay_monitor *m, const struct ay_event *ev)
 		w->installed = ev->applied.serial;
 }
 
-static void on_event(struct ay_monitor *m, const struct ay_event *ev)
+void ay__mon_learn(struct ay_monitor *m, const struct ay_event *ev)
 {
 	switch (ev->type) {
 	case AY_EV_BUNDLE:
@@ -283,7 +283,7 @@ static void on_event(struct ay_monitor *m, const struct ay_event *ev)
 	}
 }
 
-static void new_minute(struct ay__mon_watch *w, uint64_t now_ns)
+void ay__mon_new_minute(struct ay__mon_watch *w, uint64_t now_ns)
 {
 	if (now_ns - w->minute.began_ns >= MINUTE_NS)
 		w->minute = (struct ay__mon_minute){.began_ns = now_ns};
@@ -294,35 +294,11 @@ void ay_monitor_datagram(struct ay_monitor *m, unsigned node, uint64_t now_ns)
 	struct ay__mon_watch *w = &m->nodes[node];
 
 	m->node = node;
-	new_minute(w, now_ns);
+	ay__mon_new_minute(w, now_ns);
 	w->counts.datagrams++;
 	w->counts.silence_datagrams += m->silence;
 	if (++w->minute.datagrams == AY_MONITOR_DATAGRAMS_MAX)
 		ay__mon_broken(m, "sent %u datagrams within a minute", AY_MONITOR_DATAGRAMS_MAX);
-}
-
-void ay_monitor_step(struct ay_monitor *m, unsigned node, const struct ay_fakenode *fake, uint64_t now_ns,
-		     const struct ay_event *ev, const struct ay_orders *out)
-{
-	struct ay__mon_watch *w = &m->nodes[node];
-	const char *wrong;
-
-	m->node = node;
-	m->fake = fake;
-	m->now_ns = now_ns;
-	new_minute(w, now_ns);
-	w->counts.steps++;
-	w->counts.orders += out->n;
-	if (out->n > w->counts.orders_max)
-		w->counts.orders_max = (unsigned)out->n;
-	if (out->n > AY_MONITOR_ORDERS_MAX)
-		ay__mon_broken(m, "%zu orders in one step", out->n);
-	on_event(m, ev);
-	for (size_t i = 0; i < out->n; i++)
-		ay__mon_check_order(m, &out->list[i]);
-	wrong = ay_core_check(ay_fakenode_core(fake));
-	if (wrong)
-		ay__mon_broken(m, "%s", wrong);
 }
 
 /* ---- stop and start */

@@ -83,6 +83,9 @@ void ay__mon_asked_end(struct ay__mon_watch *w, const struct ay_digest *digest, 
 void ay__mon_conn_begin(struct ay_monitor *m, uint64_t conn, const struct ay_addr *addr);
 void ay__mon_conn_end(struct ay__mon_watch *w, uint64_t conn);
 
-void ay__mon_check_order(struct ay_monitor *m, const struct ay_order *o);
+/** ay__mon_learn() - what an event taught the node. */
+void ay__mon_learn(struct ay_monitor *m, const struct ay_event *ev);
+/** ay__mon_new_minute() - counts per minute begin anew when one is over. */
+void ay__mon_new_minute(struct ay__mon_watch *w, uint64_t now_ns);
 
 #endif

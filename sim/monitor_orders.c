@@ -280,7 +280,7 @@ static void check_close(struct ay_monitor *m, const struct ay_order *o)
 			ay__mon_broken(m, "bans node %u, which is honest", w->conns[i].with);
 }
 
-void ay__mon_check_order(struct ay_monitor *m, const struct ay_order *o)
+static void check_order(struct ay_monitor *m, const struct ay_order *o)
 {
 	char name[9];
 
@@ -329,4 +329,28 @@ void ay__mon_check_order(struct ay_monitor *m, const struct ay_order *o)
 	case AY_ORDER_DEADLINE:
 		break;
 	}
+}
+
+void ay_monitor_step(struct ay_monitor *m, unsigned node, const struct ay_fakenode *fake, uint64_t now_ns,
+		     const struct ay_event *ev, const struct ay_orders *out)
+{
+	struct ay__mon_watch *w = &m->nodes[node];
+	const char *wrong;
+
+	m->node = node;
+	m->fake = fake;
+	m->now_ns = now_ns;
+	ay__mon_new_minute(w, now_ns);
+	w->counts.steps++;
+	w->counts.orders += out->n;
+	if (out->n > w->counts.orders_max)
+		w->counts.orders_max = (unsigned)out->n;
+	if (out->n > AY_MONITOR_ORDERS_MAX)
+		ay__mon_broken(m, "%zu orders in one step", out->n);
+	ay__mon_learn(m, ev);
+	for (size_t i = 0; i < out->n; i++)
+		check_order(m, &out->list[i]);
+	wrong = ay_core_check(ay_fakenode_core(fake));
+	if (wrong)
+		ay__mon_broken(m, "%s", wrong);
 }

@@ -111,7 +111,7 @@ static void carry_out(struct ay_fakenode *n, const struct ay_order *o)
 	}
 }
 
-void ay__fake_step(struct ay_fakenode *n, struct ay_event *ev)
+static void step(struct ay_fakenode *n, struct ay_event *ev)
 {
 	struct ay_orders out = {0};
 	int rc;
@@ -136,7 +136,7 @@ void ay_fakenode_run(struct ay_fakenode *n)
 	if (n->core && n->deadline_ns <= ay__fake_now(n)) {
 		struct ay_event ev = {.type = AY_EV_TICK};
 		n->deadline_ns = NEVER;
-		ay__fake_step(n, &ev);
+		step(n, &ev);
 	}
 	reschedule(n);
 }
@@ -152,6 +152,7 @@ struct ay_fakenode *ay_fakenode_new(const struct ay_fakenode_config *config,
 	n->config = *config;
 	n->ops = *ops;
 	n->deadline_ns = NEVER;
+	n->give = step;
 	ay_prng_init(&n->prng, config->seed);
 	return n;
 }
@@ -171,7 +172,7 @@ static void tell_docs(struct ay_fakenode *n, enum ay_event_type type)
 	for (unsigned i = 0; i < n->disk.n_docs; i++) {
 		struct ay_event ev = {.type = type, .data = {n->disk.docs[i].data, n->disk.docs[i].len}};
 		if (n->disk.docs[i].type == type)
-			ay__fake_step(n, &ev);
+			step(n, &ev);
 	}
 }
 
@@ -184,7 +185,7 @@ static void tell_branch(struct ay_fakenode *n, const struct ay_fakebranch *b)
 					 .have_manifest = b->have_manifest,
 					 .floor = b->floor,
 					 .bad_serial = b->bad_serial}};
-	ay__fake_step(n, &ev);
+	step(n, &ev);
 }
 
 static void tell_head(struct ay_fakenode *n, const struct ay_fakebranch *b)
@@ -192,7 +193,7 @@ static void tell_head(struct ay_fakenode *n, const struct ay_fakebranch *b)
 	struct ay_event ev = {.type = AY_EV_HEAD, .data = {b->head, AY_HEAD_SIZE}};
 
 	if (b->has_head)
-		ay__fake_step(n, &ev);
+		step(n, &ev);
 }
 
 /* In collection first, as node/load.c does; what no offer names is garbage. */
@@ -285,7 +286,7 @@ void ay_fakenode_put(struct ay_fakenode *n, enum ay_event_type type, struct ay_s
 	} else if (!ay_fakedisk_add_doc(&n->disk, type, data)) {
 		return;
 	}
-	ay__fake_step(n, &ev);
+	step(n, &ev);
 }
 
 void ay_fakenode_put_branch(struct ay_fakenode *n, const char *branch, bool follow, uint32_t have_serial,
@@ -328,7 +329,7 @@ void ay_fakenode_heard(struct ay_fakenode *n, enum ay_group group, const struct 
 	struct ay_event ev = {
 		.type = AY_EV_DATAGRAM, .data = data, .datagram = {.group = group, .from = *from}};
 
-	ay__fake_step(n, &ev);
+	step(n, &ev);
 }
 
 void ay_fakenode_connected(struct ay_fakenode *n, uint64_t conn, const struct ay_addr *addr, bool incoming)
@@ -336,14 +337,14 @@ void ay_fakenode_connected(struct ay_fakenode *n, uint64_t conn, const struct ay
 	struct ay_event ev = {.type = AY_EV_CONNECTED,
 			      .conn = {.id = conn, .addr = *addr, .incoming = incoming}};
 
-	ay__fake_step(n, &ev);
+	step(n, &ev);
 }
 
 void ay_fakenode_closed(struct ay_fakenode *n, uint64_t conn, int status)
 {
 	struct ay_event ev = {.type = AY_EV_CLOSED, .status = status, .conn = {.id = conn}};
 
-	ay__fake_step(n, &ev);
+	step(n, &ev);
 }
 
 static int block_in(struct ay_fakenode *n, struct ay_slice payload, struct ay_event *ev)
@@ -411,7 +412,7 @@ void ay_fakenode_frame(struct ay_fakenode *n, uint64_t conn, uint8_t type, struc
 		ev.frame.type = type;
 	}
 	if (r == 0) {
-		ay__fake_step(n, &ev);
+		step(n, &ev);
 		return;
 	}
 	/* No ayni sends that: node/stream.c ends the session. */
@@ -423,21 +424,21 @@ void ay_fakenode_sent(struct ay_fakenode *n, uint64_t conn)
 {
 	struct ay_event ev = {.type = AY_EV_SENT, .block = {.conn = conn}};
 
-	ay__fake_step(n, &ev);
+	step(n, &ev);
 }
 
 void ay_fakenode_wake(struct ay_fakenode *n)
 {
 	struct ay_event ev = {.type = AY_EV_WAKE};
 
-	ay__fake_step(n, &ev);
+	step(n, &ev);
 }
 
 void ay_fakenode_update(struct ay_fakenode *n, const char *branch, bool force)
 {
 	struct ay_event ev = {.type = AY_EV_UPDATE, .update = {.branch = branch, .force = force}};
 
-	ay__fake_step(n, &ev);
+	step(n, &ev);
 }
 
 /* ---- reading */
