@@ -64,7 +64,8 @@ static void print_branch(const json_t *b, bool school)
 		snprintf(doing, sizeof(doing), "applying %u: %u %%", (unsigned)target,
 			 percent(number(b, "apply_done"), number(b, "apply_total")));
 	else if (strcmp(phase, "idle") == 0 && have && head > have)
-		snprintf(doing, sizeof(doing), "went back from %u; `ayni update --force` takes it again", (unsigned)head);
+		snprintf(doing, sizeof(doing), "went back from %u; `ayni update --force` takes it again",
+			 (unsigned)head);
 	else if (strcmp(phase, "idle") == 0)
 		snprintf(doing, sizeof(doing), "%s",
 			 school        ? "given out"
