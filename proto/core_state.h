@@ -22,18 +22,20 @@
 
 /* ---- limits; each with a reason */
 
-#define AY__RELEASES_MAX    1024               /* a branch's releases of twenty years at one a week */
-#define AY__DOC_BYTES_MAX   ((size_t)16 << 20) /* all documents: half of what a 256 MiB laptop can spare us */
-#define AY__ROOTS_MAX       64                 /* versions kept to hand on; one a year */
-#define AY__TOKENS_MAX      256                /* STORE orders not yet answered; more: wait with the next */
-#define AY__LINKS_MAX       8                  /* bundles two peers speak of in one session */
-#define AY__ASKS_MAX        8                  /* documents asked of a peer at once */
-#define AY__REQUESTS_MAX    16                 /* blocks asked of a peer at once: 1 MiB on the way */
-#define AY__HASH_REQS_MAX   16
-#define AY__LATE_MAX        16  /* cancelled or timed-out requests whose blocks may still come */
-#define AY__QUEUE_MAX       64  /* requests a peer may have waiting here; it asks for at most 32 */
-#define AY__SENDING_MAX     2   /* SEND orders out per session: the one that leaves, and the next */
-#define AY__SENDING_ALL     16  /* and in all, so that least complete first has an effect: 1 MiB on the way */
+#define AY__RELEASES_MAX  1024               /* a branch's releases of twenty years at one a week */
+#define AY__DOC_BYTES_MAX ((size_t)16 << 20) /* all documents: half of what a 256 MiB laptop can spare us */
+#define AY__ROOTS_MAX     64                 /* versions kept to hand on; one a year */
+#define AY__TOKENS_MAX    256                /* STORE orders not yet answered; more: wait with the next */
+#define AY__LINKS_MAX     8                  /* bundles two peers speak of in one session */
+#define AY__ASKS_MAX      8                  /* documents asked of a peer at once */
+#define AY__REQUESTS_MAX  16                 /* blocks asked of a peer at once: 1 MiB on the way */
+#define AY__HASH_REQS_MAX 16
+#define AY__LATE_MAX      16 /* cancelled or timed-out requests whose blocks may still come */
+#define AY__QUEUE_MAX     64 /* requests a peer may have waiting here; it asks for at most 32 */
+#define AY__SENDING_MAX   2  /* SEND orders out per session: the one that leaves, and the next */
+#define AY__SENDING_ALL   16 /* and in all, so that least complete first has an effect: 1 MiB on the way */
+#define AY__STRAYS_MAX                                                                                       \
+	256 /* HAVEs that were on their way when we dropped a bundle; seconds of a fast network */
 #define AY__TOLD_MAX        64  /* offers a peer told us of */
 #define AY__PEERS_MAX       256 /* addresses known */
 #define AY__STATIC_MAX      16  /* of these from the configuration */
@@ -50,6 +52,7 @@
 #define AY__IDLE_IN_NS   (120 * AY__S)
 #define AY__PING_NS      (20 * AY__S)
 #define AY__SILENT_NS    (60 * AY__S) /* nothing heard for three pings: gone */
+#define AY__STRAY_NS     (30 * AY__S) /* one more stray HAVE is forgiven each */
 #define AY__BAN_NS       (600 * AY__S)
 #define AY__BAN_SCORE    (-7)
 #define AY__POLL_NS      (300 * AY__S)  /* a complete laptop looks at its static peers so often */
@@ -140,7 +143,8 @@ struct ay__branch {
 
 	bool head_changed; /* learn.c looks at it before the step ends */
 	uint8_t learn, update;
-	uint64_t release_conn; /* session asked for the head's release; 0 none */
+	uint64_t release_conn;    /* session asked for the head's release; 0 none */
+	uint64_t release_conn_ns; /* since then */
 	struct ay__interest interest[AY__INTEREST_MAX];
 	unsigned n_interest;
 
@@ -272,6 +276,7 @@ struct ay__session {
 	unsigned n_asks, n_docs;           /* n_docs: that came for the first of them */
 	struct ay_buf parts;               /* of a root in parts */
 	struct ay_bucket answers;          /* what it may ask */
+	struct ay_bucket strays;           /* HAVEs of what we do not collect */
 	uint16_t told[AY__TOLD_MAX];
 	unsigned n_told;
 
@@ -370,6 +375,7 @@ struct ay_core {
 	uint8_t *next_root_data;
 	size_t next_root_len;
 	uint64_t root_conn;       /* session asked for the next root */
+	uint64_t root_conn_ns;    /* since then */
 	uint64_t root_hint_until; /* a head of a newer root was heard: look for peers until then */
 
 	struct ay__branch branches[AY_CORE_BRANCHES_MAX];

@@ -7,7 +7,9 @@
  *
  * Each arrow is one ASK in a session, answered by DOC or NONE in the order of the
  * asking. Nothing depends on one peer: what one does not have or does not answer
- * is asked of the next. What comes is believed by docs.c or not at all.
+ * in time is asked of the next, and whoever answers first is right. A late one is
+ * asked for no root or release until it has answered. What comes is believed by
+ * docs.c or not at all.
  */
 #include "proto/learn.h"
 
@@ -15,6 +17,7 @@
 #include "proto/docs.h"
 #include "proto/heads.h"
 #include "proto/orders.h"
+#include "proto/peers.h"
 #include "proto/session.h"
 #include "proto/sm.h"
 #include "proto/told.h"
@@ -28,6 +31,7 @@
 #include <string.h>
 
 #define ASK_NS          (15 * AY__S)
+#define ASK_MAX_NS      (60 * AY__S) /* no answer for so long, whatever else was heard: it does not want to */
 #define ASK_AGAIN_NS    (15 * AY__S) /* what a peer did not have, or we could not store */
 #define OFFERS_AGAIN_NS (15 * AY__S) /* while searching */
 #define OFFERS_BUSY_NS  (60 * AY__S) /* while collecting: somebody may have something better now */
@@ -87,15 +91,31 @@ static bool ask(struct ay_core *c, struct ay__session *s, const struct ay_wire_a
 	return true;
 }
 
+/* Its answers come in the order of the asking: what it is asked now waits behind what it owes. */
+static bool late(const struct ay_core *c, const struct ay__session *s)
+{
+	return s->n_asks && c->now - s->asks[0].at_ns > ASK_NS;
+}
+
+static bool owes(const struct ay__session *s, const struct ay_wire_ask *a)
+{
+	for (unsigned i = 0; i < s->n_asks; i++)
+		if (ay_wire_ask_eq(&s->asks[i].ask, a))
+			return true;
+	return false;
+}
+
 static void ask_root(struct ay_core *c, struct ay__session *s)
 {
 	struct ay_wire_ask a = {.kind = AY_DOC_TYPE_ROOT, .number = c->root->version + 1};
 
-	if (s->root_version <= c->root->version || s->root_asked || c->root_conn || c->next_root)
+	if (s->root_version <= c->root->version || s->root_asked || c->root_conn || c->next_root ||
+	    late(c, s) || owes(s, &a))
 		return;
 	if (ask(c, s, &a, AY__NONE)) {
 		s->root_asked = true;
 		c->root_conn = s->conn;
+		c->root_conn_ns = c->now;
 	}
 }
 
@@ -127,12 +147,15 @@ static void ask_release(struct ay_core *c, struct ay__session *s, struct ay__bra
 	struct ay_wire_ask a = {.kind = AY_DOC_TYPE_RELEASE};
 
 	if (b->learn != AY__LEARN_RELEASE || b->release_conn || p->release_asked ||
-	    p->head_serial < b->head.serial)
+	    p->head_serial < b->head.serial || late(c, s))
 		return;
 	a.digest = b->head.release;
+	if (owes(s, &a))
+		return;
 	if (ask(c, s, &a, (int)(b - c->branches))) {
 		p->release_asked = true;
 		b->release_conn = s->conn;
+		b->release_conn_ns = c->now;
 	}
 }
 
@@ -224,14 +247,40 @@ static void ask_again(struct ay_core *c, struct ay__session *s)
 	}
 }
 
+/* Who was asked alone has had its time; its answer is still good if it comes. */
+static void free_slots(struct ay_core *c)
+{
+	if (c->root_conn && c->now - c->root_conn_ns > ASK_NS) {
+		c->root_conn = AY_CONN_NONE;
+		c->dirty |= AY__DIRTY_LEARN;
+	}
+	for (unsigned k = 0; k < c->n_branches; k++) {
+		struct ay__branch *b = &c->branches[k];
+		if (!b->release_conn || c->now - b->release_conn_ns <= ASK_NS)
+			continue;
+		b->release_conn = AY_CONN_NONE;
+		c->dirty |= AY__DIRTY_LEARN;
+	}
+}
+
+static void owes_too_long(struct ay_core *c, struct ay__session *s)
+{
+	ay__session_punish(c, s, AY_SCORE_SLOW, "does not answer, but talks");
+	ay__session_close(c, s, -ETIMEDOUT, "does not answer, but talks");
+	ay__peer_avoid(c, s, AY__BAN_NS);
+}
+
 void ay__learn_tick(struct ay_core *c)
 {
+	free_slots(c);
 	for (unsigned i = 0; i < c->n_sessions; i++) {
 		struct ay__session *s = c->sessions[i];
 		if (!ay__ready(s))
 			continue;
 		if (s->n_asks && c->now - s->asks[0].at_ns > ASK_NS && c->now - s->heard_ns > ASK_NS)
 			ay__session_close(c, s, -ETIMEDOUT, "does not answer");
+		else if (s->n_asks && c->now - s->asks[0].at_ns > ASK_MAX_NS)
+			owes_too_long(c, s);
 		else
 			ask_again(c, s);
 	}

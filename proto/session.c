@@ -65,6 +65,7 @@ struct ay__session *ay__session_new(struct ay_core *c, uint64_t conn, const stru
 	s->patience_ns = AY_SWARM_PATIENCE_MS * AY__MS;
 	ay_buf_init(&s->parts, AY_ENVELOPE_MAX);
 	ay_bucket_init(&s->answers, c->now, 64, 50 * AY__MS);
+	ay_bucket_init(&s->strays, c->now, AY__STRAYS_MAX, AY__STRAY_NS);
 	c->sessions[c->n_sessions++] = s;
 	return s;
 }

@@ -139,6 +139,10 @@ int ay__swarm_have(struct ay_core *c, struct ay__session *s, struct ay_slice pay
 	if (rc)
 		return rc;
 	struct ay__link *l = ay__link_find(s, &w.bundle);
+	if (!l && !ay_bucket_take(&s->strays, c->now)) {
+		ay__session_punish(c, s, AY_SCORE_SLOW, "too many HAVEs of bundles that we do not collect");
+		return AY_EPEER;
+	}
 	if (!l || l->bundle == AY__NONE || !l->known || l->whole)
 		return 0;
 	struct ay__bundle *b = &c->bundles[l->bundle];
@@ -384,6 +388,9 @@ void ay__swarm_greet(struct ay_core *c, struct ay__session *s)
 
 void ay__swarm_bundle_left(struct ay_core *c, int bundle)
 {
+	/* Else its holders would go on telling us of every block. */
+	if (c->bundles[bundle].collect)
+		ay__swarm_collect(c, bundle, false);
 	ay__requests_bundle_left(c, bundle);
 	for (unsigned i = 0; i < c->n_sessions; i++) {
 		struct ay__link *l = ay__link_of(c->sessions[i], bundle);

@@ -362,6 +362,88 @@ static void test_asks_without_end(void **state)
 	bench_end(&b);
 }
 
+static void say_stray_have(struct bench *b, uint64_t conn)
+{
+	struct ay_wire_block w = {.bundle = {{7}}, .index = 1};
+	struct ay_buf buf = {0};
+
+	ay_wire_block_put(&buf, &w);
+	frame(b, conn, AY_FRAME_HAVE, &buf);
+}
+
+static size_t releases_asked(const struct bench *b, uint64_t conn)
+{
+	const struct seen *f;
+	size_t n = 0;
+
+	for (size_t i = 0; (f = nth_frame(b, conn, AY_FRAME_ASK, i)); i++) {
+		struct ay_wire_ask a;
+		assert_int_equal(ay_wire_ask_get(f->data, f->o.data.len, &a), 0);
+		n += a.kind == AY_DOC_TYPE_RELEASE;
+	}
+	return n;
+}
+
+/* Two that talk and never answer: the third is asked after two time-outs, and the talkers are closed. */
+static void test_mute(void **state)
+{
+	struct bench b;
+	struct ay_buf buf = {0};
+
+	(void)state;
+	bench_begin(&b, AY_NODE_LAPTOP, NULL);
+	const struct published_release *r = publisher_release(&b.p, 2, 100);
+	give(&b, AY_EV_HEAD, r->head, AY_HEAD_SIZE);
+	for (uint8_t i = 0; i < 3; i++) {
+		struct ay_wire_hello h = hello_of(&b, 60 + i, false, 2, 2);
+		meet(&b, 2 + 2 * i, 5 + i, &h);
+	}
+	assert_int_equal(releases_asked(&b, 2), 1);
+	assert_int_equal(releases_asked(&b, 4) + releases_asked(&b, 6), 0);
+	for (unsigned i = 0; i < 7; i++) {
+		pass(&b, 5 * SECOND);
+		say_stray_have(&b, 2);
+		say_stray_have(&b, 4);
+	}
+	assert_int_equal(releases_asked(&b, 2), 1);
+	assert_int_equal(releases_asked(&b, 4), 1);
+	assert_int_equal(releases_asked(&b, 6), 1);
+	struct ay_wire_doc d = {.kind = AY_DOC_TYPE_RELEASE,
+				.total = (uint32_t)r->envelope.len,
+				.bytes = {r->envelope.data, r->envelope.len}};
+	/* Who was given up and answers late is as welcome as the one asked last. */
+	ay_wire_doc_put(&buf, &d);
+	assert_int_equal(frame(&b, 4, AY_FRAME_DOC, &buf), 0);
+	assert_int_equal(count(&b, AY_ORDER_STORE_RELEASE), 1);
+	buf = (struct ay_buf){0};
+	ay_wire_doc_put(&buf, &d);
+	assert_int_equal(frame(&b, 6, AY_FRAME_DOC, &buf), 0);
+	assert_int_equal(count(&b, AY_ORDER_STORE_RELEASE), 1);
+	for (unsigned i = 0; i < 6; i++) {
+		pass(&b, 5 * SECOND);
+		say_stray_have(&b, 2);
+	}
+	assert_non_null(closed(&b, 2));
+	assert_int_equal(closed(&b, 2)->status, -ETIMEDOUT);
+	bench_end(&b);
+}
+
+/* Blocks of bundles that we do not collect: some were on their way, more are noise. */
+static void test_stray_haves(void **state)
+{
+	struct bench b;
+	unsigned said = 0;
+
+	(void)state;
+	bench_begin(&b, AY_NODE_LAPTOP, NULL);
+	struct ay_wire_hello h = hello_of(&b, 7, false, 1, 1);
+	meet(&b, 2, 5, &h);
+	for (; said < 1000 && !closed(&b, 2); said++)
+		say_stray_have(&b, 2);
+	assert_in_range(said, 256, 270);
+	bench_end(&b);
+}
+
 /* The runner found bytes that are no frame: the session is gone, and the host is remembered. */
 static void test_broken_stream(void **state)
 {
@@ -399,6 +481,8 @@ int main(void)
 		cmocka_unit_test(test_backs_off),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_asks_without_end),
+		cmocka_unit_test(test_mute),
+		cmocka_unit_test(test_stray_haves),
 		cmocka_unit_test(test_broken_stream),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
