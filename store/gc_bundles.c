@@ -16,12 +16,14 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "base/cleanup.h"
 #include "store/bundles.h"
 #include "store/state.h"
+#include "store/store_internal.h"
 
 #define ORPHAN_AGE_S 86400 /* long enough for the offer of a bundle that is being fetched to be written */
 
@@ -36,7 +38,7 @@ struct known {
 
 struct gc_bundles {
 	struct ay_store *s;
-	struct digests live, newest, steps;
+	struct digests live, newest, steps, kept;
 	struct known *offers;
 	size_t n_offers;
 };
@@ -152,6 +154,17 @@ static bool drops(const struct gc_bundles *g, const struct ay_bundle_entry *b)
 	return offered || old_orphan(g, b);
 }
 
+/* Remove the bundle, unless another process collects it. 1: it does. */
+static int drop_unless_held(struct ay_store *s, const struct ay_digest *d, struct ay_err *err)
+{
+	char hex[AY_DIGEST_HEX + 1];
+	AY_CLOSE int held = ay__open_beneath(s->partial, ay_digest_hex(d, hex), O_RDONLY | O_NONBLOCK);
+
+	if (held >= 0 && ay__lock(held, LOCK_EX | LOCK_NB) < 0)
+		return 1;
+	return ay_bundles_drop(s, d, err);
+}
+
 static int drop_all(struct gc_bundles *g, struct ay_gc_result *res, struct ay_err *err)
 {
 	AY_FREE struct ay_bundle_entry *list = NULL;
@@ -159,14 +172,13 @@ static int drop_all(struct gc_bundles *g, struct ay_gc_result *res, struct ay_er
 	int r = ay_bundles_list(g->s, &list, &n, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
-		if (!drops(g, &list[i]))
-			continue;
-		r = ay_bundles_drop(g->s, &list[i].digest, err);
-		if (r == 0)
+		int kept = drops(g, &list[i]) ? drop_unless_held(g->s, &list[i].digest, err) : 1;
+		if (kept == 0)
 			res->bytes += list[i].size;
+		r = kept > 0 ? add(&g->kept, &list[i].digest) : kept;
 	}
 	for (size_t i = 0; r == 0 && i < g->n_offers; i++) {
-		if (!wanted(g, &g->offers[i]))
+		if (!wanted(g, &g->offers[i]) && !has(&g->kept, &g->offers[i].bundle))
 			r = ay_state_drop_doc(g->s, AY_DOC_OFFER, &g->offers[i].offer, err);
 	}
 	return r;
@@ -186,6 +198,7 @@ int ay__gc_bundles(struct ay_store *s, struct ay_gc_result *res, struct ay_err *
 	free(g.live.d);
 	free(g.newest.d);
 	free(g.steps.d);
+	free(g.kept.d);
 	free(g.offers);
 	return r < 0 ? ay_err_wrap(err, r, "bundles") : 0;
 }

@@ -314,6 +314,32 @@ static void bundles_that_lead_nowhere_go(void **arg)
 	assert_int_equal(kit_count(&t->k, "store/offers"), 3);
 }
 
+/* A node collects a bundle that leads nowhere (any more): it and its offer stay until the node has left it. */
+static void a_bundle_in_collection_stays_with_its_offer(void **arg)
+{
+	struct state *t = *arg;
+	const struct ay_digest none = {{0}};
+	struct ay_digest gone, bundle;
+	struct ay_bundle_file *f = NULL;
+	struct ay_store *node = NULL;
+	char hex[65], path[128];
+
+	ay_digest_mem("gone", 4, &gone);
+	ay_digest_mem("in collection", 13, &bundle);
+	put_offer(t, &none, &gone, &bundle);
+	assert_int_equal(kit_store(&t->k, ay_fs_real(), &node, &t->err), 0);
+	assert_int_equal(ay_bundle_file_open(node, &bundle, 100, true, &f, &t->err), 0);
+	snprintf(path, sizeof(path), "store/bundles/partial/%s", ay_digest_hex(&bundle, hex));
+	assert_int_equal(ay_store_gc(t->s, 1, NULL, &t->err), 0);
+	assert_true(kit_exists(&t->k, path));
+	assert_int_equal(kit_count(&t->k, "store/offers"), 1);
+	ay_bundle_file_close(f);
+	ay_store_close(node);
+	assert_int_equal(ay_store_gc(t->s, 1, NULL, &t->err), 0);
+	assert_false(kit_exists(&t->k, path));
+	assert_int_equal(kit_count(&t->k, "store/offers"), 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -328,6 +354,7 @@ int main(void)
 		TEST(an_interrupted_collection_is_finished_by_the_next_open),
 		TEST(a_broken_manifest_in_staging_stops_nothing),
 		TEST(bundles_that_lead_nowhere_go),
+		TEST(a_bundle_in_collection_stays_with_its_offer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
