@@ -22,20 +22,19 @@
 
 /* ---- limits; each with a reason */
 
-#define AY__RELEASES_MAX  1024               /* a branch's releases of twenty years at one a week */
-#define AY__DOC_BYTES_MAX ((size_t)16 << 20) /* all documents: half of what a 256 MiB laptop can spare us */
-#define AY__ROOTS_MAX     64                 /* versions kept to hand on; one a year */
-#define AY__TOKENS_MAX    256                /* STORE orders not yet answered; more: wait with the next */
-#define AY__LINKS_MAX     8                  /* bundles two peers speak of in one session */
-#define AY__ASKS_MAX      8                  /* documents asked of a peer at once */
-#define AY__REQUESTS_MAX  16                 /* blocks asked of a peer at once: 1 MiB on the way */
-#define AY__HASH_REQS_MAX 16
-#define AY__LATE_MAX      16 /* cancelled or timed-out requests whose blocks may still come */
-#define AY__QUEUE_MAX     64 /* requests a peer may have waiting here; it asks for at most 32 */
-#define AY__SENDING_MAX   2  /* SEND orders out per session: the one that leaves, and the next */
-#define AY__SENDING_ALL   16 /* and in all, so that least complete first has an effect: 1 MiB on the way */
-#define AY__STRAYS_MAX                                                                                       \
-	256 /* HAVEs that were on their way when we dropped a bundle; seconds of a fast network */
+#define AY__RELEASES_MAX    1024               /* a branch's releases of twenty years at one a week */
+#define AY__DOC_BYTES_MAX   ((size_t)16 << 20) /* all documents: half of what a 256 MiB laptop can spare us */
+#define AY__ROOTS_MAX       64                 /* versions kept to hand on; one a year */
+#define AY__TOKENS_MAX      256                /* STORE orders not yet answered; more: wait with the next */
+#define AY__LINKS_MAX       8                  /* bundles two peers speak of in one session */
+#define AY__ASKS_MAX        8                  /* documents asked of a peer at once */
+#define AY__REQUESTS_MAX    16                 /* blocks asked of a peer at once: 1 MiB on the way */
+#define AY__HASH_REQS_MAX   16
+#define AY__LATE_MAX        16  /* cancelled or timed-out requests whose blocks may still come */
+#define AY__QUEUE_MAX       64  /* requests a peer may have waiting here; it asks for at most 32 */
+#define AY__SENDING_MAX     2   /* SEND orders out per session: the one that leaves, and the next */
+#define AY__SENDING_ALL     16  /* and in all, so that least complete first has an effect: 1 MiB on the way */
+#define AY__STRAYS_MAX      256 /* HAVEs on their way when we drop a bundle: seconds of a fast network */
 #define AY__TOLD_MAX        64  /* offers a peer told us of */
 #define AY__PEERS_MAX       256 /* addresses known */
 #define AY__STATIC_MAX      16  /* of these from the configuration */
@@ -88,7 +87,8 @@ struct ay__release {
 	uint32_t serial, root_epoch, min_serial;
 	struct ay_digest manifest;
 	uint64_t unpacked;
-	bool refused; /* the store would not have it; not tried again */
+	bool refused;      /* the store would not have it; not tried again */
+	uint64_t store_at; /* the store lost it: put it there again, not before; 0 it did not */
 };
 
 struct ay__offer {
@@ -104,6 +104,7 @@ struct ay__offer {
 	uint16_t laptops, schools; /* sessions that say they can give it */
 	uint64_t excluded_until;   /* it failed; not before */
 	bool refused;              /* its signatures do not hold under the newest root */
+	unsigned failures;         /* to apply it, for no reason that we know */
 };
 
 /* ---- branches */

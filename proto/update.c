@@ -7,8 +7,9 @@
  *                       └──────── the way failed: the next one ◄──────────────┘
  *
  * One step of a way is one bundle; after each applied step the way is planned anew.
- * A way that fails because of the bundle or its base is left out for an hour; when
- * disk or store fail, everything waits, longer each time.
+ * A way that fails because of the bundle or its base, or twice for no reason that we
+ * know (a worker that is killed), is left out for an hour; when disk or store fail,
+ * everything waits, longer each time.
  */
 #include "proto/update.h"
 
@@ -36,6 +37,8 @@
 #define STUCK_HELD_NS     (300 * AY__S) /* somebody has it, and does not give it */
 #define BACKOFF_MIN_NS    (60 * AY__S)
 #define BACKOFF_MAX_NS    (3600 * AY__S)
+#define STORE_AGAIN_NS    (60 * AY__S)
+#define FAILURES_MAX      2             /* of one offer, for no reason that we know */
 #define GO_NS             (300 * AY__S) /* an owner's wish: as long as asking all round may take */
 #define SAY_AFTER_NS      (10 * AY__S)  /* searching so long is worth a word to the owner */
 
@@ -267,6 +270,20 @@ static void say_searching(struct ay_core *c, struct ay__branch *b)
 		problem(c, b, "nobody in reach offers a bundle from nothing to release %u", b->head.serial);
 }
 
+/* Releases that the store lost; we have them still. */
+static void store_lost(struct ay_core *c, const struct ay__branch *b)
+{
+	for (unsigned i = 0; i < c->n_releases; i++) {
+		struct ay__release *r = &c->releases[i];
+		if (!r->used || r->branch != index_of(c, b) || r->stored != AY__STORED_NO || r->refused ||
+		    !r->store_at || c->now < r->store_at || !ay__token_room(c))
+			continue;
+		r->stored = AY__STORED_ASKED;
+		r->store_at = c->now + STORE_AGAIN_NS;
+		ay__store(c, AY_ORDER_STORE_RELEASE, AY__TOKEN_RELEASE, (int)i, r->data, r->len, NULL);
+	}
+}
+
 static void evaluate(struct ay_core *c, struct ay__branch *b)
 {
 	struct ay__way w;
@@ -298,6 +315,7 @@ static void evaluate(struct ay_core *c, struct ay__branch *b)
 		return;
 	if (b->update == AY__UP_HELD)
 		b->problem[0] = '\0';
+	store_lost(c, b);
 	bool found = ay__way_find(c, b, &w);
 	if (moving && keep_way(c, b, found ? &w : NULL))
 		return;
@@ -451,6 +469,35 @@ static void applied(struct ay_core *c, struct ay__branch *b, const struct ay_eve
 	ay__shelf_trim(c);
 }
 
+/* What waiting may mend; the bundle has no part in it. */
+static bool short_of_something(int status)
+{
+	return status == -ENOSPC || status == -EDQUOT || status == -ENOMEM || status == -EMFILE ||
+	       status == -ENFILE || status == -EROFS || status == -EBUSY || status == -EAGAIN ||
+	       status == -ECANCELED;
+}
+
+/* It may be the disk, or the worker is killed each time it comes to this bundle. */
+static void failed(struct ay_core *c, struct ay__branch *b, int status)
+{
+	struct ay__offer *o = &c->offers[b->offer];
+	struct ay__release *r = &c->releases[b->release];
+
+	if (status == -ENOENT) {
+		o->stored = r->stored = AY__STORED_NO;
+		r->store_at = c->now;
+	}
+	if (short_of_something(status) || ++o->failures < FAILURES_MAX) {
+		back_off(c, b, "applying failed", status);
+		return;
+	}
+	o->failures = 0;
+	o->excluded_until = c->now + EXCLUDE_FAILED_NS;
+	problem(c, b, "applying failed twice, another way is looked for: %s", ay_strerror(status));
+	leave_way(c, b);
+	move(c, b, AY__UP_SEARCHING, ay_error_name(status));
+}
+
 void ay__update_applied(struct ay_core *c, const struct ay_event *ev)
 {
 	int i = ay__branch_find(c, ev->applied.branch), status = ev->status, bundle;
@@ -492,7 +539,7 @@ void ay__update_applied(struct ay_core *c, const struct ay_event *ev)
 		move(c, b, AY__UP_SEARCHING, ay_error_name(status));
 		break;
 	default:
-		back_off(c, b, "applying failed", status);
+		failed(c, b, status);
 	}
 }
 

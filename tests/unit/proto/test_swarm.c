@@ -97,6 +97,57 @@ static void test_failed_way(void **state)
 	end(&s);
 }
 
+static void apply_fails(struct swarm *s, int why)
+{
+	feed(&s->b, (struct ay_event){.type = AY_EV_APPLIED,
+				      .status = why,
+				      .applied = {.branch = "xo/stable", .serial = 2}});
+}
+
+/* A worker that is killed each time: tried twice, then left out for an hour; a full disk is waited for. */
+static void test_killed_worker(void **state)
+{
+	struct swarm s;
+	uint8_t bitmap[4] = {0xff, 0xff, 0xff, 0xff};
+
+	(void)state;
+	begin(&s, true, bitmap);
+	stored(&s.b, 0);
+	for (unsigned i = 1; i <= 3; i++) {
+		assert_int_equal(count(&s.b, AY_ORDER_APPLY), i);
+		apply_fails(&s, i == 1 ? -ENOSPC : -EIO);
+		if (i < 3)
+			pass(&s.b, 200 * SECOND);
+	}
+	assert_non_null(strstr(status(&s.b)->branches[0].problem, "failed twice"));
+	pass(&s.b, 3590 * SECOND);
+	assert_int_equal(count(&s.b, AY_ORDER_APPLY), 3);
+	pass(&s.b, 30 * SECOND);
+	assert_int_equal(count(&s.b, AY_ORDER_APPLY), 4);
+	end(&s);
+}
+
+/* The store lost offer and release: they are stored again before the next try. */
+static void test_lost_documents(void **state)
+{
+	struct swarm s;
+	uint8_t bitmap[4] = {0xff, 0xff, 0xff, 0xff};
+
+	(void)state;
+	begin(&s, true, bitmap);
+	stored(&s.b, 0);
+	clear(&s.b);
+	apply_fails(&s, -ENOENT);
+	pass(&s.b, 90 * SECOND);
+	assert_int_equal(count(&s.b, AY_ORDER_STORE_RELEASE), 1);
+	assert_int_equal(count(&s.b, AY_ORDER_APPLY), 0);
+	stored(&s.b, 0);
+	assert_int_equal(count(&s.b, AY_ORDER_STORE_OFFER), 1);
+	stored(&s.b, 0);
+	assert_int_equal(count(&s.b, AY_ORDER_APPLY), 1);
+	end(&s);
+}
+
 /* The rarest first: what one laptop has before what three have. */
 static void test_rarest(void **state)
 {
@@ -348,14 +399,15 @@ static void test_endgame(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pipeline),      cmocka_unit_test(test_offer_durable),
-		cmocka_unit_test(test_failed_way),    cmocka_unit_test(test_resumes),
-		cmocka_unit_test(test_rarest),        cmocka_unit_test(test_once),
-		cmocka_unit_test(test_laptops_first), cmocka_unit_test(test_sent_to_peers),
-		cmocka_unit_test(test_alone),         cmocka_unit_test(test_starving),
-		cmocka_unit_test(test_time_out),      cmocka_unit_test(test_have),
-		cmocka_unit_test(test_wrong_blocks),  cmocka_unit_test(test_disk_full),
-		cmocka_unit_test(test_endgame),
+		cmocka_unit_test(test_pipeline),       cmocka_unit_test(test_offer_durable),
+		cmocka_unit_test(test_failed_way),     cmocka_unit_test(test_resumes),
+		cmocka_unit_test(test_rarest),         cmocka_unit_test(test_once),
+		cmocka_unit_test(test_laptops_first),  cmocka_unit_test(test_sent_to_peers),
+		cmocka_unit_test(test_alone),          cmocka_unit_test(test_starving),
+		cmocka_unit_test(test_time_out),       cmocka_unit_test(test_have),
+		cmocka_unit_test(test_wrong_blocks),   cmocka_unit_test(test_disk_full),
+		cmocka_unit_test(test_endgame),        cmocka_unit_test(test_killed_worker),
+		cmocka_unit_test(test_lost_documents),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
