@@ -18,6 +18,7 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "store/store.h"
 
 int ay_exit_code(int code)
 {
@@ -228,6 +229,17 @@ int ay_write_output(const char *path, const void *data, size_t len, unsigned mod
 	if (dirfd < 0 || fsync(dirfd) < 0)
 		return ay_err_errno(err, errno, "cannot sync the directory of %s", path);
 	return 0;
+}
+
+int ay_open_store(const char *path, int flags, struct ay_store **out, struct ay_err *err)
+{
+	char version[PATH_MAX];
+	int r = ay_store_open(ay_fs_real(), path, flags, out, err);
+	if (r == AY_EUSAGE && snprintf(version, sizeof(version), "%s/VERSION", path) < PATH_MAX &&
+	    access(version, F_OK) < 0 && errno == ENOENT)
+		return ay_err_set(err, r, "%s: no store there: `ayni init` makes one, --store names another",
+				  path);
+	return r;
 }
 
 int ay_print_json(json_t *root, struct ay_err *err)

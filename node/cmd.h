@@ -50,6 +50,11 @@ int ay_read_input(const char *path, size_t max, char **data, size_t *len, struct
 int ay_write_output(const char *path, const void *data, size_t len, unsigned mode, bool replace,
 		    struct ay_err *err);
 
+struct ay_store;
+
+/** ay_open_store() - ay_store_open() for a command: that there is none is said with what to do about it. */
+int ay_open_store(const char *path, int flags, struct ay_store **out, struct ay_err *err);
+
 struct json_t; /* jansson.h */
 
 /**

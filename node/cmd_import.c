@@ -138,7 +138,7 @@ static int run(int argc, char **argv, struct ay_err *err)
 		return ay_err_set(err, AY_EUSAGE, "\"%s\" is no branch name", argv[first + 1]);
 	r = ay_repo_open(ay_fs_real(), argv[first], false, &a.repo, err);
 	if (r == 0)
-		r = ay_store_open(ay_fs_real(), a.store, 0, &a.s, err);
+		r = ay_open_store(a.store, 0, &a.s, err);
 	if (r == 0) {
 		a.results = json_array();
 		r = n == 2 ? import_branch(&a, argv[first + 1], err) : import_all(&a, err);

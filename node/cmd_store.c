@@ -89,7 +89,7 @@ static int begin(struct args *a, int argc, char **argv, int takes, int operands_
 		return ay_usage(err, argv[0], "one serial is enough");
 	if (n > 1 && (r = ay_parse_u32(argv[first + 1], 1, AY_SERIAL_MAX, "the serial", &a->serial, err)) < 0)
 		return r;
-	return ay_store_open(ay_fs_real(), a->store, flags, &a->s, err);
+	return ay_open_store(a->store, flags, &a->s, err);
 }
 
 static int finish(struct args *a, int r)

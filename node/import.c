@@ -20,6 +20,8 @@
 #include "proto/plan.h"
 #include "store/state.h"
 
+#define HERE_MAX (2 * AY_PLAN_TREES_MAX) /* a store keeps a few; more are left out */
+
 /* A release's envelope, owned, and what it says. */
 struct known_release {
 	struct ay_release release;
@@ -35,9 +37,10 @@ struct work {
 	const struct ay_root *root;
 	struct ay_branch_state state;
 	struct ay_head head;
-	uint32_t have; /* the last tree made or found here; 0: none */
-	struct ay_digest have_manifest;
-	uint32_t reached; /* the last one of them that may become current */
+	/* The trees that are here, and those that come: a bundle may start from each of them. */
+	struct ay_plan_tree here[HERE_MAX];
+	size_t n_here;
+	uint32_t reached; /* the serial that is current, or can be made so; 0: none */
 
 	struct known_release releases[AY_PLAN_TREES_MAX]; /* the newest that are above what we have */
 	size_t n_releases;
@@ -113,46 +116,32 @@ static void check_named_release(struct work *w)
 	remember_bad(w, r, &why);
 }
 
-struct new_head {
-	uint8_t bytes[AY_HEAD_SIZE];
-	struct work *w;
-};
-
-/* Also refreshes what the import goes by. */
-static int take_head(void *ctx, struct ay_branch_state *b, struct ay_err *err)
-{
-	struct new_head *n = ctx;
-	struct ay_head old;
-	(void)err;
-	/* A stick may be older than what was heard by radio: then it still may hold something newer than we have. */
-	bool newer = !b->has_head || ay_head_parse(b->head, AY_HEAD_SIZE, &old, NULL) < 0 ||
-		     ay_head_cmp(&n->w->head, &old) > 0;
-	if (newer) {
-		b->has_head = true;
-		memcpy(b->head, n->bytes, AY_HEAD_SIZE);
-	}
-	n->w->state = *b;
-	return !newer;
-}
-
 static int load_head(struct work *w, struct ay_err *err)
 {
-	struct new_head n = {.w = w};
-	int r = ay_repo_get_head(w->repo, w->branch, n.bytes, err);
+	uint8_t bytes[AY_HEAD_SIZE];
+	struct ay_head old;
+	int r = ay_repo_get_head(w->repo, w->branch, bytes, err);
 	if (r == -ENOENT)
 		return ay_err_set(err, AY_ENOTHING, "%s has no branch %s", ay_repo_path(w->repo), w->branch);
 	if (r < 0)
 		return r;
-	r = check_head(w, n.bytes, err);
+	r = check_head(w, bytes, err);
 	if (r < 0)
 		return ay_err_wrap(err, r, "head of %s in %s", w->branch, ay_repo_path(w->repo));
-	return ay_state_change_branch(w->s, w->branch, take_head, &n, err);
+	/* A stick may be older than what was heard by radio: then it still may hold something newer than we have. */
+	bool newer = !w->state.has_head || ay_head_parse(w->state.head, AY_HEAD_SIZE, &old, NULL) < 0 ||
+		     ay_head_cmp(&w->head, &old) > 0;
+	if (!newer)
+		return 0;
+	w->state.has_head = true;
+	memcpy(w->state.head, bytes, sizeof(bytes));
+	return ay_state_set_branch(w->s, &w->state, err);
 }
 
 /* May a way lead through this release? The store would refuse what is below the floor. */
 static bool may_pass(const struct work *w, const struct ay_release *rel, const uint8_t *data, size_t len)
 {
-	if (rel->serial <= w->have || rel->serial < w->state.floor || rel->serial > w->head.serial)
+	if (rel->serial <= w->reached || rel->serial < w->state.floor || rel->serial > w->head.serial)
 		return false;
 	/* Of two signed releases of one serial the head decides. */
 	return rel->serial < w->head.serial ||
@@ -256,6 +245,25 @@ static int gather(struct work *w, struct ay_err *err)
 
 /* ---- the way, one bundle at a time ---- */
 
+/* The best way from any of the trees that are here: the highest goal, then the lowest price. */
+static bool find_from_here(const struct work *w, const struct ay_plan_input *in, struct ay_plan_way *best)
+{
+	struct ay_plan_input from = *in;
+	struct ay_plan_way way;
+	bool found = ay_plan_find(in, best); /* from nothing */
+	for (size_t i = 0; i < w->n_here; i++) {
+		from.have = w->here[i].manifest;
+		from.have_serial = w->here[i].serial;
+		if (!ay_plan_find(&from, &way))
+			continue;
+		uint32_t goal = in->trees[way.goal].serial, so_far = found ? in->trees[best->goal].serial : 0;
+		if (goal > so_far || (goal == so_far && way.price < best->price))
+			*best = way;
+		found = true;
+	}
+	return found;
+}
+
 static int find_way(const struct work *w, bool *found, struct ay_plan_way *way, struct ay_err *err)
 {
 	struct ay_plan_tree trees[AY_PLAN_TREES_MAX];
@@ -264,22 +272,25 @@ static int find_way(const struct work *w, bool *found, struct ay_plan_way *way, 
 		return ay_err_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < w->n_releases; i++) {
 		const struct ay_release *rel = &w->releases[i].release;
-		trees[i] = (struct ay_plan_tree){
-			.manifest = rel->manifest, .serial = rel->serial, .goal = may_end(w, rel->serial)};
+		trees[i] = (struct ay_plan_tree){.manifest = rel->manifest,
+						 .serial = rel->serial,
+						 .goal = rel->serial > w->reached && may_end(w, rel->serial)};
 	}
 	for (size_t i = 0; i < w->n_offers; i++)
 		edges[i] = (struct ay_plan_edge){.from = w->offers[i].from,
 						 .to = w->offers[i].to,
 						 .missing_bytes = w->offers[i].bundle_size,
 						 .price = w->closed[i] ? 0 : AY_PRICE_SCHOOL};
-	const struct ay_plan_input in = {.have = w->have_manifest,
-					 .have_serial = w->have,
-					 .trees = trees,
-					 .n_trees = w->n_releases,
-					 .edges = edges,
-					 .n_edges = w->n_offers};
-	*found = ay_plan_find(&in, way);
+	const struct ay_plan_input in = {
+		.trees = trees, .n_trees = w->n_releases, .edges = edges, .n_edges = w->n_offers};
+	*found = find_from_here(w, &in, way);
 	return 0;
+}
+
+static void add_here(struct work *w, uint32_t serial, const struct ay_digest *manifest)
+{
+	if (w->n_here < HERE_MAX)
+		w->here[w->n_here++] = (struct ay_plan_tree){.manifest = *manifest, .serial = serial};
 }
 
 /* Is it the bundle's own fault, so that another way may do? Else it is the machine's, and nothing will. */
@@ -319,10 +330,9 @@ static int take_step(struct work *w, const struct ay_plan_way *way,
 	}
 	if (r < 0 && r != AY_ENOTHING)
 		return ay_err_set(err, r, "%s", why.msg);
-	w->have = k->release.serial;
-	w->have_manifest = k->release.manifest;
-	if (may_end(w, w->have))
-		w->reached = w->have;
+	add_here(w, k->release.serial, &k->release.manifest);
+	if (may_end(w, k->release.serial))
+		w->reached = k->release.serial;
 	out->steps++;
 	out->bytes += r == AY_ENOTHING ? 0 : offer->bundle_size;
 	return 0;
@@ -334,16 +344,14 @@ static int take_way(struct work *w, int (*progress)(void *ctx, uint64_t done, ui
 	struct ay_plan_way way;
 	bool found = true;
 	int r = 0;
-	while (r == 0 && w->have < w->head.serial && (r = find_way(w, &found, &way, err)) == 0 && found)
+	while (r == 0 && w->reached < w->head.serial && w->n_here < HERE_MAX &&
+	       (r = find_way(w, &found, &way, err)) == 0 && found)
 		r = take_step(w, &way, progress, ctx, out, err);
 	return r;
 }
 
-/*
- * What is here. The release was believed when it came in; today's root may no longer name its keys. A tree above the
- * current one, which a forced import left or a rollback, needs no bundle: it may only have to be switched to.
- */
-static int load_have(struct work *w, struct ay_err *err)
+/* The releases of what is here were believed when they came in; today's root may no longer name their keys. */
+static int load_here(struct work *w, struct ay_err *err)
 {
 	AY_FREE struct ay_tree_info *trees = NULL;
 	size_t n = 0;
@@ -351,26 +359,28 @@ static int load_have(struct work *w, struct ay_err *err)
 	if (r == 0)
 		r = ay_store_trees(w->s, w->branch, &trees, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++) {
-		if (trees[i].current) {
-			w->have = w->reached = trees[i].serial;
-			w->have_manifest = trees[i].release.manifest;
-		}
+		const struct ay_tree_info *t =
+			&trees[n - 1 - i]; /* the newest first, should there be very many */
+		if (i < AY_PLAN_TREES_MAX)
+			add_here(w, t->serial, &t->release.manifest);
+		if (t->current)
+			w->reached = t->serial;
 	}
 	return r;
 }
 
+/* The head's own tree may be here already, after a rollback: then it need only become current. */
 static int take_what_is_here(struct work *w, struct ay_err *err)
 {
 	AY_FREE struct ay_tree_info *trees = NULL;
 	size_t n = 0;
+	if (!may_end(w, w->head.serial) || w->head.serial < w->state.floor)
+		return 0;
 	int r = ay_store_trees(w->s, w->branch, &trees, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++) {
-		const struct ay_tree_info *t = &trees[i];
-		if (t->serial > w->have && t->serial == w->head.serial &&
-		    ay_digest_eq(&t->release_digest, &w->head.release) && t->serial >= w->state.floor) {
-			w->have = w->reached = t->serial;
-			w->have_manifest = t->release.manifest;
-		}
+		if (trees[i].serial > w->reached && trees[i].serial == w->head.serial &&
+		    ay_digest_eq(&trees[i].release_digest, &w->head.release))
+			w->reached = trees[i].serial;
 	}
 	return r;
 }
@@ -457,15 +467,14 @@ static int bring(struct work *w, int (*progress)(void *ctx, uint64_t done, uint6
 {
 	int r = follow_roots(w, err);
 	if (r == 0)
-		r = load_have(w, err);
+		r = load_here(w, err);
 	if (r == 0)
 		r = load_head(w, err);
 	if (r < 0)
 		return r;
-	out->from = out->to = w->have;
-	if (may_end(w, w->head.serial))
-		r = take_what_is_here(w, err);
-	if (r == 0 && w->have < w->head.serial) {
+	out->from = out->to = w->reached;
+	r = take_what_is_here(w, err);
+	if (r == 0 && w->reached < w->head.serial) {
 		check_named_release(w);
 		r = gather(w, err);
 	}

@@ -249,5 +249,21 @@ untouched "heads of others"
 rm -rf repo && cp -a good-repo repo
 say "and whole, it is taken"
 expect 0 "release 1 -> 2" "$AYNI" import --store store --control "$NODE" repo
+
+say "round what is damaged"
+cp -a tree2 tree3 && echo 3 >tree3/three
+find repo -type f | sort >old
+"${p[@]}" tree3 >/dev/null && cp -a repo full && "$AYNI" publish --repo full --branch x --key "$T/key.key" --again tree3 >/dev/null || fail "publish"
+bundle=$(find repo/bundles -type f | grep -vFf old)
+echo x >>$bundle
+cp $bundle full/bundles/
+rm -rf store && cp -a store.before store
+ran "$AYNI" import --store store --control "$NODE" repo
+refused import "the second of two bundles" 1 "$bundle"
+says "release 1 -> 2 (1 bundle"
+check "the first step was not taken" test "$(fingerprint store/branches/x/current/)" = "$(fingerprint tree2/)"
+# From nothing there is another way; release 4 has the same tree as 3.
+expect 0 "release 2 -> 4 (1 bundle" "$AYNI" import --store store --control "$NODE" full
+check "the other way leads elsewhere" test "$(fingerprint store/branches/x/current/)" = "$(fingerprint tree3/)"
 [ -n "$SAN" ] || echo "(no sanitized build at hand)"
 finish_count
