@@ -205,7 +205,7 @@ static int open_partial_file(struct ay_bundle_file *f, const char *name, bool cr
 	else
 		*fd = s->fs->ops->open(s->fs, s->partial, name, O_RDWR | O_NONBLOCK, 0);
 	if (*fd == -ENOENT && create && !f->readonly) {
-		*fd = s->fs->ops->open(s->fs, s->partial, name, O_RDWR | O_CREAT | O_EXCL, 0644);
+		*fd = s->fs->ops->open(s->fs, s->partial, name, O_RDWR | O_CREAT | O_EXCL, 0600);
 		*made = *fd >= 0;
 	}
 	if (*fd < 0)
@@ -270,6 +270,22 @@ static int resume(struct ay_bundle_file *f, const char *name, struct ay_err *err
 	return rc < 0 ? ay_err_wrap(err, rc, "resume bundle %s", f->hex) : 0;
 }
 
+/*
+ * Nobody else may open what we lock: he could lock it first, for good. And between our opening and locking a collector
+ * may have removed it.
+ */
+static int lock_partial(struct ay_bundle_file *f, struct ay_err *err)
+{
+	struct stat st;
+	int rc = ay__lock(f->fd, LOCK_EX | LOCK_NB);
+
+	if (rc < 0 || fstat(f->fd, &st) < 0 || st.st_nlink == 0)
+		return ay_err_set(err, AY_EBUSY, "bundle %s is being collected by another process", f->hex);
+	if (st.st_mode & 077)
+		rc = f->s->fs->ops->chmod(f->s->fs, f->fd, 0600);
+	return rc < 0 ? ay_err_errno(err, -rc, "%s/bundles/partial/%s", f->s->path, f->hex) : 0;
+}
+
 static int open_partial(struct ay_bundle_file *f, bool create, struct ay_err *err)
 {
 	char name[AY_DIGEST_HEX + sizeof(".hashes")];
@@ -280,9 +296,9 @@ static int open_partial(struct ay_bundle_file *f, bool create, struct ay_err *er
 		return ay_err_set(err, rc, "no bundle %s in %s", f->hex, f->s->path);
 	if (rc < 0)
 		return ay_err_errno(err, -rc, "open %s/bundles/partial/%s", f->s->path, f->hex);
-	rc = f->readonly ? 0 : ay__lock(f->fd, LOCK_EX | LOCK_NB);
+	rc = f->readonly ? 0 : lock_partial(f, err);
 	if (rc < 0)
-		return ay_err_set(err, AY_EBUSY, "bundle %s is being collected by another process", f->hex);
+		return rc;
 	rc = made ? reserve(f, err) : cut_surplus(f, err);
 	if (rc < 0) {
 		if (made)
@@ -442,7 +458,10 @@ int ay_bundle_file_finish(struct ay_bundle_file *f, struct ay_err *err)
 	if (f->broken)
 		return sync_failed(f, -EIO, err);
 	struct ay_fs *fs = f->s->fs;
-	int rc = fs->ops->fsync(fs, f->fd);
+	int rc = fs->ops->chmod(fs, f->fd, 0644); /* whole it is locked no more, and for all to read */
+	if (rc < 0)
+		return ay_err_errno(err, -rc, "%s/bundles/partial/%s", f->s->path, f->hex);
+	rc = fs->ops->fsync(fs, f->fd);
 	if (rc < 0)
 		return sync_failed(f, rc, err);
 	rc = fs->ops->rename(fs, f->s->partial, f->hex, f->s->bundles, f->hex, false);

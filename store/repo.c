@@ -175,7 +175,7 @@ int ay__repo_begin_write(struct ay_repo *r, struct ay_err *err)
 {
 	if (r->lock >= 0)
 		return 0;
-	AY_CLOSE int fd = r->fs->ops->open(r->fs, r->dir, LOCK_FILE, O_RDWR | O_CREAT, 0644);
+	AY_CLOSE int fd = r->fs->ops->open(r->fs, r->dir, LOCK_FILE, O_RDWR | O_CREAT, 0600);
 	if (fd < 0)
 		return ay_err_errno(err, -fd, "cannot write repository %s", r->path);
 	int rc = ay__lock(fd, LOCK_EX | LOCK_NB);

@@ -7,8 +7,9 @@
  * checked". A branch's facts are one file of fixed lines, read strictly: a floor
  * that cannot be read is an error, never a zero. Documents: store/state_docs.c.
  *
- * Writers hold flock() on the directory state/ while they read, decide and
- * replace; readers need no lock, because a file is replaced in one rename.
+ * Writers hold flock() on state/.lock while they read, decide and replace; readers
+ * need no lock, because a file is replaced in one rename. It is a file of its own,
+ * mode 0600: whoever can open what is locked could stop all writers for good.
  */
 #include "store/state.h"
 
@@ -24,6 +25,7 @@
 #include "base/path.h"
 #include "store/store_internal.h"
 
+#define STATE_LOCK       ".lock"    /* in state/ */
 #define BRANCH_DIR       "branches" /* in state/ */
 #define BRANCH_MAGIC     "ayni-branch-state 1\n"
 #define BRANCH_FILE_MAX  1024 /* the head in hex is 312 of it */
@@ -31,22 +33,17 @@
 #define INSTALL_ID_BYTES 16
 #define BRANCHES_MAX     4096
 
-static void unlock(int *fd)
-{
-	if (*fd >= 0)
-		ay__lock(*fd, LOCK_UN);
-}
-
-/* Writable, and no other process changes state/ until *@locked is given to unlock(). */
+/* Writable, and no other process changes state/ until *@locked is closed. */
 static int begin_change(struct ay_store *s, int *locked, struct ay_err *err)
 {
 	int rc = ay__store_writable(s, err);
 	if (rc < 0)
 		return rc;
-	rc = ay__lock(s->state, LOCK_EX);
+	AY_CLOSE int fd = s->fs->ops->open(s->fs, s->state, STATE_LOCK, O_RDWR | O_CREAT, 0600);
+	rc = fd < 0 ? fd : ay__lock(fd, LOCK_EX);
 	if (rc < 0)
-		return ay_err_errno(err, -rc, "lock %s/state", s->path);
-	*locked = s->state;
+		return ay_err_errno(err, -rc, "lock %s/state/" STATE_LOCK, s->path);
+	*locked = ay_steal_fd(&fd);
 	return 0;
 }
 
@@ -234,7 +231,7 @@ int ay_state_add_root(struct ay_store *s, const void *envelope, size_t len, stru
 	struct ay_root *root = NULL;
 	char name[16];
 
-	AY_CLEANUP(unlock) int locked = -1;
+	AY_CLOSE int locked = -1;
 	int rc = begin_change(s, &locked, err);
 	if (rc == 0)
 		rc = load_roots(s, err); /* another process may have added some */
@@ -411,7 +408,7 @@ int ay_state_change_branch(struct ay_store *s, const char *branch,
 	struct ay_branch_state kept, now;
 	char name[NAME_MAX + 1];
 
-	AY_CLEANUP(unlock) int locked = -1;
+	AY_CLOSE int locked = -1;
 	int rc = branch_file(s, branch, name, err);
 	if (rc == 0)
 		rc = begin_change(s, &locked, err);
@@ -513,7 +510,7 @@ int ay_state_install_id(struct ay_store *s, uint8_t id[16], struct ay_err *err)
 	int rc = install_id_read(s, id, err);
 	if (rc != -ENOENT)
 		return rc;
-	AY_CLEANUP(unlock) int locked = -1;
+	AY_CLOSE int locked = -1;
 	rc = begin_change(s, &locked, err);
 	if (rc == 0)
 		rc = install_id_read(s, id, err); /* another process may have made it meanwhile */

@@ -9,8 +9,13 @@
  *     branches/B/.switch        exclusive, waited for: `current` and the branch's state change together
  *     branches/B/SERIAL/.ref    shared: the tree is in use; the collector wants it exclusive
  *     tmp/staging-*             (the directory itself) exclusive: its maker lives
+ *     state/.lock               exclusive, waited for: who reads, decides and replaces a file of state/ or roots/
+ *     bundles/partial/<digest>  exclusive: one process collects it (AY_EBUSY); the collector leaves it alone
  *
- * Order when several are held: .apply, .switch, .ref, lock.
+ * Order when several are held: .apply, .switch, .ref, lock or state/.lock.
+ *
+ * Whoever can open a file can lock it. So these have mode 0600 or lie in a directory of 0700; but .ref, which others
+ * are to lock: there we only ask, and never wait.
  */
 #ifndef AYNI_STORE_STORE_INTERNAL_H
 #define AYNI_STORE_STORE_INTERNAL_H

@@ -323,6 +323,29 @@ static void test_strange_hashes(void **state)
 	ay_store_close(s);
 }
 
+/* A stranger who can open a partial bundle could hold its lock; a whole one is for all to read. */
+static void test_modes(void **state)
+{
+	struct ay_store *s = open_store(*state);
+	struct ay_err err = {0};
+	struct source src = source_of(77, THREE_PIECES);
+	struct stat st;
+
+	make_partial(s, &src, all);
+	assert_int_equal(fstatat(s->partial, src.hex, &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(fchmodat(s->partial, src.hex, 0644, 0), 0); /* made by an older version */
+	struct ay_bundle_file *f = open_bundle(s, &src, true);
+	assert_int_equal(fstatat(s->partial, src.hex, &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	expect_code(ay_bundle_file_finish(f, &err), 0);
+	assert_int_equal(fstatat(s->bundles, src.hex, &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0644);
+	source_release(&src);
+	ay_bundle_file_close(f);
+	ay_store_close(s);
+}
+
 static void test_damaged_whole(void **state)
 {
 	struct ay_store *s = open_store(*state);
@@ -468,6 +491,7 @@ int main(void)
 		T(test_kill),           T(test_damaged_data),
 		T(test_damaged_hashes), T(test_strange_hashes),
 		T(test_damaged_whole),  T(test_readonly),
+		T(test_modes),
 		T(test_list_and_drop),  T(test_elsewhere),
 		T(test_large),
 	};

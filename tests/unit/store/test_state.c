@@ -2,6 +2,7 @@
 /* What survives: roots along their chain, a branch's floor and head, the install-id, documents. */
 #include "tests/support/place.h"
 
+#include <sys/file.h>
 #include <sys/wait.h>
 
 #include "store/state.h"
@@ -256,6 +257,31 @@ static void test_change_branch(void **state)
 	ay_store_close(s);
 }
 
+/* Whoever may open a thing may lock it for good: that must stop no writer. */
+static void test_lock_is_ours(void **state)
+{
+	struct place *p = *state;
+	struct ay_store *s = open_store(p);
+	struct ay_branch_state b = branch_of("a", 1, 3);
+	struct ay_err err = {0};
+	struct stat st;
+	int status;
+
+	int dir = openat(p->dir, "store/state", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(flock(dir, LOCK_EX | LOCK_NB), 0);
+	pid_t child = fork();
+	if (child == 0) {
+		alarm(10);
+		_exit(ay_state_set_branch(s, &b, &err) == 0 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	close(dir);
+	assert_int_equal(fstatat(s->state, ".lock", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	ay_store_close(s);
+}
+
 /* Every truncation and every bit flip: refused, or it is another valid statement; never zeros. */
 static void test_branch_strict(void **state)
 {
@@ -477,7 +503,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_roots),    T(test_changed_roots), T(test_branch),          T(test_branch_strict),
 		T(test_branches), T(test_install_id),    T(test_install_id_race), T(test_documents),
-		T(test_change_branch),
+		T(test_change_branch), T(test_lock_is_ours),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
