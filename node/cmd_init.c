@@ -48,15 +48,19 @@ static int each(void *ctx, int val, const char *arg, struct ay_err *err)
 	}
 }
 
+static int set_follow(void *ctx, struct ay_branch_state *b, struct ay_err *err)
+{
+	(void)ctx;
+	(void)err;
+	bool nothing = b->follow;
+	b->follow = true;
+	return nothing;
+}
+
 static int follow(struct ay_store *s, const struct args *a, struct ay_err *err)
 {
 	for (unsigned i = 0; i < a->n_branches; i++) {
-		struct ay_branch_state b;
-		int r = ay_state_branch(s, a->branches[i], &b, err);
-		if (r < 0)
-			return r;
-		b.follow = true;
-		r = ay_state_set_branch(s, &b, err);
+		int r = ay_state_change_branch(s, a->branches[i], set_follow, NULL, err);
 		if (r < 0)
 			return r;
 	}

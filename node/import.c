@@ -116,26 +116,40 @@ static void check_named_release(struct work *w)
 	remember_bad(w, r, &why);
 }
 
+struct new_head {
+	uint8_t bytes[AY_HEAD_SIZE];
+	struct work *w;
+};
+
+/* Also refreshes what the import goes by. */
+static int take_head(void *ctx, struct ay_branch_state *b, struct ay_err *err)
+{
+	struct new_head *n = ctx;
+	struct ay_head old;
+	(void)err;
+	/* A stick may be older than what was heard by radio: then it still may hold something newer than we have. */
+	bool newer = !b->has_head || ay_head_parse(b->head, AY_HEAD_SIZE, &old, NULL) < 0 ||
+		     ay_head_cmp(&n->w->head, &old) > 0;
+	if (newer) {
+		b->has_head = true;
+		memcpy(b->head, n->bytes, AY_HEAD_SIZE);
+	}
+	n->w->state = *b;
+	return !newer;
+}
+
 static int load_head(struct work *w, struct ay_err *err)
 {
-	uint8_t bytes[AY_HEAD_SIZE];
-	struct ay_head old;
-	int r = ay_repo_get_head(w->repo, w->branch, bytes, err);
+	struct new_head n = {.w = w};
+	int r = ay_repo_get_head(w->repo, w->branch, n.bytes, err);
 	if (r == -ENOENT)
 		return ay_err_set(err, AY_ENOTHING, "%s has no branch %s", ay_repo_path(w->repo), w->branch);
 	if (r < 0)
 		return r;
-	r = check_head(w, bytes, err);
+	r = check_head(w, n.bytes, err);
 	if (r < 0)
 		return ay_err_wrap(err, r, "head of %s in %s", w->branch, ay_repo_path(w->repo));
-	/* A stick may be older than what was heard by radio: then it still may hold something newer than we have. */
-	bool newer = !w->state.has_head || ay_head_parse(w->state.head, AY_HEAD_SIZE, &old, NULL) < 0 ||
-		     ay_head_cmp(&w->head, &old) > 0;
-	if (!newer)
-		return 0;
-	w->state.has_head = true;
-	memcpy(w->state.head, bytes, sizeof(bytes));
-	return ay_state_set_branch(w->s, &w->state, err);
+	return ay_state_change_branch(w->s, w->branch, take_head, &n, err);
 }
 
 /* May a way lead through this release? The store would refuse what is below the floor. */
