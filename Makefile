@@ -211,7 +211,7 @@ demo:
 
 bench:
 	@packaging/deps.sh build demo bench
-	+@$(SUBMAKE) AYNI_DEPS_OK=1 BUILD='$(BUILD)' all
+	+@$(SUBMAKE) AYNI_DEPS_OK=1 BUILD='$(BUILD)' $(B)/ayni
 	@AYNI='$(abspath $(B))/ayni' BUILD='$(abspath $(B))' tests/bench/bench.sh
 
 lint lint-fast:

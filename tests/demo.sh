@@ -85,6 +85,7 @@ percent_of() { if [ "${2:-0}" -gt 0 ]; then echo $(($1 * 100 / $2)); else echo 0
 
 # ---- the end, however it comes (after this lib.sh's cleanup: processes, namespaces, directory)
 
+watchdog=
 tty=
 if [ -t 1 ] && read -r rows columns < <(stty size 2>/dev/null </dev/tty) && [ "$rows" -gt $((LAPTOPS + 4)) ] && [ "$columns" -gt 80 ]; then
 	tty=yes
@@ -92,7 +93,7 @@ fi
 demo_end() {
 	local rc=$?
 	[ -z "$tty" ] || printf '\033[?25h'
-	kill "$watchdog" 2>/dev/null
+	[ -z "$watchdog" ] || kill "$watchdog" 2>/dev/null
 	if [ -n "${AYNI_DEMO_KEEP:-}" ]; then
 		echo "kept: $T" >&2
 		T=/nonexistent
@@ -112,7 +113,6 @@ watch_over() {
 	disown $!
 	watchdog=$!
 }
-watch_over
 trap demo_end EXIT
 
 # ---- the links
@@ -329,6 +329,7 @@ if [ "$(free_bytes "$TMPDIR")" -lt $need ] && [ -z "${AYNI_CORPUS:-}" ]; then
 fi
 [ "$(free_bytes "$TMPDIR")" -ge $need ] || die "$TMPDIR has $(bytes "$(free_bytes "$TMPDIR")") free, but $(words "$LAPTOPS") \
 laptops with two releases need $(bytes $need). Set AYNI_DEMO_DIR to a directory with more, or AYNI_DEMO_LAPTOPS to fewer."
+watch_over
 old_print=$(fingerprint "$old") new_print=$(fingerprint "$new")
 say "release 1: $(tree_name "$old"): $(tree_entries "$old") entries, $(bytes "$old_bytes")"
 say "release 2: $(tree_name "$new"): $(tree_entries "$new") entries, $(bytes "$new_bytes")"
@@ -344,7 +345,10 @@ publish() { # SERIAL TREE OPTION...: sets repo, manifest, bundle_bytes, signed
 	else
 		repo=$T/publisher
 		"$AYNI" publish --repo "$repo" --branch $BRANCH --key "$T/secret.key" --json --name "$serial" "$@" "$tree" \
-			>"$T/published.json" 2>"$T/publish.log" || die "publish: $(cat "$T/publish.log")"
+			>"$T/published.json" 2>"$T/publish.log" &
+		extra_pids+=($!) # waited for, so that a signal is heard at once
+		wait $! || die "publish: $(cat "$T/publish.log")"
+		extra_pids=()
 		signed="signed in $(seconds $(($(now_ms) - start)))"
 	fi
 	manifest=$(json_text manifest <"$T/published.json")
