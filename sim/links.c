@@ -43,7 +43,7 @@ struct ay__net_link *ay__net_link_new(struct ay_medium *m)
 
 	if (m->n_links == m->cap_links) {
 		m->cap_links = m->cap_links ? 2 * m->cap_links : 64;
-		m->links = reallocarray(m->links, m->cap_links, sizeof(*m->links));
+		m->links = reallocarray(m->links, m->cap_links, sizeof(struct ay__net_link *));
 	}
 	AY_ASSERT(l && m->links);
 	l->slot = m->n_links;
@@ -176,7 +176,11 @@ void ay__net_tell_closed(struct ay_medium *m, struct ay__net_link *l, unsigned e
 
 	if (!l->ends[end].open)
 		return;
-	ay__net_end_close(m, l, end);
+	/* The event that brought us here speaks of the link too, so this is not the last word. */
+	AY_ASSERT(l->refs > 1);
+	l->refs--;
+	l->ends[end].open = false;
+	ay__net_drop_waiting(&l->ends[end]);
 	s->ops.closed(s->ctx, conn, status);
 }
 

@@ -140,18 +140,33 @@ static bool parse(int argc, char **argv, struct options *o)
 
 /* ---- telling */
 
-static void print_failure(const struct options *o, const struct report *r)
+static void print_repeat(const struct options *o, uint64_t seed)
 {
 	char nodes[32] = "";
 
 	if (o->run.nodes)
 		snprintf(nodes, sizeof(nodes), " --nodes %u", o->run.nodes);
+	printf("      repeat it with: %s --seed %" PRIu64 "%s%s%s%s --verbose --trace all\n", o->program,
+	       seed, nodes, o->run.calm ? " --calm" : "", o->mutant ? " --mutant " : "",
+	       o->mutant ? o->mutant : "");
+	if (!o->mutant && !o->run.nodes && !o->run.calm)
+		printf("      or:             make sim SEED=%" PRIu64 "\n", seed);
+}
+
+static void print_failure(const struct options *o, const struct report *r)
+{
 	printf("FAIL  seed %" PRIu64 " at %.6f s: %s%s%s\n", r->seed, (double)r->result.at_ns / 1e9,
 	       r->result.node, r->result.node[0] ? ": " : "", r->result.broken);
-	printf("      repeat it with: %s --seed %" PRIu64 "%s%s%s --verbose --trace all\n", o->program,
-	       r->seed, nodes, o->mutant ? " --mutant " : "", o->mutant ? o->mutant : "");
-	if (!o->mutant && !o->run.nodes)
-		printf("      or:             make sim SEED=%" PRIu64 "\n", r->seed);
+	print_repeat(o, r->seed);
+}
+
+static void print_crash(const struct options *o, uint64_t seed, int signal)
+{
+	printf("FAIL  seed %" PRIu64 ": the simulator itself ended", seed);
+	if (signal)
+		printf(" by signal %d (%s)", signal, strsignal(signal));
+	printf("; seeds behind it were not run\n");
+	print_repeat(o, seed);
 }
 
 static void print_stats(const struct report *r)
@@ -228,6 +243,7 @@ static void work(const struct options *o, unsigned k, int fd)
 static int run_all(const struct options *o, struct sums *sums)
 {
 	pid_t pids[JOBS_MAX];
+	uint64_t next[JOBS_MAX]; /* the seed that each worker is at */
 	struct report r;
 	int fds[2], bad = 0;
 
@@ -235,6 +251,7 @@ static int run_all(const struct options *o, struct sums *sums)
 		return -errno;
 	fflush(stdout);
 	for (unsigned k = 0; k < o->jobs; k++) {
+		next[k] = o->from + k;
 		pids[k] = fork();
 		if (pids[k] < 0)
 			return -errno;
@@ -244,17 +261,18 @@ static int run_all(const struct options *o, struct sums *sums)
 		}
 	}
 	close(fds[1]);
-	while (read(fds[0], &r, sizeof(r)) == sizeof(r))
+	while (read(fds[0], &r, sizeof(r)) == sizeof(r)) {
+		next[(r.seed - o->from) % o->jobs] = r.seed + o->jobs;
 		tell(o, &r, sums);
+	}
 	close(fds[0]);
 	for (unsigned k = 0; k < o->jobs; k++) {
 		int status;
-		if (waitpid(pids[k], &status, 0) != pids[k] || status)
-			bad++;
+		if (waitpid(pids[k], &status, 0) == pids[k] && status == 0)
+			continue;
+		bad++;
+		print_crash(o, next[k], WIFSIGNALED(status) ? WTERMSIG(status) : 0);
 	}
-	if (bad)
-		printf("FAIL  %d of the workers crashed: run with --jobs 1 --verbose to see at which seed\n",
-		       bad);
 	return bad;
 }
 
