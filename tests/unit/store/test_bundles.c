@@ -491,9 +491,8 @@ int main(void)
 		T(test_kill),           T(test_damaged_data),
 		T(test_damaged_hashes), T(test_strange_hashes),
 		T(test_damaged_whole),  T(test_readonly),
-		T(test_modes),
-		T(test_list_and_drop),  T(test_elsewhere),
-		T(test_large),
+		T(test_modes),          T(test_list_and_drop),
+		T(test_elsewhere),      T(test_large),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

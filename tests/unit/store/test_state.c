@@ -501,8 +501,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, place_make, place_remove)
 	const struct CMUnitTest tests[] = {
-		T(test_roots),    T(test_changed_roots), T(test_branch),          T(test_branch_strict),
-		T(test_branches), T(test_install_id),    T(test_install_id_race), T(test_documents),
+		T(test_roots),         T(test_changed_roots), T(test_branch),          T(test_branch_strict),
+		T(test_branches),      T(test_install_id),    T(test_install_id_race), T(test_documents),
 		T(test_change_branch), T(test_lock_is_ours),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
