@@ -42,6 +42,7 @@ if [ ${#plain[@]} != 0 ]; then
 	{ [ "$base" = /dev/shm ] || chmod 711 "$base"; } && chmod 755 "$T" && chown 65534:65534 "$T/user" "$T/cache" || exit 1
 fi
 export AYNI=$T/src/ayni AYNI_CACHE=$T/cache AYNI_CORPUS=usr
+mkdir -m 1777 "$T/tmp" && export TMPDIR=$T/tmp # ours may be closed to the plain user
 
 # Released once, by the plain user, so that both can read all of it.
 mapfile -t pair < <("${plain[@]}" "$T/src/tests/corpus.sh" pair)
