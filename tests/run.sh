@@ -33,6 +33,7 @@ limit_of() {
 	san/*) limit=$(($(limit_of "${1#san/}") * 3)) ;;
 	unit/* | story/* | replay/*) limit=120 ;;
 	e2e/*) limit=$(sed -n 's/^# timeout: \([0-9]*\)$/\1/p' "tests/$1" | head -n 1) ;;
+	sim/*) limit=1200 ;; # 200 seeds take a minute on two quiet cores
 	*) limit=400 ;;
 	esac
 	echo "${limit:-240}"
