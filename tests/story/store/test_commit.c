@@ -191,6 +191,7 @@ static void a_switch_is_one_rename_after_the_state(void **arg)
 	begin(t);
 	assert_int_equal(ay_store_switch(t->s, B, 2, false, &t->err), 0);
 	assert_trace(t, "open branches/b/.switch\n"
+			"open state/.lock\n"
 			"mkdir state/branches\n"
 			"open state/branches/.tmp-%\n"
 			"fsync state/branches/.tmp-%\n"
@@ -203,6 +204,7 @@ static void a_switch_is_one_rename_after_the_state(void **arg)
 	uint32_t to;
 	assert_int_equal(ay_store_rollback(t->s, B, 0, &to, &t->err), 0);
 	assert_trace(t, "open branches/b/.switch\n"
+			"open state/.lock\n"
 			"mkdir state/branches\n"
 			"open state/branches/.tmp-%\n"
 			"fsync state/branches/.tmp-%\n"
