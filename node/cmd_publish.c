@@ -156,7 +156,7 @@ static int publish(struct args *a, struct ay_err *err)
 		r = ay_publish(&a->p, &out, err);
 	while (n > 0)
 		ay_secret_key_wipe(&a->keys[--n]);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (a->json)
 		return print_json(&a->p, &out, err);

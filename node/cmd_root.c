@@ -142,7 +142,7 @@ static int take_before(const struct wanted *w, struct ay_root *root, struct ay_r
 	int r = ay_read_input(w->after, AY_ENVELOPE_MAX, &data, &len, err);
 	if (r == 0)
 		r = ay_trust_first_root(data, len, before, err);
-	if (r < 0)
+	if (r != 0)
 		return ay_err_wrap(err, r, "--after %s", w->after);
 	if (w->fleet && strcmp(w->fleet, (*before)->fleet) != 0)
 		return ay_err_set(err, AY_EUSAGE, "%s is of fleet %s, and a fleet keeps its name", w->after,

@@ -246,7 +246,7 @@ static int find_last_serial(struct ay__publication *w, struct ay_err *err)
 	int r = ay_repo_each_release(w->repo, see_release, w, err);
 	if (r == 0)
 		r = ay_state_branch(w->store, w->p->branch, &state, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	w->went_back = state.floor > (w->has_before ? w->before.serial : 0);
 	if (w->went_back)
