@@ -241,6 +241,7 @@ install: $(B)/ayni
 	sed 's|/usr/bin/ayni|$(PREFIX)/bin/ayni|' packaging/ayni-node.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/ayni-node.service
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/ayni-node.service
+	install -D -m 644 packaging/ayni.bash-completion $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ayni
 	for f in $(wildcard docs/*.md README.md LICENSE); do install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/doc/ayni/$$f || exit 1; done
 	for f in $(wildcard docs/*.[1-8]); do install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/man/man$${f##*.}/$${f##*/} || exit 1; done
 
