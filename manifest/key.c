@@ -314,9 +314,13 @@ void ay_public_key_line(const struct ay_public_key *pk, char out[57])
 
 int ay_public_key_write(const struct ay_public_key *pk, struct ay_buf *out)
 {
-	char line[57], id[17];
+	char line[57], hex[17];
+	const char *id = ay_key_id_hex(pk->id, hex);
 
+	/* minisign's comment has the id as a number, without leading zeros. */
+	while (id[0] == '0' && id[1])
+		id++;
 	ay_public_key_line(pk, line);
-	ay_put_fmt(out, "untrusted comment: minisign public key %s\n%s\n", ay_key_id_hex(pk->id, id), line);
+	ay_put_fmt(out, "untrusted comment: minisign public key %s\n%s\n", id, line);
 	return ay_buf_status(out);
 }

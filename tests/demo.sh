@@ -79,7 +79,7 @@ words() { # 6 -> six
 }
 capital() { sed 's/./\u&/' <<<"$1"; }
 seconds() { awk -v ms="$1" 'BEGIN { if (ms < 95) printf "%d ms", ms; else printf ms < 9950 ? "%.1f s" : "%.0f s", ms / 1000 }'; }
-elapsed() { seconds $(($(now_ms) - began_ms)); }
+elapsed() { awk -v ms=$(($(now_ms) - began_ms)) 'BEGIN { printf ms < 9950 ? "%.1f s" : "%.0f s", ms / 1000 }'; }
 copies() { ratio "$1" "$bundle_bytes"; }
 percent_of() { if [ "${2:-0}" -gt 0 ]; then echo $(($1 * 100 / $2)); else echo 0; fi; }
 
