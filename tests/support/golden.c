@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Reading, comparing and writing golden files. */
 #include "tests/support/golden.h"
 
 #include <setjmp.h>
