@@ -8,7 +8,7 @@
  *     symlink .tmp-… -> SERIAL/root;  rename over `current`;  fsync the branch's directory
  *
  * A power cut between the two lines leaves the old tree current and the state a
- * step ahead: the next switch to the same serial finishes. The other way round, a
+ * step ahead: ay_store_finish_switch() goes on there. The other way round, a
  * laptop could come back to an older release with its new floor forgotten.
  */
 #include <errno.h>
@@ -118,6 +118,55 @@ int ay_store_switch(struct ay_store *s, const char *branch, uint32_t serial, boo
 	if (lock < 0)
 		return lock;
 	return switch_locked(s, dir, branch, serial, rollback, err);
+}
+
+/*
+ * Is the state a step ahead of `current`? The floor is the highest serial that was ever to be current. Whoever goes
+ * back below it on purpose leaves it remembered as bad; a switch that died does not. 0: no, else the serial.
+ */
+static int unfinished(struct ay_store *s, int dir, const char *branch, uint32_t *serial, struct ay_err *err)
+{
+	struct ay_branch_state state;
+	char path[AY__SERIAL_NAME_MAX + 8];
+	uint32_t now = 0;
+
+	*serial = 0;
+	int r = ay_state_branch(s, branch, &state, err);
+	if (r < 0 || state.floor == 0 || state.bad_serial == state.floor)
+		return r;
+	r = ay__branch_current_or_0(s, dir, branch, &now, NULL);
+	if (r < 0 && r != AY_ESTORE) /* a link that was not finished either */
+		return ay_err_errno(err, -r, "cannot read `current` of branch %s", branch);
+	if (r == 0 && now >= state.floor)
+		return 0;
+	snprintf(path, sizeof(path), "%u/root", state.floor);
+	AY_CLOSE int root = ay__open_beneath(dir, path, O_PATH | O_DIRECTORY);
+	if (root >= 0)
+		*serial = state.floor;
+	return 0;
+}
+
+int ay_store_finish_switch(struct ay_store *s, const char *branch, uint32_t *serial, struct ay_err *err)
+{
+	struct ay_err why = {0};
+
+	*serial = 0;
+	if (s->readonly)
+		return 0;
+	AY_CLOSE int dir = ay__branch_open(s, branch, false, &why);
+	if (dir == -ENOENT)
+		return 0; /* it has no tree yet */
+	AY_CLOSE int lock = dir < 0 ? dir : ay__branch_lock(s, dir, ".switch", LOCK_EX | LOCK_NB, &why);
+	if (lock == -EWOULDBLOCK)
+		return 0; /* whoever holds it is alive and switches */
+	if (lock < 0)
+		return ay_err_set(err, lock, "%s", why.msg);
+	int r = unfinished(s, dir, branch, serial, err);
+	if (r == 0 && *serial)
+		r = switch_locked(s, dir, branch, *serial, false, err);
+	if (r < 0)
+		*serial = 0;
+	return r;
 }
 
 /* The newest tree below @now. */
