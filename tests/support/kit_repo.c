@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The repository is made by the same functions as a publisher's; only its bundles come ready. */
 #include "tests/support/kit_repo.h"
 
 #include <stdio.h>
