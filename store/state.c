@@ -324,6 +324,24 @@ int ay_state_change_branch(struct ay_store *s, const char *branch,
 	return branch_replace(s, name, &now, &kept, err);
 }
 
+int ay__state_rebuild(struct ay_store *s, const char *branch, uint32_t floor, struct ay_err *err)
+{
+	struct ay_branch_state now = {.follow = true, .floor = floor}, kept;
+	char name[NAME_MAX + 1];
+
+	AY_CLOSE int locked = -1;
+	int rc = branch_file(s, branch, name, err);
+	if (rc == 0)
+		rc = begin_change(s, &locked, err);
+	if (rc < 0)
+		return rc;
+	if (ay_state_branch(s, branch, &kept, NULL) == 0)
+		return 0; /* another process was faster */
+	snprintf(now.branch, sizeof(now.branch), "%s", branch);
+	kept = (struct ay_branch_state){0};
+	return branch_replace(s, name, &now, &kept, err);
+}
+
 static int take_all(void *ctx, struct ay_branch_state *b, struct ay_err *err)
 {
 	(void)err;
