@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "node/log.h"
 #include "store/turn.h"
 
 #define DOCS_MAX (AY_CORE_OFFERS_MAX + 2048)
@@ -80,6 +81,20 @@ static int read_roots(struct ay_store *s, struct ay_load *l, struct ay_err *err)
 	return r;
 }
 
+/* The last life may have ended between two renames (store/switch.c). */
+static void finish_switch(struct ay_store *s, const char *branch)
+{
+	struct ay_err err = {0};
+	uint32_t serial = 0;
+
+	if (ay_store_finish_switch(s, branch, &serial, &err) < 0)
+		ay_log(AY_LOG_WARNING, "%s: a switch that was cut off cannot be finished: %s", branch,
+		       err.msg);
+	else if (serial)
+		ay_log(AY_LOG_NOTICE, "%s: the switch to serial %u was cut off; it is current now", branch,
+		       (unsigned)serial);
+}
+
 /*
  * What waits to become current is had already, and not to be fetched again. The newest trees come first: bundles
  * start there.
@@ -88,6 +103,7 @@ static void read_trees(struct ay_store *s, struct ay_load *l, struct branch *b)
 {
 	AY_FREE struct ay_tree_info *trees = NULL;
 	size_t n;
+	finish_switch(s, b->state.branch);
 	if (ay_turn_read(s, b->state.branch, &b->turn, NULL))
 		b->turn = (struct ay_turn){.bad = b->state.bad_serial};
 	if (ay_store_trees(s, b->state.branch, &trees, &n, NULL))

@@ -109,7 +109,9 @@ static bool newer_known(const struct ay__branch *b)
 {
 	if (!b->follow || !b->has_head || b->head.serial <= b->have_serial)
 		return false;
-	return b->force ? b->head.serial >= b->floor : b->head.serial > b->floor;
+	/* At the floor: a switch to it was cut off, unless the owner went back from it. */
+	return b->head.serial > b->floor ||
+	       (b->head.serial == b->floor && (b->force || b->head.serial != b->bad_serial));
 }
 
 /* ---- going a way */

@@ -20,9 +20,13 @@ bool ay__way_may_pass(const struct ay_core *c, const struct ay__branch *b, const
 	       (b->force || r->serial != b->bad_serial) && r->root_epoch <= c->root->version;
 }
 
+/*
+ * At the floor as well as above it: that is the release that was being switched to when this laptop died, unless it is
+ * the one that was gone back from, and that may not even be passed.
+ */
 static bool may_end(const struct ay__branch *b, const struct ay__release *r)
 {
-	return r->serial >= b->head.min_serial && (b->force || r->serial > b->floor);
+	return r->serial >= b->head.min_serial && r->serial >= b->floor;
 }
 
 struct candidates {

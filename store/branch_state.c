@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A branch's facts as fixed lines, read strictly: a floor that cannot be read is an
- * error, never a zero.
+ * What a branch remembers, as text: fixed lines in fixed order, read strictly,
+ * because a floor that cannot be read must be an error and never a zero.
  */
-#include "store/branch_state.h"
-
 #include <inttypes.h>
 #include <string.h>
+
+#include "base/path.h"
+#include "store/state_internal.h"
 
 #define MAGIC_1 "ayni-branch-state 1\n"
 #define MAGIC_2 "ayni-branch-state 2\n"
@@ -145,25 +146,25 @@ static bool parse_first(const char **p, const char *end, struct ay_branch_state 
 	return !b->has_head || ay__hex_get(v, len, b->head, sizeof(b->head));
 }
 
-int ay__branch_state_parse(const void *text, size_t text_len, struct ay_branch_state *b)
+bool ay__branch_state_parse(const char *text, size_t text_len, struct ay_branch_state *b)
 {
 	const char *p = text, *end = p + text_len;
 	const size_t magic = sizeof(MAGIC_1) - 1;
 
 	*b = (struct ay_branch_state){0};
 	if (text_len < magic)
-		return AY_EFORMAT;
+		return false;
 	bool first = memcmp(p, MAGIC_1, magic) == 0;
 	if (!first && memcmp(p, MAGIC_2, magic) != 0)
-		return AY_EFORMAT;
+		return false;
 	p += magic;
 	if (!parse_first(&p, end, b))
-		return AY_EFORMAT;
+		return false;
 	if (!first &&
 	    (!take_u32(&p, end, "pending", &b->pending) ||
 	     !take_u32(&p, end, "unconfirmed", &b->unconfirmed) || !take_u32(&p, end, "tries", &b->tries) ||
 	     !take_u32(&p, end, "good", &b->good) || !take_u32(&p, end, "before", &b->before) ||
 	     !take_pins(&p, end, "pinned", &b->pinned) || !take_pins(&p, end, "kept", &b->kept)))
-		return AY_EFORMAT;
-	return p == end ? 0 : AY_EFORMAT;
+		return false;
+	return p == end;
 }

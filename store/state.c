@@ -4,7 +4,7 @@
  *
  * Roots are kept one file per version and believed anew at every start, from the
  * first along the chain, so that nothing depends on a note saying "this was
- * checked". A branch's facts are one file of fixed lines (store/branch_state.h). Documents: store/state_docs.c.
+ * checked". A branch's facts are one file of fixed lines (store/branch_state.c). Documents: store/state_docs.c.
  *
  * Writers hold flock() on state/.lock while they read, decide and replace; readers
  * need no lock, because a file is replaced in one rename. It is a file of its own,
@@ -22,8 +22,7 @@
 
 #include "base/cleanup.h"
 #include "base/path.h"
-#include "store/branch_state.h"
-#include "store/store_internal.h"
+#include "store/state_internal.h"
 
 #define STATE_LOCK       ".lock"    /* in state/ */
 #define BRANCH_DIR       "branches" /* in state/ */
@@ -234,7 +233,8 @@ static int branch_read(const struct ay_store *s, const char *name, const char *b
 	int rc = read_if_there(s->state, path, AY__BRANCH_STATE_MAX, &data, &len, err);
 	if (rc == -ENOENT)
 		return rc;
-	if (rc == 0 && (ay__branch_state_parse(data, len, out) < 0 || strcmp(out->branch, branch) != 0))
+	if (rc == 0 &&
+	    (!ay__branch_state_parse((const char *)data, len, out) || strcmp(out->branch, branch) != 0))
 		rc = AY_ESTORE;
 	if (rc == AY_ESTORE || rc == AY_ELIMIT)
 		return ay_err_set(err, AY_ESTORE,

@@ -37,6 +37,9 @@ struct ay_store {
 	struct ay_root *root; /* state.c's cache of the newest verified root, freed by ay_store_close() */
 };
 
+/** ay__store_version_parse() - the text of VERSION. 0; AY_EVERSION another version's; AY_ESTORE none at all. */
+int ay__store_version_parse(const char *text, size_t len, bool *owner_me);
+
 /** ay__store_writable() - 0, or -EROFS with a sentence when the store was opened AY_STORE_READONLY. */
 int ay__store_writable(const struct ay_store *s, struct ay_err *err);
 

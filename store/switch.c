@@ -8,8 +8,8 @@
  *     symlink .tmp-… -> SERIAL/root;  rename over `current`;  fsync the branch's directory
  *
  * A power cut between the two lines leaves the old tree current and the state a
- * step ahead: `pending` tells what was meant (store/turn.h), and the next switch to it
- * finishes. The other way round, a laptop could come back to an older release with its new
+ * step ahead: `pending` tells what was meant (store/turn.h), and ay_store_finish_switch()
+ * goes on there. The other way round, a laptop could come back to an older release with its new
  * floor forgotten.
  */
 #include <errno.h>
@@ -143,6 +143,62 @@ int ay_store_switch(struct ay_store *s, const char *branch, uint32_t serial, boo
 		    struct ay_err *err)
 {
 	return ay__switch(s, branch, &(struct ay__move){.serial = serial, .rollback = rollback}, err);
+}
+
+/*
+ * Is the state a step ahead of `current`? What is only ready to become current lies above the floor, or is still
+ * remembered as bad; a switch that was begun does not. In a state of version 1 only the floor tells. 0: no, else the serial.
+ */
+static uint32_t begun(const struct ay_branch_state *b, uint32_t now)
+{
+	if (b->pending)
+		return b->pending != now && b->pending <= b->floor && b->pending != b->bad_serial ? b->pending
+												  : 0;
+	return b->floor > now && b->floor != b->bad_serial ? b->floor : 0;
+}
+
+static int finish_locked(struct ay_store *s, int dir, const char *branch, uint32_t *serial,
+			 struct ay_err *err)
+{
+	struct ay_branch_state state;
+	struct ay__move move = {0};
+	char path[AY__SERIAL_NAME_MAX + 8];
+	uint32_t now = 0;
+	int r = ay_state_branch(s, branch, &state, err);
+
+	if (r < 0)
+		return r;
+	r = ay__branch_current_or_0(s, dir, branch, &now, NULL);
+	if (r < 0 && r != AY_ESTORE) /* a link that was not finished either */
+		return ay_err_errno(err, -r, "cannot read `current` of branch %s", branch);
+	move.serial = begun(&state, now);
+	snprintf(path, sizeof(path), "%u/root", move.serial);
+	AY_CLOSE int root = move.serial ? ay__open_beneath(dir, path, O_PATH | O_DIRECTORY) : -1;
+	if (root < 0)
+		return 0;
+	move.rollback = move.serial < now;
+	move.tries = move.serial == state.unconfirmed ? state.tries : 0;
+	if ((r = ay__switch_locked(s, dir, branch, &move, err)) == 0)
+		*serial = move.serial;
+	return r;
+}
+
+int ay_store_finish_switch(struct ay_store *s, const char *branch, uint32_t *serial, struct ay_err *err)
+{
+	struct ay_err why = {0};
+
+	*serial = 0;
+	if (s->readonly)
+		return 0;
+	AY_CLOSE int dir = ay__branch_open(s, branch, false, &why);
+	if (dir == -ENOENT)
+		return 0; /* it has no tree yet */
+	AY_CLOSE int lock = dir < 0 ? dir : ay__branch_lock(s, dir, ".switch", LOCK_EX | LOCK_NB, &why);
+	if (lock == -EWOULDBLOCK)
+		return 0; /* whoever holds it is alive and switches */
+	if (lock < 0)
+		return ay_err_set(err, lock, "%s", why.msg);
+	return finish_locked(s, dir, branch, serial, err);
 }
 
 static bool tree_here(int dir, uint32_t serial)

@@ -10,7 +10,7 @@
  * All of it is in the branch's state (store/state.h) and durable before `current` moves, so that after any
  * interruption the same question gives the answer that finishes what was begun:
  *
- *     pending differs from current          the switch was not done (or not finished): do it
+ *     pending differs from current          it waits; or its switch was begun: ay_store_finish_switch() does the rest
  *     unconfirmed equals current            its trial is not over: check it again, or count one boot
  *
  * What decides, runs hooks and waits for the owner's hour is node/turn_run.c. Here is what it may do.
@@ -24,7 +24,7 @@
 struct ay_turn {
 	uint32_t current;     /* 0: none yet */
 	uint32_t ready;       /* complete, and to become current; 0: none */
-	bool back;            /* `ready` is where a roll back was going that was interrupted */
+	bool back;            /* `ready` is where a rollback was going that was interrupted */
 	uint32_t unconfirmed; /* current, and on trial; 0: none */
 	uint32_t tries;       /* that it has left */
 	uint32_t good; /* found good last, and here; where a trial that fails goes back to; 0: nowhere */

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "store/branch_state.h"
+#include "store/state_internal.h"
 #include "store/turn.h"
 #include "tests/support/store_kit.h"
 
@@ -310,19 +310,19 @@ static void the_file_has_one_form(void **arg)
 	(void)arg;
 	ay__branch_state_write(&b, &text);
 	const char *good = ay_buf_cstr(&text);
-	assert_int_equal(ay__branch_state_parse(good, text.len, &got), 0);
+	assert_true(ay__branch_state_parse(good, text.len, &got));
 	assert_memory_equal(&got.pinned, &b.pinned, sizeof(b.pinned));
 	assert_int_equal(got.before, 5);
 	assert_int_equal(got.tries, 2);
 	for (size_t i = 0; i < text.len; i++)
-		assert_int_equal(ay__branch_state_parse(good, i, &got), AY_EFORMAT);
+		assert_false(ay__branch_state_parse(good, i, &got));
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		char edited[1024];
 		const char *at = strstr(good, wrong[i][0]);
 		assert_non_null(at);
 		snprintf(edited, sizeof(edited), "%.*s%s%s", (int)(at - good), good, wrong[i][1],
 			 at + strlen(wrong[i][0]));
-		if (ay__branch_state_parse(edited, strlen(edited), &got) != AY_EFORMAT)
+		if (ay__branch_state_parse(edited, strlen(edited), &got))
 			fail_msg("taken: %s instead of %s", wrong[i][1], wrong[i][0]);
 	}
 	/* The longest that can be written is read again. */
@@ -335,7 +335,7 @@ static void the_file_has_one_form(void **arg)
 	text = (struct ay_buf){0};
 	ay__branch_state_write(&b, &text);
 	assert_true(text.len <= AY__BRANCH_STATE_MAX);
-	assert_int_equal(ay__branch_state_parse(text.data, text.len, &got), 0);
+	assert_true(ay__branch_state_parse((const char *)text.data, text.len, &got));
 	ay_buf_release(&text);
 }
 
