@@ -451,8 +451,7 @@ void ay__update_offer_stored(struct ay_core *c, int offer, int status)
 
 static void applied(struct ay_core *c, struct ay__branch *b, const struct ay_event *ev)
 {
-	if (b->have_serial != ev->applied.serial)
-		ay__way_left(b);
+	ay__way_left(b, ev->applied.serial);
 	b->have_serial = ev->applied.serial;
 	if (!ay_digest_is_zero(&ev->applied.manifest))
 		b->have_manifest = ev->applied.manifest;

@@ -105,9 +105,9 @@ bool ay__way_starts(const struct ay__branch *b, const struct ay_digest *manifest
 	return false;
 }
 
-void ay__way_left(struct ay__branch *b)
+void ay__way_left(struct ay__branch *b, uint32_t serial)
 {
-	if (b->have_serial == 0 || ay_digest_is_zero(&b->have_manifest))
+	if (b->have_serial == serial || b->have_serial == 0 || ay_digest_is_zero(&b->have_manifest))
 		return;
 	if (b->n_here == AY_CORE_HERE_MAX)
 		memmove(b->here, b->here + 1, sizeof(b->here[0]) * --b->n_here);
