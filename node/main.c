@@ -30,6 +30,7 @@ static const struct {
 	{"laptop", &ay_cmd_rollback},
 	{"laptop", &ay_cmd_gc},
 	{"laptop", &ay_cmd_verify},
+	{"laptop", &ay_cmd_fsck},
 	{"laptop and school", &ay_cmd_node},
 	{"everybody", &ay_cmd_show},
 	{NULL, &ay_cmd_apply_worker},

@@ -189,8 +189,8 @@ static int gather(struct ay__fsck_tree *t, int dir, const char *name, const stru
 }
 
 static int heal(struct ay__fsck_tree *t, int dir, const char *name, const struct ay_entry *e,
-		const struct ay__object_name *object, enum verdict v, const char *why, bool *changed,
-		struct ay_err *err)
+		const struct ay__object_name *object, const struct ay__fsck_row *row, enum verdict v,
+		const char *why, bool *changed, struct ay_err *err)
 {
 	struct ay_err not_here = {0};
 	/* Where the path links its object, damaged as that is, the branch had the content. */
@@ -200,7 +200,8 @@ static int heal(struct ay__fsck_tree *t, int dir, const char *name, const struct
 		     "that has this branch (--repo)");
 		return 0;
 	}
-	int r = relink(t, dir, name, e, &not_here);
+	/* A look at the inode alone would not tell a rotten object from a good one. */
+	int r = row && !row_is_good(row) ? AY_EBASE : relink(t, dir, name, e, &not_here);
 	if (r == -ENOENT || r == AY_EBASE) {
 		tell(t, e, object, false, why,
 		     "; no good copy was found: name a repository that has it (--repo), or update to a newer release");
@@ -249,8 +250,12 @@ int ay__fsck_file(struct ay__fsck_tree *t, int dir, const char *name, const stru
 			tell_object(t, &object, false);
 		return 0;
 	}
-	if (k->heal)
-		return heal(t, dir, name, e, &object, v, words[v], changed, err);
+	if (k->heal) {
+		/* The object was made anew a moment ago; what the path links is what it was before. */
+		bool old = v == NOT_ITS && row && row->state == AY__ROW_REMADE;
+		return heal(t, dir, name, e, &object, row, v, old ? "linked the damaged object" : words[v],
+			    changed, err);
+	}
 	tell(t, e, &object, false, words[v], !row ? "; its object is missing too" : "");
 	return 0;
 }

@@ -44,7 +44,8 @@ struct ay__fsck {
 	struct ay_store *s;
 	const struct ay_fsck *f;
 	struct ay_fsck_result *res;
-	const struct ay_root *root; /* NULL: none is trusted, or roots are damaged */
+	const struct ay_root *root; /* NULL: none is trusted, or the first is damaged */
+	bool root_lost; /* the newest cannot be read: what seems signed by nobody may well be signed */
 	struct ay__fsck_row *rows;
 	size_t n_rows, cap_rows;
 	uint64_t total_bytes, done_bytes;

@@ -105,13 +105,16 @@ int ay__fsck_roots(struct ay__fsck *k, struct ay_err *err)
 /* ---- states ---- */
 
 /* The highest serial whose tree is here: it was installed, so nothing below is to come in its place. */
-static uint32_t proven_floor(struct ay__fsck *k, const char *branch)
+static uint32_t proven_floor(struct ay__fsck *k, const char *branch, uint32_t *current)
 {
+	*current = 0;
 	AY_CLOSE int dir = ay__branch_open(k->s, branch, false, NULL);
 	AY_CLOSEDIR DIR *d = dir < 0 ? NULL : list(dir, ".");
 	struct dirent *e;
 	uint32_t serial, best = 0;
 
+	if (dir >= 0 && ay__branch_current_or_0(k->s, dir, branch, current, NULL) < 0)
+		*current = 0;
 	while (d && (e = readdir(d))) {
 		if (ay__serial_parse(e->d_name, &serial) && serial > best)
 			best = serial;
@@ -137,9 +140,9 @@ static int check_state(struct ay__fsck *k, const char *file, struct ay_err *err)
 								.path = path},
 				      "not a branch's name: left alone");
 	} else if (ay_state_branch(k->s, branch, &state, NULL) < 0) {
-		uint32_t floor = proven_floor(k, branch);
+		uint32_t current, floor = proven_floor(k, branch, &current);
 		if (k->f->heal)
-			r = ay__state_rebuild(k->s, branch, floor, err);
+			r = ay__state_rebuild(k->s, branch, floor, current, err);
 		if (r == 0)
 			tell(k, AY_FSCK_STATE, path, k->f->heal,
 			     k->f->heal

@@ -41,7 +41,6 @@ struct walk {
 	char gone[AY_PATH_MAX +
 		  1]; /* a directory that is not there and stays so: nothing below it is looked for */
 	size_t gone_len;
-	uint64_t below;
 	struct level levels[DEPTH_MAX];
 };
 

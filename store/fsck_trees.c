@@ -253,7 +253,22 @@ static int open_documents(struct ay__fsck_tree *t, bool tell, bool *lost, struct
 	return t->manifest < 0 ? ay_err_errno(err, -t->manifest, "manifest") : 1;
 }
 
-/* Neither release nor manifest tell what it was. */
+/* Is there a manifest, well-formed to its end? Then it may yet be known which release it was. */
+static bool manifest_is_whole(const struct ay__fsck_tree *t)
+{
+	AY_CLOSE int fd = ay__open_beneath(t->dir, "manifest", O_RDONLY | O_NONBLOCK);
+	struct ay__fd_reader in = {.fd = fd};
+	struct ay_manifest_reader *m = fd < 0 ? NULL : ay_manifest_reader_new(ay__fd_read, &in);
+	struct ay_entry e;
+	int r = m ? 1 : -ENOENT;
+
+	while (r > 0)
+		r = ay_manifest_next(m, &e, NULL);
+	ay_manifest_reader_free(m);
+	return r == 0;
+}
+
+/* The release cannot be had. Does nothing else tell what the tree was, it goes. */
 static int drop_tree(struct ay__fsck_tree *t, int branch_dir, int ref, struct ay_err *err)
 {
 	struct ay__fsck *k = t->k;
@@ -265,11 +280,14 @@ static int drop_tree(struct ay__fsck_tree *t, int branch_dir, int ref, struct ay
 	bool is_current =
 		ay__branch_current_or_0(k->s, branch_dir, k->branches[t->branch].name, &current, NULL) == 0 &&
 		current == t->serial;
-	bool used = ref >= 0 && ay__lock(ref, LOCK_EX | LOCK_NB) < 0;
-	if (is_current || used) {
+	bool whole = k->root_lost || manifest_is_whole(t);
+	bool used = !whole && ref >= 0 && ay__lock(ref, LOCK_EX | LOCK_NB) < 0;
+	if (whole || is_current || used) {
 		tell_tree(
 			t, "release", false,
-			is_current
+			whole ? "is missing, damaged, or signed by nobody who may; no repository has it: name "
+				"one (--repo)"
+			: is_current
 				? "is missing or damaged, and the tree is the current one: update to a newer "
 				  "release, or roll back, then heal again"
 				: "is missing or damaged, and somebody uses the tree: it is removed later");
@@ -407,28 +425,40 @@ int ay__fsck_each_tree(struct ay__fsck *k, bool tell,
 
 /* ---- current ---- */
 
-/* Where a branch should stand whose `current` tells nothing: where the state says it stood. 0: it has no good tree. */
-static uint32_t choose(struct ay__fsck *k, size_t b, int dir)
+static bool has_root(int dir, uint32_t serial)
+{
+	char path[AY__SERIAL_NAME_MAX + 8];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%u/root", serial);
+	return serial && fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+/*
+ * Where a branch should stand whose `current` tells nothing: where the state says that it stood. A state that does not
+ * say leaves the highest tree that was current before. 0: it has no good tree.
+ */
+static uint32_t choose(struct ay__fsck *k, size_t b, int dir, const struct ay_branch_state *state)
 {
 	AY_FREE uint32_t *serials = NULL;
-	struct ay_branch_state state = {0};
 	uint32_t best = 0;
 	size_t n = 0;
 
-	ay_state_branch(k->s, k->branches[b].name, &state, NULL);
+	/* The last switch; what only waits to become current lies above the floor (store/turn.h). */
+	if (state->pending <= state->floor && state->pending != state->bad_serial &&
+	    has_root(dir, state->pending))
+		return state->pending;
+	if (has_root(dir, state->good))
+		return state->good;
 	if (list_trees(k, b, dir, false, &serials, &n) < 0)
 		return 0;
 	for (size_t i = 0; i < n; i++) {
-		char path[AY__SERIAL_NAME_MAX + 8];
 		uint32_t s = serials[i];
-		struct stat st;
-		snprintf(path, sizeof(path), "%u/root", s);
-		if (fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+		if (s == state->bad_serial || !has_root(dir, s))
 			continue;
-		/* Never what was rolled back from; what was never current only when there is nothing else. */
-		if (state.bad_serial ? s < state.bad_serial : s <= state.floor)
+		if (state->bad_serial ? s < state->bad_serial : s <= state->floor)
 			best = s;
-		else if (best == 0 && s != state.bad_serial)
+		else if (best == 0)
 			best = s;
 	}
 	return best;
@@ -451,8 +481,10 @@ static int check_current(struct ay__fsck *k, size_t b, struct ay_err *err)
 	AY_CLOSE int root = serial ? ay__open_beneath(dir, path, O_PATH | O_DIRECTORY) : -1;
 	if (r == 0 && root >= 0)
 		return 0;
-	uint32_t to = choose(k, b, dir);
-	ay_state_branch(k->s, branch, &state, NULL);
+	bool known = ay_state_branch(k->s, branch, &state, NULL) == 0;
+	if (!known)
+		state = (struct ay_branch_state){.floor = AY_SERIAL_MAX}; /* it had one; which is not known */
+	uint32_t to = choose(k, b, dir, &state);
 	/* A branch without a tree, or with one that was never made current, need not have it. */
 	if (r == 0 && serial == 0 && (state.floor == 0 || to == 0))
 		return 0;

@@ -323,9 +323,11 @@ int ay_state_change_branch(struct ay_store *s, const char *branch,
 	return branch_replace(s, name, &now, &kept, err);
 }
 
-int ay__state_rebuild(struct ay_store *s, const char *branch, uint32_t floor, struct ay_err *err)
+int ay__state_rebuild(struct ay_store *s, const char *branch, uint32_t floor, uint32_t current,
+		      struct ay_err *err)
 {
-	struct ay_branch_state now = {.follow = true, .floor = floor}, kept;
+	struct ay_branch_state now = {.follow = true, .floor = floor, .pending = current, .good = current},
+			       kept;
 	char name[NAME_MAX + 1];
 
 	AY_CLOSE int locked = -1;

@@ -40,9 +40,10 @@ void ay__hex_put(struct ay_buf *out, const uint8_t *data, size_t len);
 bool ay__hex_get(const char *text, size_t text_len, uint8_t *out, size_t len);
 
 /**
- * ay__state_rebuild() - in the place of a branch's state that cannot be read: followed, @floor, no head, nothing bad.
- * One that can be read meanwhile stays. Durable.
+ * ay__state_rebuild() - in the place of a branch's state that cannot be read: followed, @floor, @current (0: none) good, no
+ * head, nothing bad. One that can be read meanwhile stays. Durable.
  */
-int ay__state_rebuild(struct ay_store *s, const char *branch, uint32_t floor, struct ay_err *err);
+int ay__state_rebuild(struct ay_store *s, const char *branch, uint32_t floor, uint32_t current,
+		      struct ay_err *err);
 
 #endif
