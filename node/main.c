@@ -18,6 +18,7 @@ static const struct {
 	const char *group;
 	const struct ay_cmd *cmd;
 } commands[] = {
+	/* clang-format off: one a line, however many there are */
 	{"publisher", &ay_cmd_keygen},
 	{"publisher", &ay_cmd_root},
 	{"publisher", &ay_cmd_publish},
@@ -34,6 +35,7 @@ static const struct {
 	{"laptop and school", &ay_cmd_node},
 	{"everybody", &ay_cmd_show},
 	{NULL, &ay_cmd_apply_worker},
+	/* clang-format on */
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
