@@ -18,7 +18,7 @@ static const struct {
 	const char *group;
 	const struct ay_cmd *cmd;
 } commands[] = {
-	/* clang-format off: one a line, however many there are */
+	/* clang-format off */
 	{"publisher", &ay_cmd_keygen},
 	{"publisher", &ay_cmd_root},
 	{"publisher", &ay_cmd_publish},
