@@ -27,7 +27,6 @@
 #include "store/base_index.h"
 #include "store/tree_internal.h"
 
-#define ALLOCATE_MIN (1u << 20) /* ask for a file's blocks at once from this size on: fewer fragments */
 #define DELTA_FACTOR 2          /* a delta is at most both manifests and a byte per line */
 
 struct apply {
@@ -218,12 +217,8 @@ static int on_begin(void *ctx, const struct ay_bundle_record *rec, bool *skip, s
 	ap->out->fs = fs;
 	ap->out->fd = fd;
 	ap->out->pos = ap->out->held = 0;
-	if (rec->size < ALLOCATE_MIN)
-		return 0;
-	int r = fs->ops->allocate(fs, fd, (off_t)rec->size);
-	if (r < 0 && r != -EOPNOTSUPP && r != -ENOSYS)
-		return ay_err_errno(err, -r, "cannot reserve %llu bytes in %s", (unsigned long long)rec->size,
-				    ap->b.s->path);
+	/* No blocks are asked for beforehand: they would fill the holes, of which nobody can tell yet. */
+	ap->out->sparse = true;
 	return 0;
 }
 
@@ -269,7 +264,7 @@ static int on_data(void *ctx, const struct ay_bundle_record *rec, const void *da
 static int on_end(void *ctx, const struct ay_bundle_record *rec, struct ay_err *err)
 {
 	struct apply *ap = ctx;
-	int r = ay__fd_flush(ap->out);
+	int r = ay__fd_end_sparse(ap->out);
 
 	(void)rec;
 	close(ap->out->fd);

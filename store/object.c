@@ -18,6 +18,7 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/sparse.h"
 
 #define COPY_CHUNK  (256 * 1024)
 #define SLICE_FILES 256 /* entries looked at under the exclusive lock at once: a few milliseconds */
@@ -137,33 +138,57 @@ int ay__meta_set(struct ay_store *s, int fd, const struct ay_entry *e, struct ay
 
 /* ---- copying ---- */
 
-static int copy_bytes(struct ay_store *s, int from_fd, int to_fd, uint64_t size, struct ay_hasher *h,
-		      struct ay_err *err)
+/* Bytes [@at, @end) of data. */
+static int copy_data(struct ay_store *s, int from_fd, int to_fd, uint64_t at, uint64_t end, uint8_t *buf,
+		     struct ay_hasher *h, struct ay_err *err)
 {
-	AY_FREE uint8_t *buf = malloc(COPY_CHUNK);
-
-	if (!buf)
-		return ay_err_errno(err, ENOMEM, "copy");
-	for (uint64_t at = 0;;) {
-		ssize_t n = pread(from_fd, buf, COPY_CHUNK, (off_t)at);
+	while (at < end) {
+		size_t want = end - at < COPY_CHUNK ? (size_t)(end - at) : COPY_CHUNK;
+		ssize_t n = pread(from_fd, buf, want, (off_t)at);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return ay_err_errno(err, errno, "read at %llu", (unsigned long long)at);
 		if (n == 0)
-			return at == size ? 0
-					  : ay_err_set(err, AY_EDIGEST, "it has %llu bytes instead of %llu",
-						       (unsigned long long)at, (unsigned long long)size);
-		if ((uint64_t)n > size - at)
-			return ay_err_set(err, AY_EDIGEST, "it has more than %llu bytes",
-					  (unsigned long long)size);
+			return ay_err_set(err, AY_EDIGEST, "it has %llu bytes instead of %llu",
+					  (unsigned long long)at, (unsigned long long)end);
 		if (h)
 			ay_hasher_update(h, buf, (size_t)n);
-		int r = ay__write_all(s->fs, to_fd, buf, (size_t)n, at);
+		int r = ay__write_sparse(s->fs, to_fd, buf, (size_t)n, at);
 		if (r < 0)
 			return ay_err_errno(err, -r, "write at %llu", (unsigned long long)at);
 		at += (uint64_t)n;
 	}
+	return 0;
+}
+
+static int copy_bytes(struct ay_store *s, int from_fd, int to_fd, uint64_t size, struct ay_hasher *h,
+		      struct ay_err *err)
+{
+	AY_FREE uint8_t *buf = malloc(COPY_CHUNK);
+	struct stat st;
+
+	if (!buf)
+		return ay_err_errno(err, ENOMEM, "copy");
+	if (fstat(from_fd, &st) < 0)
+		return ay_err_errno(err, errno, "stat");
+	if ((uint64_t)st.st_size != size)
+		return ay_err_set(err, AY_EDIGEST, "it has %llu bytes instead of %llu",
+				  (unsigned long long)st.st_size, (unsigned long long)size);
+	bool sparse = st.st_blocks * 512 < st.st_size;
+	for (uint64_t at = 0, end; at < size; at = end) {
+		end = size;
+		if (sparse && ay_sparse_next(from_fd, at, size, &end)) {
+			if (h)
+				ay_hasher_zeros(h, end - at);
+			continue;
+		}
+		int r = copy_data(s, from_fd, to_fd, at, end, buf, h, err);
+		if (r < 0)
+			return r;
+	}
+	int r = ay__end_sparse(s->fs, to_fd, size);
+	return r < 0 ? ay_err_errno(err, -r, "write") : 0;
 }
 
 static bool cannot_reflink(int r)
@@ -392,33 +417,62 @@ long ay__fd_read(void *ctx, void *buf, size_t len)
 	return n;
 }
 
-int ay__fd_flush(struct ay__fd_writer *w)
+static int put_bytes(struct ay__fd_writer *w, const void *data, size_t len)
 {
-	int r = ay__write_all(w->fs, w->fd, w->buf, w->held, w->pos);
+	int r = w->sparse ? ay__write_sparse(w->fs, w->fd, data, len, w->pos)
+			  : ay__write_all(w->fs, w->fd, data, len, w->pos);
 
-	if (r == 0) {
-		w->pos += w->held;
-		w->held = 0;
-	}
+	if (r == 0)
+		w->pos += len;
 	return r;
 }
 
+int ay__fd_flush(struct ay__fd_writer *w)
+{
+	int r = put_bytes(w, w->buf, w->held);
+
+	if (r == 0)
+		w->held = 0;
+	return r;
+}
+
+/* The buffer is filled to its end before it is written, so that each write but the last begins and ends at blocks. */
 int ay__fd_write(void *ctx, const void *data, size_t len)
 {
 	struct ay__fd_writer *w = ctx;
+	const uint8_t *p = data;
 
-	if (len > sizeof(w->buf) - w->held) {
-		int r = ay__fd_flush(w);
+	while (len > 0) {
+		size_t n = sizeof(w->buf) - w->held;
+		int r = 0;
+		if (w->held == 0 && len >= n) {
+			n = len - len % sizeof(w->buf);
+			r = put_bytes(w, p, n);
+		} else {
+			n = n < len ? n : len;
+			memcpy(w->buf + w->held, p, n);
+			w->held += n;
+			if (w->held == sizeof(w->buf))
+				r = ay__fd_flush(w);
+		}
 		if (r < 0)
 			return r;
-		if (len >= sizeof(w->buf)) {
-			r = ay__write_all(w->fs, w->fd, data, len, w->pos);
-			if (r == 0)
-				w->pos += len;
-			return r;
-		}
+		p += n;
+		len -= n;
 	}
-	memcpy(w->buf + w->held, data, len);
-	w->held += len;
 	return 0;
+}
+
+int ay__fd_end_sparse(struct ay__fd_writer *w)
+{
+	uint64_t size = w->pos + w->held;
+	size_t tail = w->held % AY_HOLE_SIZE;
+
+	/* The last block is zeros behind the file's end, so it may be a hole too. */
+	if (w->held > 0 && ay_is_zero(w->buf + w->held - tail, tail))
+		w->held -= tail;
+	int r = ay__fd_flush(w);
+	if (r == 0)
+		r = ay__end_sparse(w->fs, w->fd, size);
+	return r;
 }

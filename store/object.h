@@ -82,7 +82,7 @@ int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, 
 		    struct ay__touched *touched, struct ay_err *err);
 
 /**
- * ay__copy_file() - all of @from_fd to the new file @to_fd by reflink, else by copying.
+ * ay__copy_file() - all of @from_fd to the new file @to_fd by reflink, else by copying; holes stay holes.
  * @digest: when given, the bytes must have it (they are read for that); AY_EDIGEST if not. NULL: not checked.
  * @size: bytes that @from_fd must have; AY_EDIGEST if not.
  */
@@ -99,15 +99,20 @@ struct ay__fd_reader {
 };
 long ay__fd_read(void *ctx, void *buf, size_t len);
 
-/** ay__fd_write() - an ay_write_fn that gathers 64 KiB before it writes through the seam; flush at the end. */
+/**
+ * ay__fd_write() - an ay_write_fn that gathers 64 KiB before it writes through the seam; flush at the end.
+ * With @sparse blocks of zeros become holes, and ay__fd_end_sparse() stands for the flush.
+ */
 struct ay__fd_writer {
 	struct ay_fs *fs;
 	int fd;
+	bool sparse;
 	uint64_t pos;
 	size_t held;
 	uint8_t buf[65536];
 };
 int ay__fd_write(void *ctx, const void *data, size_t len);
 int ay__fd_flush(struct ay__fd_writer *w);
+int ay__fd_end_sparse(struct ay__fd_writer *w);
 
 #endif
