@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AY_HOLE_SIZE 4096 /* holes are looked for, and made, in blocks of this many bytes, at multiples of it */
+#define AY_HOLE_SIZE                                                                                         \
+	4096 /* holes are looked for, and made, in blocks of this many bytes, at multiples of it */
 
 /**
  * ay_sparse_next() - where the hole or the data that begins at @at ends.

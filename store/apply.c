@@ -27,7 +27,7 @@
 #include "store/base_index.h"
 #include "store/tree_internal.h"
 
-#define DELTA_FACTOR 2          /* a delta is at most both manifests and a byte per line */
+#define DELTA_FACTOR 2 /* a delta is at most both manifests and a byte per line */
 
 struct apply {
 	struct ay__build b;

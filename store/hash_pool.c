@@ -74,7 +74,8 @@ static int hash(const struct ay__hash_pool *p, struct ay__hash_job *job, struct 
 {
 	struct stat after;
 	uint64_t at = 0, size = (uint64_t)job->before.st_size;
-	uint64_t end = job->before.st_blocks * 512 < job->before.st_size ? 0 : size; /* of the data around @at */
+	uint64_t end =
+		job->before.st_blocks * 512 < job->before.st_size ? 0 : size; /* of the data around @at */
 
 	wait_for_tick(&job->before.st_ctim);
 	ay_hasher_reset(h);
