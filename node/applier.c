@@ -67,10 +67,12 @@ static bool parse_object(json_t *o, struct ay_applier_line *out)
 		const char *hex = json_string_value(json_object_get(v, "manifest"));
 		uint64_t serial;
 		out->kind = AY_APPLIER_DONE;
-		if (!get_u64(json_object_get(v, "serial"), &serial) || serial > UINT32_MAX || !hex)
+		if (!get_u64(json_object_get(v, "serial"), &serial) || serial < 1 || serial > UINT32_MAX ||
+		    !hex)
 			return false;
 		out->serial = (uint32_t)serial;
-		return ay_digest_parse(&out->manifest, hex, strlen(hex)) == 0;
+		return ay_digest_parse(&out->manifest, hex, strlen(hex)) == 0 &&
+		       !ay_digest_is_zero(&out->manifest);
 	}
 	v = json_object_get(o, "error");
 	const char *message = json_string_value(json_object_get(v, "message"));

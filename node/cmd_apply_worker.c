@@ -161,9 +161,9 @@ static int run(int argc, char **argv, struct ay_err *err)
 			       ay_digest_hex(&release->manifest, hex)));
 		return 0;
 	}
-	/* A sentence may quote a stranger's bytes; JSON wants UTF-8. */
+	/* A sentence may quote a stranger's bytes: JSON wants UTF-8, and escapes would outgrow the node's line. */
 	for (char *p = why.msg; *p; p++)
-		*p = (unsigned char)*p < 0x80 ? *p : '?';
+		*p = *p >= ' ' && *p < 0x7f ? *p : '?';
 	tell(json_pack("{s:{s:i,s:s}}", "error", "code", r, "message",
 		       why.msg[0] ? why.msg : ay_strerror(r)));
 	return r;

@@ -15,6 +15,7 @@ struct ay_load;
 /**
  * ay_load_read() - read roots, branches, documents and the list of bundles. Touches nothing but the store.
  *
+ * A switch that was cut off in the last life is finished first (ay_store_finish_switch()).
  * Documents that cannot be read are left out. Return: 0 and @out (ay_load_free()); -ENOENT no root is trusted yet;
  *   AY_ESTORE, -errno.
  */

@@ -288,11 +288,20 @@ static void do_drop(struct ay_fakenode *n, const struct ay__fake_job *j)
 	}
 }
 
+static void remember(struct ay_fakebranch *b, const struct ay_release *r)
+{
+	if (r->serial > b->floor)
+		b->floor = r->serial;
+	if (r->serial >= b->bad_serial)
+		b->bad_serial = 0;
+}
+
 /*
  * The applier trusts nobody: documents, floor and base are looked at again. Not the bytes: each block was checked, and
- * the monitor compares them with the publisher's.
+ * the monitor compares them with the publisher's. @half: it dies when the state is written and `current` is not.
  */
-static int apply_now(struct ay_fakenode *n, const struct ay__fake_job *j, struct ay_digest *manifest)
+static int apply_now(struct ay_fakenode *n, const struct ay__fake_job *j, bool half,
+		     struct ay_digest *manifest)
 {
 	const struct ay_fakedoc *rd = ay_fakedisk_doc(&n->disk, AY_EV_RELEASE, &j->release);
 	const struct ay_fakedoc *od = ay_fakedisk_doc(&n->disk, AY_EV_OFFER, &j->offer);
@@ -313,20 +322,20 @@ static int apply_now(struct ay_fakenode *n, const struct ay__fake_job *j, struct
 		return AY_EROLLBACK;
 	if (!ay_digest_eq(&o.to, &r.manifest) || !ay_digest_eq(&o.bundle, &j->digest))
 		return AY_EFORMAT;
-	if (!ay_digest_is_zero(&o.from) && !ay_digest_eq(&o.from, &b->have_manifest))
+	if (!ay_digest_is_zero(&o.from) && !ay_digest_eq(&o.from, &b->have_manifest) &&
+	    !ay_digest_eq(&o.from, &b->before_manifest))
 		return AY_EBASE;
 	if (chance(n, n->config.bad_base_permille))
 		return AY_EBASE;
 	if (chance(n, n->config.no_space_permille))
 		return -ENOSPC;
+	remember(b, &r);
+	if (half)
+		return -EINTR;
 	b->before_serial = b->have_serial;
 	b->before_manifest = b->have_manifest;
 	b->have_serial = r.serial;
 	b->have_manifest = r.manifest;
-	if (r.serial > b->floor)
-		b->floor = r.serial;
-	if (r.serial >= b->bad_serial)
-		b->bad_serial = 0;
 	*manifest = r.manifest;
 	return 0;
 }
@@ -335,7 +344,7 @@ static void do_apply(struct ay_fakenode *n, const struct ay__fake_job *j)
 {
 	struct ay_event ev = {.type = AY_EV_APPLIED, .applied = {.branch = j->branch, .serial = j->serial}};
 
-	ev.status = apply_now(n, j, &ev.applied.manifest);
+	ev.status = apply_now(n, j, false, &ev.applied.manifest);
 	n->give(n, &ev);
 }
 
@@ -425,7 +434,7 @@ static void end_job(struct ay_fakenode *n, struct ay__fake_queue *q)
 	else if (j->kind == JOB_DROP)
 		do_drop(n, j);
 	else if (j->kind == JOB_APPLY)
-		apply_now(n, j, &manifest);
+		apply_now(n, j, ay_prng_below(&n->prng, 4) == 0, &manifest);
 }
 
 void ay__fake_jobs_release(struct ay_fakenode *n)

@@ -118,6 +118,18 @@ static int make_parts(struct ay_store *s, int flags, struct ay_err *err)
 	return r < 0 ? ay_err_wrap(err, r, "make store %s", s->path) : 0;
 }
 
+int ay__store_version_parse(const char *text, size_t len, bool *owner_me)
+{
+	static const char magic[] = "ayni-store ";
+	bool me = len == strlen(VERSION_ME) && memcmp(text, VERSION_ME, len) == 0;
+
+	if (me || (len == strlen(VERSION_LINE) && memcmp(text, VERSION_LINE, len) == 0)) {
+		*owner_me = me;
+		return 0;
+	}
+	return len >= strlen(magic) && memcmp(text, magic, strlen(magic)) == 0 ? AY_EVERSION : AY_ESTORE;
+}
+
 /* VERSION, or 1 when there is none. */
 static int read_version(struct ay_store *s, struct ay_err *err)
 {
@@ -129,19 +141,14 @@ static int read_version(struct ay_store *s, struct ay_err *err)
 		return 1;
 	if (r < 0)
 		return ay_err_set(err, r, "%s/" AY__STORE_VERSION_FILE ": %s", s->path, ay_strerror(r));
-	const char *text = (const char *)data;
-	if (strcmp(text, VERSION_ME) == 0 && len == strlen(text))
-		s->owner_me = true;
-	else if (strcmp(text, VERSION_LINE) != 0 || len != strlen(text)) {
-		if (strncmp(text, "ayni-store ", 11) == 0)
-			return ay_err_set(err, AY_EVERSION,
-					  "%s/" AY__STORE_VERSION_FILE
-					  ": \"%.32s\": made by another version of ayni; upgrade ayni",
-					  s->path, text);
-		return ay_err_set(err, AY_ESTORE, "%s/" AY__STORE_VERSION_FILE ": not a store's version",
-				  s->path);
-	}
-	return 0;
+	r = ay__store_version_parse((const char *)data, len, &s->owner_me);
+	if (r == AY_EVERSION)
+		return ay_err_set(err, r,
+				  "%s/" AY__STORE_VERSION_FILE
+				  ": \"%.32s\": made by another version of ayni; upgrade ayni",
+				  s->path, (const char *)data);
+	return r < 0 ? ay_err_set(err, r, "%s/" AY__STORE_VERSION_FILE ": not a store's version", s->path)
+		     : 0;
 }
 
 static int check_user(const struct ay_store *s, bool owner_me, struct ay_err *err)

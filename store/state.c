@@ -4,8 +4,7 @@
  *
  * Roots are kept one file per version and believed anew at every start, from the
  * first along the chain, so that nothing depends on a note saying "this was
- * checked". A branch's facts are one file of fixed lines, read strictly: a floor
- * that cannot be read is an error, never a zero. Documents: store/state_docs.c.
+ * checked". A branch's facts are one file of fixed lines (store/branch_state.c). Documents: store/state_docs.c.
  *
  * Writers hold flock() on state/.lock while they read, decide and replace; readers
  * need no lock, because a file is replaced in one rename. It is a file of its own,
@@ -23,12 +22,10 @@
 
 #include "base/cleanup.h"
 #include "base/path.h"
-#include "store/store_internal.h"
+#include "store/state_internal.h"
 
 #define STATE_LOCK       ".lock"    /* in state/ */
 #define BRANCH_DIR       "branches" /* in state/ */
-#define BRANCH_MAGIC     "ayni-branch-state 1\n"
-#define BRANCH_FILE_MAX  1024 /* the head in hex is 312 of it */
 #define INSTALL_ID       "install-id"
 #define INSTALL_ID_BYTES 16
 #define BRANCHES_MAX     4096
@@ -58,51 +55,6 @@ static int read_if_there(int dirfd, const char *path, size_t max, uint8_t **data
 	return rc;
 }
 
-/* ---- hexadecimal ---- */
-
-static void hex_put(struct ay_buf *out, const uint8_t *data, size_t len)
-{
-	static const char digits[] = "0123456789abcdef";
-	for (size_t i = 0; i < len; i++) {
-		ay_put_u8(out, (uint8_t)digits[data[i] >> 4]);
-		ay_put_u8(out, (uint8_t)digits[data[i] & 15]);
-	}
-}
-
-static int nibble(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool hex_get(const char *text, size_t text_len, uint8_t *out, size_t len)
-{
-	if (text_len != 2 * len)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		int high = nibble(text[2 * i]), low = nibble(text[2 * i + 1]);
-		if (high < 0 || low < 0)
-			return false;
-		out[i] = (uint8_t)(high << 4 | low);
-	}
-	return true;
-}
-
-/* A number from 0 to 2^32-1 in its one form: decimal, no leading zero. */
-static bool u32_get(const char *text, size_t len, uint32_t *out)
-{
-	uint64_t v = 0;
-
-	if (len < 1 || len > 10 || (len > 1 && text[0] == '0'))
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] < '0' || text[i] > '9')
-			return false;
-		v = v * 10 + (uint64_t)(text[i] - '0');
-	}
-	*out = (uint32_t)v;
-	return v <= UINT32_MAX;
-}
-
 /* ---- roots ---- */
 
 /* The lowest version in roots/, 0 when there is none. */
@@ -126,7 +78,7 @@ static int first_version(const struct ay_store *s, uint32_t *version, struct ay_
 			return ay_err_errno(err, errno, "%s/roots", s->path);
 		if (!e)
 			return 0;
-		if (u32_get(e->d_name, strlen(e->d_name), &v) && v > 0 && (*version == 0 || v < *version))
+		if (ay__u32_get(e->d_name, strlen(e->d_name), &v) && v > 0 && (*version == 0 || v < *version))
 			*version = v;
 	}
 }
@@ -269,59 +221,6 @@ static int branch_file(const struct ay_store *s, const char *branch, char name[N
 	return rc < 0 ? ay_err_set(err, rc, "%s: branch %s: name too long", s->path, branch) : 0;
 }
 
-static void branch_write(const struct ay_branch_state *b, struct ay_buf *out)
-{
-	ay_put_fmt(out,
-		   BRANCH_MAGIC "branch: %s\nfollow: %d\nfloor: %" PRIu32 "\nbad-serial: %" PRIu32 "\nhead: ",
-		   b->branch, b->follow ? 1 : 0, b->floor, b->bad_serial);
-	if (b->has_head)
-		hex_put(out, b->head, sizeof(b->head));
-	else
-		ay_put_str(out, "-");
-	ay_put_str(out, "\n");
-}
-
-/* The value of the line "KEY: VALUE\n" at *@p, which moves behind it. */
-static bool take_line(const char **p, const char *end, const char *key, const char **value, size_t *len)
-{
-	size_t key_len = strlen(key);
-	const char *newline = memchr(*p, '\n', (size_t)(end - *p));
-
-	if (!newline || (size_t)(newline - *p) < key_len + 2 || memcmp(*p, key, key_len) != 0 ||
-	    memcmp(*p + key_len, ": ", 2) != 0)
-		return false;
-	*value = *p + key_len + 2;
-	*len = (size_t)(newline - *value);
-	*p = newline + 1;
-	return true;
-}
-
-static bool branch_parse(const char *text, size_t text_len, struct ay_branch_state *b)
-{
-	const char *p = text, *end = text + text_len, *v;
-	size_t len, magic = strlen(BRANCH_MAGIC);
-	uint32_t follow;
-
-	*b = (struct ay_branch_state){0};
-	if (text_len < magic || memcmp(p, BRANCH_MAGIC, magic) != 0)
-		return false;
-	p += magic;
-	if (!take_line(&p, end, "branch", &v, &len) || ay_branch_check(v, len) < 0)
-		return false;
-	memcpy(b->branch, v, len);
-	if (!take_line(&p, end, "follow", &v, &len) || !u32_get(v, len, &follow) || follow > 1)
-		return false;
-	b->follow = follow == 1;
-	if (!take_line(&p, end, "floor", &v, &len) || !u32_get(v, len, &b->floor) ||
-	    !take_line(&p, end, "bad-serial", &v, &len) || !u32_get(v, len, &b->bad_serial) ||
-	    !take_line(&p, end, "head", &v, &len))
-		return false;
-	b->has_head = !(len == 1 && v[0] == '-');
-	if (b->has_head && !hex_get(v, len, b->head, sizeof(b->head)))
-		return false;
-	return p == end;
-}
-
 /* 0; -ENOENT nothing is remembered; AY_ESTORE. */
 static int branch_read(const struct ay_store *s, const char *name, const char *branch,
 		       struct ay_branch_state *out, struct ay_err *err)
@@ -331,10 +230,11 @@ static int branch_read(const struct ay_store *s, const char *name, const char *b
 	size_t len;
 
 	snprintf(path, sizeof(path), BRANCH_DIR "/%s", name);
-	int rc = read_if_there(s->state, path, BRANCH_FILE_MAX, &data, &len, err);
+	int rc = read_if_there(s->state, path, AY__BRANCH_STATE_MAX, &data, &len, err);
 	if (rc == -ENOENT)
 		return rc;
-	if (rc == 0 && (!branch_parse((const char *)data, len, out) || strcmp(out->branch, branch) != 0))
+	if (rc == 0 &&
+	    (!ay__branch_state_parse((const char *)data, len, out) || strcmp(out->branch, branch) != 0))
 		rc = AY_ESTORE;
 	if (rc == AY_ESTORE || rc == AY_ELIMIT)
 		return ay_err_set(err, AY_ESTORE,
@@ -393,7 +293,7 @@ static int branch_replace(struct ay_store *s, const char *name, struct ay_branch
 				  now->branch, kept->floor, now->floor);
 	keep_newer_head(now, kept);
 	struct ay_buf text = {0};
-	branch_write(now, &text);
+	ay__branch_state_write(now, &text);
 	rc = ay_buf_status(&text);
 	if (rc == 0)
 		rc = ay__store_replace_file(s->fs, dir, name, text.data, text.len, err);
@@ -500,7 +400,7 @@ static int install_id_read(const struct ay_store *s, uint8_t id[INSTALL_ID_BYTES
 	if (rc == -ENOENT)
 		return rc;
 	if (rc == 0 && (len != 2 * INSTALL_ID_BYTES + 1 || data[len - 1] != '\n' ||
-			!hex_get((char *)data, len - 1, id, INSTALL_ID_BYTES)))
+			!ay__hex_get((char *)data, len - 1, id, INSTALL_ID_BYTES)))
 		rc = ay_err_set(err, AY_ESTORE, "it is damaged; delete it, and a new one will be made");
 	return rc < 0 ? ay_err_wrap(err, rc, "%s/state/" INSTALL_ID, s->path) : 0;
 }
@@ -523,7 +423,7 @@ int ay_state_install_id(struct ay_store *s, uint8_t id[16], struct ay_err *err)
 		got += k > 0 ? (size_t)k : 0;
 	}
 	struct ay_buf text = {0};
-	hex_put(&text, id, INSTALL_ID_BYTES);
+	ay__hex_put(&text, id, INSTALL_ID_BYTES);
 	ay_put_str(&text, "\n");
 	rc = ay_buf_status(&text);
 	if (rc == 0)

@@ -118,6 +118,13 @@ int ay_store_release(struct ay_store *s, const char *branch, uint32_t serial, ui
  */
 int ay_store_switch(struct ay_store *s, const char *branch, uint32_t serial, bool rollback,
 		    struct ay_err *err);
+/**
+ * ay_store_finish_switch() - go on with a switch or rollback that died between remembering its serial and the rename,
+ *   if its tree is here. What only waits to become current (store/turn.h) goes on waiting. For whoever begins to work
+ *   with the store.
+ * @serial: what became current now; 0: there was nothing to finish, or another process switches right now.
+ */
+int ay_store_finish_switch(struct ay_store *s, const char *branch, uint32_t *serial, struct ay_err *err);
 /** ay_store_rollback() - switch to @serial, or (0) to the newest tree below the current one. @to: which it was. */
 int ay_store_rollback(struct ay_store *s, const char *branch, uint32_t serial, uint32_t *to,
 		      struct ay_err *err);

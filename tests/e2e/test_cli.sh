@@ -5,6 +5,7 @@
 # rollback; every command's help, exit codes and JSON; publishing killed at each change of the disk.
 cd "$(dirname "$0")/../.." || exit 1
 . tests/e2e/cli_lib.sh
+GOLDEN=$PWD/tests/golden
 
 COMMANDS="keygen root publish init update status import list log rollback gc verify node show"
 me=()
@@ -166,6 +167,13 @@ expect_json 0 '"believed": true' "$AYNI" show --json --root root-1 $head
 says '"serial": 4' '"rollout": 100'
 rm -rf repo
 cp -a repo2 repo
+expect 0 "release: c1eabaa15bd1421f" "$AYNI" show "$GOLDEN/datagram-news.bin"
+says "ayni-datagram 1" "from: laptop, session 1122334455667788, TCP port 24953" "serial: 7" "signed-at: 1700000000"
+expect 0 "summary, root 3, 259 neighbours" "$AYNI" show "$GOLDEN/datagram-chat.bin"
+says "from: school, session 1122334455667788" "branch 01020304: head 7, has 6" "branch f1f2f3f4: head 16777218, has 0"
+expect 0 "question, something is missing, root 3" "$AYNI" show "$GOLDEN/datagram-question.bin"
+expect_json 0 '"question": true' "$AYNI" show --json "$GOLDEN/datagram-question.bin"
+says '"tag": "f1f2f3f4"' '"head": 16777218'
 
 say "a tree that will not hold still, or cannot be read"
 head -c 30000000 /dev/zero >"$tree/restless"

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The control socket: a client's bytes into messages and calls; a worker's lines. */
+/* The control socket: a client's bytes into messages and calls. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/path.h"
-#include "node/applier.h"
 #include "node/varlink.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -23,7 +22,6 @@ static void on_message(const struct ay_slice *msg)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct ay_varlink_in in = {.max = AY_VARLINK_CALL_MAX};
-	struct ay_applier_line line;
 	size_t pos = 0;
 	int r = 0;
 	while (pos < len && r >= 0) {
@@ -38,7 +36,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 			on_message(&msg);
 	}
 	ay_varlink_in_release(&in);
-	if (len <= AY_APPLIER_LINE_MAX)
-		ay_applier_parse(len ? (const char *)data : "", len, &line);
 	return 0;
 }

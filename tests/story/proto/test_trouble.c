@@ -108,6 +108,29 @@ static void test_back_among_the_finished(void **state)
 	story_end(&s, false);
 }
 
+/*
+ * Killed between remembering release 2 as its floor and making it current, and the tree is gone too: it is no rollback,
+ * so release 2 is taken like any other.
+ */
+static void test_died_in_the_switch(void **state)
+{
+	struct story s;
+
+	(void)state;
+	story_begin(&s, 2);
+	story_publish(&s, 1, 2, 10);
+	struct ay_fakenode *n = cluster_node(s.c, s.laptops[0]);
+	const struct ay_fakebranch *b = ay_fakenode_branch(n, s.p.branch);
+	const struct ay_digest manifest = b->have_manifest;
+	ay_fakenode_put_branch(n, s.p.branch, true, 2, &published(&s.p, 2)->manifest);
+	ay_fakenode_put_branch(n, s.p.branch, true, 1, &manifest);
+	assert_int_equal(b->floor, 2);
+	assert_int_equal(b->have_serial, 1);
+	cluster_start_all(s.c);
+	assert_true(wait_all_current(s.c, 2, 60));
+	story_end(&s, false);
+}
+
 /* A laptop that dies again and again, at odd moments, gets there, and nothing crosses twice. */
 static void test_killed_often(void **state)
 {
@@ -363,23 +386,15 @@ static void test_unobtainable(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_wrong_blocks),
-		cmocka_unit_test(test_wrong_hashes),
-		cmocka_unit_test(test_garbage),
-		cmocka_unit_test(test_silence),
-		cmocka_unit_test(test_killed),
-		cmocka_unit_test(test_killed_often),
-		cmocka_unit_test(test_back_among_the_finished),
-		cmocka_unit_test(test_isolated),
-		cmocka_unit_test(test_two_rooms),
-		cmocka_unit_test(test_school_leaves),
-		cmocka_unit_test(test_forged_head),
-		cmocka_unit_test(test_replayed_head),
-		cmocka_unit_test(test_noise),
-		cmocka_unit_test(test_new_root),
-		cmocka_unit_test(test_bad_base),
-		cmocka_unit_test(test_full_disk),
-		cmocka_unit_test(test_unobtainable),
+		cmocka_unit_test(test_wrong_blocks),  cmocka_unit_test(test_wrong_hashes),
+		cmocka_unit_test(test_garbage),       cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_killed),        cmocka_unit_test(test_died_in_the_switch),
+		cmocka_unit_test(test_killed_often),  cmocka_unit_test(test_back_among_the_finished),
+		cmocka_unit_test(test_isolated),      cmocka_unit_test(test_two_rooms),
+		cmocka_unit_test(test_school_leaves), cmocka_unit_test(test_forged_head),
+		cmocka_unit_test(test_replayed_head), cmocka_unit_test(test_noise),
+		cmocka_unit_test(test_new_root),      cmocka_unit_test(test_bad_base),
+		cmocka_unit_test(test_full_disk),     cmocka_unit_test(test_unobtainable),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

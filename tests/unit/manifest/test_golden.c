@@ -2,50 +2,10 @@
 /*
  * The golden files of manifest/: what we write today is, to the byte, what was
  * written when a format was fixed, and what was written then is still read.
- *
- * Made from fixed keys and times. When a format gets a new version, add files, keep the old ones, and write
- * the new with:  AYNI_GOLDEN_WRITE=1 build/tests/unit/manifest/test_golden   (from the top of the tree)
+ * Made from fixed keys and times. How the files are written: tests/support/golden.h.
  */
+#include "tests/support/golden.h"
 #include "tests/unit/manifest/support.h"
-
-static struct ay_buf read_golden(const char *name)
-{
-	char path[200];
-	struct ay_buf b = {0};
-
-	snprintf(path, sizeof(path), "tests/golden/%s", name);
-	FILE *f = fopen(path, "rb");
-	if (!f) {
-		print_error("%s: %s (run from the top of the tree)\n", path, strerror(errno));
-		fail();
-	}
-	uint8_t *p = ay_buf_reserve(&b, 65536);
-	assert_non_null(p);
-	b.len = fread(p, 1, 65536, f);
-	fclose(f);
-	return b;
-}
-
-/* Compare with the golden file, or write it when told to. Takes @made. */
-static void golden(const char *name, struct ay_buf made)
-{
-	char path[200];
-
-	if (getenv("AYNI_GOLDEN_WRITE")) {
-		snprintf(path, sizeof(path), "tests/golden/%s", name);
-		FILE *f = fopen(path, "wb");
-		assert_non_null(f);
-		assert_int_equal(fwrite(made.data, 1, made.len, f), made.len);
-		assert_int_equal(fclose(f), 0);
-	}
-	struct ay_buf want = read_golden(name);
-	if (made.len != want.len || memcmp(made.data, want.data, want.len))
-		print_error("%s is not what is written today\n", name);
-	assert_int_equal(made.len, want.len);
-	assert_memory_equal(made.data, want.data, want.len);
-	ay_buf_release(&made);
-	ay_buf_release(&want);
-}
 
 #define FULL(t, m, p) .type = (t), .mode = (m), .path = (p), .path_len = sizeof(p) - 1
 #define TIME(s, ns)   .mtime_s = (s), .mtime_ns = (ns)
@@ -97,16 +57,16 @@ static void test_manifests(void **state)
 	struct ay_err err = {0};
 	for (int v = 1; v <= 2; v++) {
 		const char *name = v == 1 ? "tree-1.manifest" : "tree-2.manifest";
-		golden(name, tree(v));
-		struct ay_buf b = read_golden(name);
+		golden_check(name, tree(v));
+		struct ay_buf b = golden_read(name);
 		assert_code(read_manifest(b.data, b.len, &err), 0);
 		ay_buf_release(&b);
 	}
-	struct ay_buf b = read_golden("tree-1.manifest"), out = {0};
+	struct ay_buf b = golden_read("tree-1.manifest"), out = {0};
 	struct ay_manifest_reader *r = ay_manifest_reader_new_mem(b.data, b.len);
 	assert_non_null(r);
 	assert_code(ay_manifest_mtree(r, ay_write_to_buf, &out, &err), 0);
-	golden("tree-1.mtree", out);
+	golden_check("tree-1.mtree", out);
 	ay_manifest_reader_free(r);
 	ay_buf_release(&b);
 }
@@ -115,17 +75,17 @@ static void test_delta(void **state)
 {
 	(void)state;
 	struct ay_err err = {0};
-	struct ay_buf a = read_golden("tree-1.manifest"), b = read_golden("tree-2.manifest"), delta = {0},
+	struct ay_buf a = golden_read("tree-1.manifest"), b = golden_read("tree-2.manifest"), delta = {0},
 		      out = {0};
 	struct ay_digest from = digest_of(&a), to = digest_of(&b);
 	struct ay_manifest_reader *ra = ay_manifest_reader_new_mem(a.data, a.len);
 	struct ay_manifest_reader *rb = ay_manifest_reader_new_mem(b.data, b.len);
 	assert_true(ra && rb);
 	assert_code(ay_delta_make(ra, &from, rb, &to, ay_write_to_buf, &delta, &err), 0);
-	golden("tree-1-2.delta", delta);
+	golden_check("tree-1-2.delta", delta);
 	ay_manifest_reader_free(ra);
 	ay_manifest_reader_free(rb);
-	struct ay_buf file = read_golden("tree-1-2.delta");
+	struct ay_buf file = golden_read("tree-1-2.delta");
 	struct slow s = slow_of(file.data, file.len, 100);
 	ra = ay_manifest_reader_new_mem(a.data, a.len);
 	assert_non_null(ra);
@@ -149,12 +109,12 @@ static void test_keys(void **state)
 	assert_code(ay_public_key_write(&pk, &pub), 0);
 	assert_code(ay_secret_key_write(&sk, NULL, &sec, &err), 0);
 	assert_code(ay_sign_detached(&sk, "ayni\n", 5, "golden", &sig, &err), 0);
-	golden("test.pub", pub);
-	golden("test.key", sec);
-	golden("test.minisig", sig);
-	pub = read_golden("test.pub");
-	sec = read_golden("test.key");
-	sig = read_golden("test.minisig");
+	golden_check("test.pub", pub);
+	golden_check("test.key", sec);
+	golden_check("test.minisig", sig);
+	pub = golden_read("test.pub");
+	sec = golden_read("test.key");
+	sig = golden_read("test.minisig");
 	assert_code(ay_public_key_parse((char *)pub.data, pub.len, &pback, &err), 0);
 	assert_memory_equal(&pk, &pback, sizeof(pk));
 	assert_code(ay_secret_key_parse((char *)sec.data, sec.len, NULL, &back, &err), 0);
@@ -172,12 +132,12 @@ static void test_signed_texts(void **state)
 	(void)state;
 	struct ay_err err = {0};
 	struct ay_buf root_env = {0}, release_env = {0}, offer_env = {0}, text = {0},
-		      m = read_golden("tree-2.manifest");
+		      m = golden_read("tree-2.manifest");
 	struct ay_root *made = fleet_root(1), *root = NULL;
 	seal_root(made, "AB", &root_env);
-	golden("test.root", root_env);
+	golden_check("test.root", root_env);
 	ay_root_free(made);
-	root_env = read_golden("test.root");
+	root_env = golden_read("test.root");
 	assert_code(ay_trust_first_root(root_env.data, root_env.len, &root, &err), 0);
 
 	struct ay_release r = some_release("xo/stable", 7), rback;
@@ -185,8 +145,8 @@ static void test_signed_texts(void **state)
 	r.manifest_size = m.len;
 	assert_code(ay_release_write(&r, &text, &err), 0);
 	seal(text.data, text.len, "CD", &release_env);
-	golden("test.release", release_env);
-	release_env = read_golden("test.release");
+	golden_check("test.release", release_env);
+	release_env = golden_read("test.release");
 	assert_code(ay_trust_release(root, "xo/stable", release_env.data, release_env.len, &rback, &err), 0);
 	assert_memory_equal(&r.manifest, &rback.manifest, 32);
 
@@ -195,8 +155,8 @@ static void test_signed_texts(void **state)
 	ay_buf_reset(&text);
 	assert_code(ay_offer_write(&o, &text, &err), 0);
 	seal(text.data, text.len, "S", &offer_env);
-	golden("test.offer", offer_env);
-	offer_env = read_golden("test.offer");
+	golden_check("test.offer", offer_env);
+	offer_env = golden_read("test.offer");
 	assert_code(ay_trust_offer(root, "xo/stable", offer_env.data, offer_env.len, &oback, &err), 0);
 
 	struct ay_secret_key sk = key_of('H');
@@ -212,8 +172,8 @@ static void test_signed_texts(void **state)
 	ay_branch_id("test", "xo/stable", &h.branch);
 	assert_int_equal(ay_head_sign(&h, &sk, ay_buf_reserve(&head, AY_HEAD_SIZE)), 0);
 	head.len = AY_HEAD_SIZE;
-	golden("test.head", head);
-	head = read_golden("test.head");
+	golden_check("test.head", head);
+	head = golden_read("test.head");
 	assert_code(ay_trust_head(root, head.data, head.len, &hback, &err), 0);
 	assert_code(ay_trust_head_names(root, &hback, release_env.data, release_env.len, &rback, &err), 0);
 	ay_root_free(root);
