@@ -23,6 +23,7 @@
 #include "base/path.h"
 #include "manifest/trust.h"
 #include "node/cmd.h"
+#include "node/losses.h"
 #include "store/state.h"
 
 #define PUBLISH_KEEP 9 /* trees that the publisher keeps: this one and N-1 ... N-8 */
@@ -132,7 +133,10 @@ static int load_root(struct ay__publication *w, struct ay_err *err)
 	}
 	int flags = AY_STORE_CREATE | (geteuid() == 0 ? 0 : AY_STORE_OWNER_ME);
 	r = ay_store_open(ay_fs_real(), path, flags, &w->store, err);
-	return r < 0 ? r : follow_roots(w, newest, err);
+	if (r < 0)
+		return r;
+	ay_tell_losses(w->store);
+	return follow_roots(w, newest, err);
 }
 
 static bool has_role(const struct ay_root *root, enum ay_role role, const struct ay_secret_key *key)

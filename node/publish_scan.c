@@ -106,6 +106,12 @@ int ay__publish_scan(struct ay__publication *w, int dirfd, struct ay_err *err)
 	struct ay_scan_options opts = {
 		.threads = w->p->threads, .owner_root = w->p->owner_root, .known = &known, .seen = &w->seen};
 
+	if (geteuid() != 0)
+		fprintf(stderr,
+			"ayni publish: as a plain user, attributes trusted.* cannot be seen and are left out; owners are "
+			"written %s\n",
+			w->p->owner_root ? "as root, labels left out (--owner-root)"
+					 : "as they are here (--owner-root writes root)");
 	recall(w, &known);
 	ay_buf_init(&w->manifest, AY_MANIFEST_SIZE_MAX);
 	int r = ay_scan(dirfd, w->p->tree, &opts, ay_write_to_buf, &w->manifest, &w->totals, err);

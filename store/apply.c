@@ -192,6 +192,7 @@ static int on_delta_end(void *ctx, struct ay_err *err)
 		return ay_err_errno(err, -r, "cannot write the manifest delta");
 	if ((r = merge(ap, err)) < 0)
 		return r;
+	ay__build_tell_losses(&ap->b);
 	ay__base_index_sort(&ap->bases);
 	/* Now it is known how many names and copies come with it. */
 	return ay__store_reserve(ap->b.s, ap->h.unpacked_size + ap->copies, ap->h.n_records + ap->inodes,

@@ -97,6 +97,8 @@ int ay_store_import(struct ay_store *s, const char *branch, const void *release,
 
 	if (r == 0)
 		r = each_entry(&b, -1, manifest, manifest_len, 0, err);
+	if (r == 0)
+		ay__build_tell_losses(&b);
 	/* Most of it may be here already, which is known file by file: so each asks for its own room. */
 	if (r == 0)
 		r = ay__store_reserve(s, manifest_len, 0, err);

@@ -23,6 +23,30 @@
 #define COPY_CHUNK  (256 * 1024)
 #define SLICE_FILES 256 /* entries looked at under the exclusive lock at once: a few milliseconds */
 
+/*
+ * Where there is an access ACL, the mode's group bits are its mask: what anybody named in it may have at most. Without
+ * the ACL they would be given to the group. (acl(5), "Correspondence between ACL entries and file permission bits";
+ * the attribute is u32 version 2, then per entry u16 tag, u16 permissions, u32 id.)
+ */
+static uint16_t mode_without_acl(uint16_t mode, const struct ay_xattr *acl)
+{
+	enum { GROUP_OBJ = 0x04, MASK = 0x10 };
+	unsigned group = 7, mask = 7;
+	struct ay_cursor c;
+
+	ay_cursor_init(&c, acl->value, acl->value_len);
+	ay_get_u32(&c);
+	while (ay_cursor_left(&c) >= 8) {
+		unsigned tag = ay_get_u16(&c), bits = ay_get_u16(&c) & 7;
+		ay_get_u32(&c);
+		if (tag == GROUP_OBJ)
+			group = bits;
+		else if (tag == MASK)
+			mask = bits;
+	}
+	return (uint16_t)(mode & ~((7 & ~(group & mask)) << 3));
+}
+
 void ay__entry_localise(const struct ay_store *s, const struct ay_entry *e, struct ay__local_entry *out)
 {
 	out->e = *e;
@@ -36,7 +60,14 @@ void ay__entry_localise(const struct ay_store *s, const struct ay_entry *e, stru
 	for (size_t i = 0; i < e->n_xattrs && out->e.n_xattrs < AY_XATTR_COUNT_MAX; i++) {
 		if (strncmp(e->xattrs[i].name, "user.", 5) == 0)
 			out->xattrs[out->e.n_xattrs++] = e->xattrs[i];
+		else if (strcmp(e->xattrs[i].name, "system.posix_acl_access") == 0)
+			out->e.mode = mode_without_acl(out->e.mode, &e->xattrs[i]);
 	}
+}
+
+bool ay__entry_kept(const struct ay_store *s, const struct ay_entry *e)
+{
+	return !s->owner_me || (e->type != AY_ENTRY_CHAR && e->type != AY_ENTRY_BLOCK);
 }
 
 int ay__object_variant(const struct ay_entry *e, uint8_t v[AY__VARIANT_LEN])
@@ -133,6 +164,16 @@ int ay__meta_set(struct ay_store *s, int fd, const struct ay_entry *e, struct ay
 	const struct timespec mtime = {.tv_sec = e->mtime_s, .tv_nsec = e->mtime_ns};
 	if ((r = ops->utimens(s->fs, fd, "", &mtime)) < 0)
 		return ay_err_errno(err, -r, "%s: cannot set its time", e->path);
+	/* A file system of coarser or shorter time cuts it in silence; then the object would never look right. */
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return ay_err_errno(err, errno, "%s", e->path);
+	if (st.st_mtim.tv_sec != e->mtime_s || (uint32_t)st.st_mtim.tv_nsec != e->mtime_ns)
+		return ay_err_set(err, AY_EUNSUPPORTED,
+				  "%s: the file system of %s cannot keep its time %lld.%09u (it makes it "
+				  "%lld.%09ld); put the store on ext4 with 256-byte inodes, xfs or btrfs",
+				  e->path, s->path, (long long)e->mtime_s, e->mtime_ns,
+				  (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 	return 0;
 }
 

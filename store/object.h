@@ -10,7 +10,8 @@
  *     then per xattr, sorted by name: u32 length, name, u32 length, value
  *
  * (little-endian). In a store with owner=me uid and gid are 0 here, setuid and setgid of files
- * are taken away, and of the xattrs only user.* count: see ay__entry_localise().
+ * are taken away, and of the xattrs only user.* count; where an ACL goes, the mode's group bits become the group's own:
+ * see ay__entry_localise(). Devices are left out: ay__entry_kept(). store/losses.h tells the user.
  */
 #ifndef AYNI_STORE_OBJECT_H
 #define AYNI_STORE_OBJECT_H
@@ -35,6 +36,9 @@ struct ay__local_entry {
 
 /** ay__entry_localise() - @e as this store can keep it (owner=me: without owners, setuid, foreign xattrs). */
 void ay__entry_localise(const struct ay_store *s, const struct ay_entry *e, struct ay__local_entry *out);
+
+/** ay__entry_kept() - does this store make @e at all? */
+bool ay__entry_kept(const struct ay_store *s, const struct ay_entry *e);
 
 /** ay__object_variant() - of a localised entry. 0 or -ENOMEM. */
 int ay__object_variant(const struct ay_entry *e, uint8_t v[AY__VARIANT_LEN]);

@@ -52,6 +52,14 @@ void ay_store_close(struct ay_store *s);
 const char *ay_store_path(const struct ay_store *s);
 bool ay_store_owner_me(const struct ay_store *s);
 
+/**
+ * ay_store_on_losses() - who is told what an owner=me store cannot keep of a tree: once per tree, before its contents
+ * are written. Whoever makes trees sets this, so that nothing is dropped in silence.
+ */
+struct ay_losses; /* store/losses.h */
+typedef void (*ay_losses_fn)(void *ctx, const char *branch, uint32_t serial, const struct ay_losses *l);
+void ay_store_on_losses(struct ay_store *s, ay_losses_fn fn, void *ctx);
+
 /* ---- applying: diff/bundle's files become a tree (store/apply.c) ---- */
 
 struct ay_apply {
