@@ -407,6 +407,8 @@ static int entry(struct walk *w, const struct ay_entry *e, struct ay_err *err)
 	if (r < 0)
 		return r;
 	AY_ASSERT(w->depth > 0 && w->levels[w->depth - 1].path_len == parent_len);
+	if (!ay__entry_kept(w->t->k->s, e))
+		return 0;
 	struct level *top = &w->levels[w->depth - 1];
 	const char *name = e->path + parent_len + (parent_len > 1);
 	top->expected++;

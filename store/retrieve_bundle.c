@@ -182,6 +182,7 @@ static int on_begin(void *ctx, const struct ay_bundle_record *r, bool *skip, str
 		return fail(p, fd, "cannot make a file for what is retrieved", err);
 	p->out->fs = how->s->fs;
 	p->out->fd = fd;
+	p->out->sparse = true;
 	p->out->pos = p->out->held = 0;
 	return 0;
 }
@@ -212,7 +213,7 @@ static int on_data(void *ctx, const struct ay_bundle_record *r, const void *data
 static int on_end(void *ctx, const struct ay_bundle_record *r, struct ay_err *err)
 {
 	struct pass *p = ctx;
-	int rc = ay__fd_flush(p->out);
+	int rc = ay__fd_end_sparse(p->out);
 
 	(void)r;
 	close(p->out->fd);

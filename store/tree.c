@@ -157,7 +157,7 @@ int ay__make_special(struct ay_store *s, int dir, const char *name, const struct
 	struct ay__local_entry local;
 	int r;
 
-	if (!ay__entry_kept(l->b->s, e))
+	if (!ay__entry_kept(s, e))
 		return 0;
 	if (e->type == AY_ENTRY_SYMLINK) {
 		r = fs->ops->symlink(fs, e->target, dir, name);
