@@ -20,8 +20,8 @@ enum { GONE, LEFT, NOISE }; /* of a change; NOISE: a page's block was there, but
 struct draw {
 	const struct crash_log *l;
 	const struct crash_cut *cut;
-	uint8_t *left;     /* per change */
-	uint32_t *open;    /* the changes that are not durable */
+	uint8_t *left;  /* per change */
+	uint32_t *open; /* the changes that are not durable */
 	uint32_t n_open;
 };
 
@@ -74,9 +74,10 @@ static void draw_ordered(struct draw *d, struct ay_prng *r)
 	for (uint32_t i = 0; i < d->n_open; i++) {
 		const struct crash_change *c = &d->l->changes[d->open[i]];
 		bool data = c->what == CRASH_PAGE_DATA;
-		d->left[d->open[i]] = data      ? ay_prng_below(r, 2) ? LEFT : GONE
-				      : c->lost ? GONE
-						: c->time <= end ? LEFT : GONE;
+		d->left[d->open[i]] = data             ? ay_prng_below(r, 2) ? LEFT : GONE
+				      : c->lost        ? GONE
+				      : c->time <= end ? LEFT
+						       : GONE;
 	}
 }
 
@@ -153,7 +154,7 @@ struct node {
 	struct entry *entries;
 	uint32_t n_entries, cap_entries;
 	uint32_t place, place_name; /* of a directory */
-	char *first; /* the path under which it was written; later names are links to it */
+	char *first;                /* the path under which it was written; later names are links to it */
 };
 
 struct disk {
@@ -392,8 +393,17 @@ void crash_tell(const struct crash_log *l, const struct crash_cut *cut)
 	unsigned told = 0;
 
 	draw_init(&d, l, cut);
-	fprintf(stderr, "power cut behind call %u, flavour %d, choice %d; not durable were %u changes:\n", cut->at,
-		cut->flavour, cut->choice, d.n_open);
+	for (uint32_t i = 0; getenv("AYNI_CRASH_LOG") && i < l->n_changes; i++) {
+		const struct crash_change *c = &l->changes[i];
+		char path[1024];
+		crash_path(l, c->inode, path, sizeof(path));
+		fprintf(stderr, "%u durable %d%s %s %s%s%s = %llu pair %d %s\n", c->time, (int)c->durable,
+			c->lost ? " LOST" : "", words[c->what], path, c->what == CRASH_SLOT ? "/" : "",
+			c->what == CRASH_SLOT ? l->names[c->key] : "", (unsigned long long)c->value, c->pair,
+			d.left[i] ? "left" : "gone");
+	}
+	fprintf(stderr, "power cut behind call %u, flavour %d, choice %d; not durable were %u changes:\n",
+		cut->at, cut->flavour, cut->choice, d.n_open);
 	for (uint32_t i = d.n_open; i-- > 0 && told < 60; told++) {
 		const struct crash_change *c = &l->changes[d.open[i]];
 		char path[1024];

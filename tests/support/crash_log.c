@@ -105,7 +105,7 @@ void crash_sync_at(struct crash_log *l, uint32_t time, enum crash_sync kind, uin
 			if (fate == CRASH_DURABLE)
 				c->durable = time;
 			c->suspect |= fate == CRASH_SUSPECT;
-			c->lost = fate == CRASH_LOST;
+			c->lost = fate == CRASH_LOST && c->what == CRASH_PAGE_DATA;
 		}
 		if (c->durable == CRASH_NEVER && !c->lost && i < clean)
 			clean = i;

@@ -37,7 +37,15 @@
 #define CRASH_PAGE  4096
 #define CRASH_NEVER UINT32_MAX
 
-enum crash_what { CRASH_SLOT, CRASH_PAGE_DATA, CRASH_SIZE, CRASH_MODE, CRASH_OWNER, CRASH_MTIME, CRASH_XATTR };
+enum crash_what {
+	CRASH_SLOT,
+	CRASH_PAGE_DATA,
+	CRASH_SIZE,
+	CRASH_MODE,
+	CRASH_OWNER,
+	CRASH_MTIME,
+	CRASH_XATTR
+};
 enum crash_pair {
 	CRASH_ALONE,
 	CRASH_TOGETHER, /* this one and the next: both or none */
@@ -59,8 +67,8 @@ struct crash_inode {
 	uid_t uid;
 	gid_t gid;
 	dev_t rdev;
-	uint64_t real; /* its number on the file system that is worked on */
-	char *target;  /* of a symbolic link, owned */
+	uint64_t real;         /* its number on the file system that is worked on */
+	char *target;          /* of a symbolic link, owned */
 	uint32_t parent, name; /* a name of it, for people */
 };
 

@@ -33,7 +33,8 @@ static uint32_t inode_at(const struct fs_crash *c, int dirfd, const char *name)
 
 /* ---- noting ---- */
 
-static void note_slot(struct fs_crash *c, uint32_t dir, const char *name, uint32_t inode, enum crash_pair pair)
+static void note_slot(struct fs_crash *c, uint32_t dir, const char *name, uint32_t inode,
+		      enum crash_pair pair)
 {
 	uint32_t key = crash_name(&c->log, name);
 	struct crash_change *x = crash_add(&c->log, c->calls, CRASH_SLOT, dir, key);
@@ -75,7 +76,8 @@ static void note_pages(struct fs_crash *c, int fd, uint32_t inode, uint64_t from
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* it may be open for writing only */
 		AY_CLOSE int again = open(path, O_RDONLY | O_CLOEXEC);
 		if (!bytes || again < 0 || pread(again, bytes, CRASH_PAGE, (off_t)(page * CRASH_PAGE)) < 0)
-			crash_die("cannot read back page %llu: %s", (unsigned long long)page, strerror(errno));
+			crash_die("cannot read back page %llu: %s", (unsigned long long)page,
+				  strerror(errno));
 		crash_add(&c->log, c->calls, CRASH_PAGE_DATA, inode, (uint32_t)page)->bytes = bytes;
 	}
 }
@@ -267,7 +269,7 @@ static int done(struct fs_crash *c, int r)
 	struct fs_crash *c = fs->ctx;                                                                        \
 	int r = turn(c);                                                                                     \
 	if (r < 0)                                                                                           \
-		return r
+	return r
 
 /* The directory and the last name of a path; the store's objects are named "ab/cdef...". */
 static uint32_t split(struct fs_crash *c, int dirfd, const char **name)
@@ -313,6 +315,10 @@ static int crash_link(struct ay_fs *fs, int from_dirfd, const char *from, int to
 {
 	ENTER;
 	uint32_t inode = inode_at(c, from_dirfd, from);
+	struct stat st;
+	if (c->links_max && fstatat(from_dirfd, from, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_nlink >= c->links_max)
+		return -EMLINK;
 	if ((r = real()->link(ay_fs_real(), from_dirfd, from, to_dirfd, to)) < 0)
 		return r;
 	if (inode == 0)

@@ -11,8 +11,9 @@
  *     kill_at     the process dies there: this call and all later ones do nothing. Its memory is gone too, so close
  *                 the store and open it anew; then kill_at may be set again. What it did is in the kernel and may yet
  *                 come to the disk.
- *     fail_at     a sync that fails, as Linux fails one: what it was to write stays in the cache, is marked as
- *                 clean, and never comes to the disk by a later sync
+ *     fail_at     a sync that fails, as Linux fails one: the pages that it was to write stay in the cache, are marked as
+ *                 clean, and never come to the disk by a later sync. Names and metadata stay dirty: a file system
+ *                 that cannot write its journal changes nothing any more.
  *     mutant      one sync of the store left out (or done one change too late), as if its line were not there
  *
  * A mutant is named by what is synced where: "LABEL OP PATH #N", the Nth such sync since the label was set. Names in PATH
@@ -34,6 +35,7 @@ struct fs_crash {
 	uint32_t kill_at; /* 0: never */
 	bool dead;        /* it was reached */
 	uint32_t fail_at;
+	unsigned links_max; /* if set, link gives EMLINK for an inode that has so many */
 	bool failed;        /* it was a sync, and it was reached */
 	const char *mutant; /* borrowed; NULL: none */
 	enum crash_mutation mutation;
@@ -48,7 +50,7 @@ struct fs_crash {
 	struct crash_count {
 		char *name;
 		unsigned n;
-	} *counts;
+	} * counts;
 	unsigned n_counts;
 	bool mutated; /* the mutant was met */
 };
