@@ -11,6 +11,8 @@
 VERSION := 0.1
 PREFIX ?= /usr
 BUILD ?= build
+# One spelling however it was given: the object's name stands in its list of headers, and a list under another name is not read.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(abspath $(BUILD)))
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -128,11 +130,11 @@ fuzzers: $(FUZZERS)
 	@:
 FORCE:
 
-# Objects are made anew when compiler or flags change. With WERROR=1 also those that once compiled with a
+# Objects are made anew when compiler, flags or the folder's name change. With WERROR=1 also those that once compiled with a
 # warning, so that `make` and then `make check` neither builds twice nor lets a warning slip through.
 $(B)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(subst ','\'',$(CC) $(filter-out -Werror,$(CFLAGS_ALL)) $(LDFLAGS_ALL))' >$@.tmp; \
+	@echo '$(B): $(subst ','\'',$(CC) $(filter-out -Werror,$(CFLAGS_ALL)) $(LDFLAGS_ALL))' >$@.tmp; \
 	if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
 ifeq ($(WERROR),1)
 $(shell find $(B) -name '*.o.warn' 2>/dev/null | while read -r w; do rm -f "$${w%.warn}" "$$w"; done)

@@ -141,7 +141,7 @@ void ay__build_end(struct ay__build *b)
 		close(b->branch_dir);
 }
 
-int ay__build_check_entry(const struct ay__build *b, const struct ay_entry *e, struct ay_err *err)
+int ay__build_check_entry(struct ay__build *b, const struct ay_entry *e, struct ay_err *err)
 {
 	const struct ay_branch_rule *rule = b->rule;
 	const char *why = NULL;
@@ -165,7 +165,15 @@ int ay__build_check_entry(const struct ay__build *b, const struct ay_entry *e, s
 	if (why)
 		return ay_err_set(err, AY_EROLE, "%s: the root does not allow %s in branch %s", e->path, why,
 				  b->branch);
+	if (b->s && b->s->owner_me)
+		ay_losses_add(&b->losses, e);
 	return 0;
+}
+
+void ay__build_tell_losses(struct ay__build *b)
+{
+	if (b->s->on_losses && ay_losses_any(&b->losses))
+		b->s->on_losses(b->s->on_losses_ctx, b->branch, b->release.serial, &b->losses);
 }
 
 /* new/ is flat: the object's name without its slash. */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/sparse.h"
 
 /* Kernels before 5.6: one component after the other, none of them a symlink or "..". */
 static int open_walking(int dirfd, const char *path, int flags, mode_t mode)
@@ -126,6 +127,48 @@ int ay__write_all(struct ay_fs *fs, int fd, const void *data, size_t len, uint64
 		len -= (size_t)n;
 	}
 	return 0;
+}
+
+/* How many of @len bytes, from @offset on, lie in whole blocks of zeros; 0: the first block is none. */
+static size_t zero_blocks(const uint8_t *p, size_t len, uint64_t offset)
+{
+	size_t n = 0;
+
+	if (offset % AY_HOLE_SIZE)
+		return 0;
+	while (len - n >= AY_HOLE_SIZE && ay_is_zero(p + n, AY_HOLE_SIZE))
+		n += AY_HOLE_SIZE;
+	return n;
+}
+
+int ay__write_sparse(struct ay_fs *fs, int fd, const void *data, size_t len, uint64_t offset)
+{
+	const uint8_t *p = data;
+
+	while (len > 0) {
+		size_t zeros = zero_blocks(p, len, offset), n = zeros, step;
+		/* Up to the next block of zeros, or the end. */
+		while (n < len && (n == zeros || zero_blocks(p + n, len - n, offset + n) == 0)) {
+			step = AY_HOLE_SIZE - (size_t)((offset + n) % AY_HOLE_SIZE);
+			n = step < len - n ? n + step : len;
+		}
+		int r = ay__write_all(fs, fd, p + zeros, n - zeros, offset + zeros);
+		if (r < 0)
+			return r;
+		p += n;
+		offset += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int ay__end_sparse(struct ay_fs *fs, int fd, uint64_t size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return (uint64_t)st.st_size == size ? 0 : fs->ops->truncate(fs, fd, (off_t)size);
 }
 
 void ay__random_name(char out[17])
