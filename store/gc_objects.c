@@ -64,14 +64,14 @@ static int sweep_bucket(struct ay_store *s, const char *bucket, struct ay_gc_res
 int ay__gc_objects(struct ay_store *s, struct ay_gc_result *res, struct ay_err *err)
 {
 	AY_FREE uint8_t *swept = NULL;
-	char boot[34];
+	char boot[33], line[34];
 	size_t len = 0;
 	int r = 0;
 
 	ay__boot_id(boot);
-	strcat(boot, "\n");
-	if (ay__read_file(s->state, SWEPT, sizeof(boot), &swept, &len, NULL) == 0 &&
-	    strcmp((const char *)swept, boot) == 0)
+	snprintf(line, sizeof(line), "%s\n", boot);
+	if (ay__read_file(s->state, SWEPT, sizeof(line), &swept, &len, NULL) == 0 &&
+	    strcmp((const char *)swept, line) == 0)
 		return 0;
 	for (unsigned i = 0; i < 256 && r == 0; i++) {
 		char bucket[3];
@@ -80,6 +80,6 @@ int ay__gc_objects(struct ay_store *s, struct ay_gc_result *res, struct ay_err *
 	}
 	/* Should that fail (the disk may be full all the same), it is done once more the next time. */
 	if (r == 0)
-		ay__store_replace_file(s->fs, s->state, SWEPT, boot, strlen(boot), NULL);
+		ay__store_replace_file(s->fs, s->state, SWEPT, line, strlen(line), NULL);
 	return r;
 }

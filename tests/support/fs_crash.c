@@ -186,7 +186,7 @@ static void star(char *path)
 		if (keep != len)
 			*out++ = '*';
 		if (len > 64 && keep == 0 && strstr(in, ".hashes") && strstr(in, ".hashes") < tail)
-			out += sprintf(out, ".hashes");
+			out = stpcpy(out, ".hashes");
 		in += len;
 		if (*in)
 			*out++ = *in++;
