@@ -32,6 +32,7 @@ static const struct {
 	{"laptop", &ay_cmd_gc},
 	{"laptop", &ay_cmd_verify},
 	{"laptop", &ay_cmd_fsck},
+	{"laptop", &ay_cmd_branch},
 	{"laptop and school", &ay_cmd_node},
 	{"everybody", &ay_cmd_show},
 	{NULL, &ay_cmd_apply_worker},

@@ -48,5 +48,7 @@ bool ay__hex_get(const char *text, size_t text_len, uint8_t *out, size_t len);
  */
 int ay__state_rebuild(struct ay_store *s, const char *branch, uint32_t floor, uint32_t current,
 		      struct ay_err *err);
+/** ay__state_forget() - remove all that is remembered of a branch. 1; 0 there was nothing; negative. */
+int ay__state_forget(struct ay_store *s, const char *branch, struct ay_err *err);
 
 #endif
