@@ -66,13 +66,19 @@ static int is_used(void *ctx, const char *name, uint32_t serial)
 	return ref >= 0 && ay__lock(ref, LOCK_EX | LOCK_NB) < 0 ? (int)(serial & INT32_MAX) + 1 : 0;
 }
 
-static int first_tree(void *ctx, const char *name, uint32_t serial)
+struct next {
+	uint32_t current, found;
+};
+
+/* Any but the current one, which goes last: until then the branch is one that stands somewhere. */
+static int next_tree(void *ctx, const char *name, uint32_t serial)
 {
-	uint32_t *found = ctx;
+	struct next *n = ctx;
 
 	(void)name;
-	*found = serial;
-	return 1;
+	if (n->found == 0 || n->found == n->current)
+		n->found = serial;
+	return 0;
 }
 
 static int stop_following(void *ctx, struct ay_branch_state *b, struct ay_err *err)
@@ -89,24 +95,26 @@ static int remove_trees(struct ay_store *s, int dir, const char *branch, struct 
 {
 	for (;;) {
 		struct ay__staging st = AY__STAGING_NONE;
-		uint32_t serial = 0;
-		int r = each_tree(dir, first_tree, &serial);
+		struct next next = {0};
+		if (ay__branch_current_or_0(s, dir, branch, &next.current, NULL) < 0)
+			next.current = 0;
+		int r = each_tree(dir, next_tree, &next);
 		if (r < 0)
 			return ay_err_errno(err, -r, "cannot list the trees of %s", branch);
-		if (r == 0)
+		if (next.found == 0)
 			return 0;
-		r = ay__tree_aside(s, dir, branch, serial, &st, err);
+		r = ay__tree_aside(s, dir, branch, next.found, &st, err);
 		ay__staging_end(&st, res);
 		if (r == AY_EBUSY)
 			return ay_err_set(err, r, "somebody uses %s %u: the others were removed", branch,
-					  serial);
+					  next.found);
 		if (r < 0)
 			return r;
 		res->trees++;
 	}
 }
 
-/* Nothing but lock files is left, and we hold them: who waits for one finds the directory gone. */
+/* Nothing but lock files and `current` is left, and we hold them: who waits for one finds the directory gone. */
 static int remove_directory(struct ay_store *s, const char *branch, struct ay_err *err)
 {
 	struct ay__staging st = AY__STAGING_NONE;
@@ -137,13 +145,6 @@ static int remove_all(struct ay_store *s, int dir, const char *branch, struct ay
 		r = ay_err_set(err, AY_EBUSY, "somebody uses %s %d: nothing was removed", branch, r - 1);
 	if (r == 0)
 		r = ay_state_change_branch(s, branch, stop_following, NULL, err);
-	if (r == 0) {
-		r = ay__remove_tree(s->fs, dir, "current");
-		if (r == 0)
-			r = s->fs->ops->fsync(s->fs, dir);
-		if (r < 0)
-			ay_err_errno(err, -r, "cannot remove `current` of %s", branch);
-	}
 	if (r == 0)
 		r = remove_trees(s, dir, branch, res, err);
 	if (r == 0)

@@ -14,7 +14,7 @@
  * @forget: also what must survive otherwise: its floor, so that an older release may come again.
  * @res: trees, objects and bytes removed; may be NULL.
  *
- * In this order: not followed; no `current`; one tree after the other; the empty directory. Interrupted anywhere, a
+ * In this order: not followed; one tree after the other, the current one last; the empty directory. Interrupted anywhere, a
  * second call goes on. Nothing of another branch is touched.
  *
  * Return: 0; AY_ENOTHING there is no such branch; AY_EBUSY a tree of it is in use or being made, or it is being

@@ -485,8 +485,8 @@ static int check_current(struct ay__fsck *k, size_t b, struct ay_err *err)
 	if (!known)
 		state = (struct ay_branch_state){.floor = AY_SERIAL_MAX}; /* it had one; which is not known */
 	uint32_t to = choose(k, b, dir, &state);
-	/* A branch without a tree, with one that was never current, or that is being left, need not have it. */
-	if (r == 0 && serial == 0 && (state.floor == 0 || to == 0 || (known && !state.follow)))
+	/* A branch without a tree, with one that was never current, or that was being left, need not have it. */
+	if (r == 0 && ((serial == 0 && (state.floor == 0 || to == 0)) || (to == 0 && known && !state.follow)))
 		return 0;
 	why = r < 0 ? "does not name a tree" : serial ? "names a tree that is not here" : "is missing";
 	bool done = false;
