@@ -169,7 +169,9 @@ static int emit(struct scan *s, struct item *it)
 			return fail(s, it->job->rc, it->e.path, "cannot read it");
 		it->e.digest = it->job->digest;
 	}
-	int rc = ay_manifest_add(s->writer, &it->e, s->err);
+	int rc = s->opts.hook ? s->opts.hook->entry(s->opts.hook->ctx, &it->e, s->err) : 0;
+	if (rc == 0)
+		rc = ay_manifest_add(s->writer, &it->e, s->err);
 	if (rc < 0)
 		return ay_err_wrap(s->err, rc, "scan %s", s->name);
 	s->totals->entries++;
@@ -314,8 +316,8 @@ static int read_names(struct dir *d)
 	return 0;
 }
 
-/* Enter the directory @fd (taken over), whose path is s->path. */
-static int enter(struct scan *s, int fd, const struct stat *st)
+/* Enter the directory @fd (taken over), whose path is s->path. @empty: leave out what is in it. */
+static int enter(struct scan *s, int fd, const struct stat *st, bool empty)
 {
 	struct dir *d = calloc(1, sizeof(*d));
 	if (!d) {
@@ -335,7 +337,7 @@ static int enter(struct scan *s, int fd, const struct stat *st)
 	int rc = add_xattrs(s, it, fd, -1, NULL);
 	if (rc < 0)
 		return rc;
-	rc = read_names(d);
+	rc = empty ? 0 : read_names(d);
 	return rc < 0 ? fail(s, rc, s->path, "cannot list it") : 0;
 }
 
@@ -408,7 +410,7 @@ static int visit_file(struct scan *s, const char *name, const struct stat *st)
 		return fail(s, -ENOMEM, s->path, "cannot scan it");
 	it->job = known;
 	if (!known) {
-		struct ay__hash_job *job = calloc(1, sizeof(*job));
+		struct ay__hash_job *job = calloc(1, s->opts.hook ? s->opts.hook->job_size : sizeof(*job));
 		if (!job)
 			return fail(s, -ENOMEM, s->path, "cannot scan it");
 		job->before = *st;
@@ -426,6 +428,8 @@ static int visit_file(struct scan *s, const char *name, const struct stat *st)
 	if (rc < 0 || known)
 		return rc;
 	it->job->fd = ay_steal_fd(&fd);
+	if (s->opts.hook)
+		s->opts.hook->job(s->opts.hook->ctx, it->job, &it->e);
 	ay__hash_pool_give(s->pool, it->job);
 	return 0;
 }
@@ -473,8 +477,12 @@ static int visit(struct scan *s, const char *name)
 	case S_IFIFO:
 		return visit_special(s, AY_ENTRY_FIFO, name, &st);
 	case S_IFDIR: {
-		int rc = open_same(s, name, &st, O_DIRECTORY, &fd);
-		return rc < 0 ? rc : enter(s, fd, &st);
+		int rc = s->opts.hook ? s->opts.hook->dir(s->opts.hook->ctx, s->path, &st, s->err) : 0;
+		if (rc < 0)
+			return ay_err_wrap(s->err, rc, "scan %s", s->name);
+		bool empty = rc > 0;
+		rc = open_same(s, name, &st, O_DIRECTORY, &fd);
+		return rc < 0 ? rc : enter(s, fd, &st, empty);
 	}
 	default:
 		return fail(s, AY_EUNSUPPORTED, s->path,
@@ -495,7 +503,7 @@ static int walk(struct scan *s)
 		close(fd);
 		return rc;
 	}
-	int rc = enter(s, fd, &st);
+	int rc = enter(s, fd, &st, false);
 	while (rc == 0 && s->dir) {
 		struct dir *d = s->dir;
 		rc = d->next == d->n ? leave(s) : visit(s, (char *)d->names.data + d->order[d->next++]);
@@ -523,7 +531,7 @@ int ay_scan(int dirfd, const char *name, const struct ay_scan_options *opts, ay_
 	memset(s->totals, 0, sizeof(*s->totals));
 	if (opts)
 		s->opts = *opts;
-	s->pool = ay__hash_pool_new(s->opts.threads);
+	s->pool = s->opts.hook ? s->opts.hook->pool : ay__hash_pool_new(s->opts.threads);
 	s->writer = ay_manifest_writer_new(write, ctx);
 	int rc = s->pool && s->writer ? walk(s) : ay_err_set(err, -ENOMEM, "scan %s: out of memory", name);
 	if (rc == 0) {

@@ -71,8 +71,9 @@ static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_
 		AY_CLOSE int manifest = ay__open_beneath(tree, "manifest", O_RDONLY);
 		if (ay__remove_tree(s->fs, tree, "root") < 0)
 			return;
-		/* raw/ and new/ have links to objects too. */
-		if (ay__remove_tree(s->fs, dir, "raw") < 0 || ay__remove_tree(s->fs, dir, "new") < 0)
+		/* raw/, new/ and buckets/ have links to objects too. */
+		if (ay__remove_tree(s->fs, dir, "raw") < 0 || ay__remove_tree(s->fs, dir, "new") < 0 ||
+		    ay__remove_tree(s->fs, dir, "buckets") < 0)
 			return;
 		/*
 		 * A manifest that was not written to its end is broken; no object was renamed in then. But if the
