@@ -58,10 +58,11 @@ static int check_first(struct work *w, struct ay_err *err)
 /* The branch has a release already. */
 static int refuse_second(const struct work *w, struct ay_err *err)
 {
-	return ay_err_set(err, AY_EUSAGE,
-			  "%s has release %u in %s already, and adopt makes a branch's first: `ayni import` and "
-			  "`ayni update` bring others",
-			  w->q->how.branch, w->current, ay_store_path(w->q->s));
+	return ay_err_set(
+		err, AY_EUSAGE,
+		"%s has release %u in %s already, and adopt makes a branch's first: `ayni import` and "
+		"`ayni update` bring others",
+		w->q->how.branch, w->current, ay_store_path(w->q->s));
 }
 
 /* ---- matching ---- */
@@ -73,8 +74,7 @@ static bool may_be(const struct work *w, const struct ay_release *rel, const uin
 	if (rel->serial > w->head.serial || rel->serial < w->state.floor)
 		return false;
 	/* Named by the owner, it may be one that nobody should stay at: he knows what his disk holds. */
-	if (w->q->serial == 0 &&
-	    (rel->serial < w->head.min_serial || rel->serial == w->state.bad_serial))
+	if (w->q->serial == 0 && (rel->serial < w->head.min_serial || rel->serial == w->state.bad_serial))
 		return false;
 	return rel->serial < w->head.serial ||
 	       ay_trust_head_names(w->root, &w->head, data, len, rel, NULL) == 0;
@@ -284,8 +284,7 @@ static int sign_first(struct work *w, uint32_t *serial, struct ay_adopted *out, 
 	int r = ay_state_root(q->s, &w->root, err);
 	if (r < 0)
 		return ay_err_wrap(err, r, "%s trusts no root: `ayni init --root FILE`", ay_store_path(q->s));
-	if ((r = choose_keys(&g, err)) < 0 ||
-	    (r = ay_state_branch(q->s, q->how.branch, &w->state, err)) < 0)
+	if ((r = choose_keys(&g, err)) < 0 || (r = ay_state_branch(q->s, q->how.branch, &w->state, err)) < 0)
 		return r;
 	if (w->current != 0)
 		return refuse_second(w, err);

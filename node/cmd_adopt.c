@@ -115,9 +115,10 @@ static int take_operands(struct args *a, char **operands, int n, struct ay_err *
 	a->q.how.branch = operands[0];
 	a->dir = operands[1];
 	if (!a->repo == !a->n_keys)
-		return ay_usage(err, "adopt",
-				a->repo ? "--repo matches, --key signs: only one of them"
-					: "say --repo DIR (match a published release) or --key SECRET (sign it)");
+		return ay_usage(
+			err, "adopt",
+			a->repo ? "--repo matches, --key signs: only one of them"
+				: "say --repo DIR (match a published release) or --key SECRET (sign it)");
 	if (!a->repo && a->q.serial)
 		return ay_usage(err, "adopt", "a serial is for --repo: what is signed here is the first");
 	return 0;
@@ -197,8 +198,8 @@ static void print_words(const struct args *a, uint32_t serial, const struct ay_a
 {
 	char size[32];
 
-	printf("%s: %s is release %u: %" PRIu64 " entries, %s\n", a->q.how.branch, a->dir, serial, out->entries,
-	       ay_human_bytes(out->bytes, size));
+	printf("%s: %s is release %u: %" PRIu64 " entries, %s\n", a->q.how.branch, a->dir, serial,
+	       out->entries, ay_human_bytes(out->bytes, size));
 	print_part("linked", out->linked.files, out->linked.bytes);
 	print_part("reflinked", out->reflinked.files, out->reflinked.bytes);
 	print_part("copied", out->copied.files, out->copied.bytes);
@@ -227,15 +228,15 @@ static json_t *part_json(uint64_t files, uint64_t bytes)
 static int print_json(const struct args *a, uint32_t serial, const struct ay_adopted *out, int code,
 		      const struct ay_err *why, struct ay_err *err)
 {
-	json_t *o = json_pack(
-		"{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "branch", a->q.how.branch, "serial",
-		(json_int_t)serial, "entries", (json_int_t)out->entries, "bytes", (json_int_t)out->bytes,
-		"linked", part_json(out->linked.files, out->linked.bytes), "reflinked",
-		part_json(out->reflinked.files, out->reflinked.bytes), "copied",
-		part_json(out->copied.files, out->copied.bytes), "equal",
-		part_json(out->present.files, out->present.bytes), "fetched",
-		part_json(out->fetched.files, out->fetched.bytes), "moved", (json_int_t)out->moved, "writers",
-		(json_int_t)out->writers);
+	json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "branch",
+			      a->q.how.branch, "serial", (json_int_t)serial, "entries",
+			      (json_int_t)out->entries, "bytes", (json_int_t)out->bytes, "linked",
+			      part_json(out->linked.files, out->linked.bytes), "reflinked",
+			      part_json(out->reflinked.files, out->reflinked.bytes), "copied",
+			      part_json(out->copied.files, out->copied.bytes), "equal",
+			      part_json(out->present.files, out->present.bytes), "fetched",
+			      part_json(out->fetched.files, out->fetched.bytes), "moved",
+			      (json_int_t)out->moved, "writers", (json_int_t)out->writers);
 	json_t *differ = json_object();
 
 	for (int i = 0; i < AY_ADOPT_DIFFS; i++) {

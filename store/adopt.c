@@ -181,6 +181,8 @@ static int adopt(struct adoption *ad,
 		return r;
 	if (!ay_digest_eq(&ad->b.release.manifest, &t.manifest))
 		return ay_err_set(err, AY_EDIGEST, "the release that was signed is another tree's");
+	if ((r = ay__intake_finish(&ad->in, err)) < 0)
+		return r;
 	return ay__build_commit(&ad->b, err);
 }
 

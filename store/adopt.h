@@ -23,7 +23,7 @@ enum ay_adopt_diff {
 	AY_ADOPT_CHANGED,  /* other content, or another link target or device */
 	AY_ADOPT_METADATA, /* the same, but for mode, owner, mtime or xattrs */
 	AY_ADOPT_EXTRA,    /* the release does not have it */
-	AY_ADOPT_SKIPPED,  /* a directory that was not looked into: the store, another file system, unreadable */
+	AY_ADOPT_SKIPPED, /* a directory that was not looked into: the store, another file system, unreadable */
 	AY_ADOPT_DIFFS
 };
 
@@ -54,7 +54,7 @@ struct ay_adopted {
 		uint64_t files, bytes;
 	} linked, reflinked, copied, present, fetched; /* contents; present: an equal one had come before */
 	uint64_t moved;                                /* of these, found under another name */
-	uint64_t writers;               /* files that were to be linked but are open for writing: copied */
+	uint64_t writers;                /* files that were to be linked but are open for writing: copied */
 	uint64_t differ[AY_ADOPT_DIFFS]; /* ay_store_adopt_match() */
 };
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* store/adopt_internal.h - what adopt.c, adopt_match.c and adopt_extras.c share; nothing else includes it. */
+/* store/adopt_internal.h - what the files adopt*.c share; nothing else includes it. */
 #ifndef AYNI_STORE_ADOPT_INTERNAL_H
 #define AYNI_STORE_ADOPT_INTERNAL_H
 
 #include "store/adopt.h"
+#include "store/base_index.h"
 #include "store/intake.h"
+#include "store/retrieve.h"
 
 /** ay__adopt_check_place() - refuse a directory that lies in the store, or (@may_hold false) holds it. */
 int ay__adopt_check_place(const struct ay_store *s, const struct ay_adopt *a, bool may_hold,
@@ -42,5 +44,37 @@ struct ay__extras {
 /** ay__extras_walk() - tell a->differs what is besides; what cannot be read is skipped. */
 int ay__extras_walk(const struct ay__extras *x, struct ay_err *err);
 uint64_t ay__path_hash(const char *path, size_t len);
+
+/* One adoption by matching under way, between adopt_match.c and adopt_lacking.c. */
+struct ay__match {
+	struct ay__build b;
+	struct ay__intake in;
+	const struct ay_adopt *a;
+	struct ay_adopted *out;
+	struct ay__looker look;
+	struct ay__match_item *first, **last; /* files that are being read */
+	unsigned in_flight;
+	struct ay__base_index staged; /* contents that are in buckets */
+	uint64_t *paths;
+	size_t n_paths, cap_paths;
+	struct ay_wanted *wanted; /* sorted, each once */
+	size_t n_wanted, cap_wanted;
+	uint64_t done;
+	bool lacks; /* some path did not give its content */
+};
+
+/** ay__match_each() - call @fn for each entry of the manifest, until it returns something negative. */
+int ay__match_each(struct ay__match *m,
+		   int (*fn)(struct ay__match *m, const struct ay_entry *e, struct ay_err *err),
+		   struct ay_err *err);
+
+/* ---- adopt_lacking.c ---- */
+
+/** ay__match_list() - which contents no path gave: m->wanted. m->staged is sorted. */
+int ay__match_list(struct ay__match *m, struct ay_err *err);
+/** ay__match_besides() - look for them among the files that the manifest does not name; tell what those are. */
+int ay__match_besides(struct ay__match *m, struct ay_err *err);
+/** ay__match_fetch() - the rest, out of the repository. AY_EBASE: not all can be had. */
+int ay__match_fetch(struct ay__match *m, struct ay_err *err);
 
 #endif

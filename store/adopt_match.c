@@ -23,69 +23,28 @@
 
 #include "base/cleanup.h"
 #include "store/adopt_internal.h"
-#include "store/base_index.h"
-#include "store/retrieve.h"
-#include "store/state.h"
 #include "store/xattr.h"
 
 #define IN_FLIGHT_MAX 1024 /* files between the walk and its verdict: enough that no core idles */
 #define TRIES         3    /* of a file that changes while it is read */
 
 /* A file on its way. */
-struct item {
-	struct item *next;
+struct ay__match_item {
+	struct ay__match_item *next;
 	struct ay__intake_job job;
 	struct ay_entry e; /* own memory behind */
 };
 
-struct match {
-	struct ay__build b;
-	struct ay__intake in;
-	const struct ay_adopt *a;
-	struct ay_adopted *out;
-	struct ay__looker look;
-	struct item *first, **last;
-	unsigned in_flight;
-	struct ay__base_index staged; /* contents that are in buckets */
-	uint64_t *paths;
-	size_t n_paths, cap_paths;
-	struct ay_wanted *wanted; /* sorted, each once */
-	size_t n_wanted, cap_wanted;
-	uint64_t done;
-	bool lacks; /* some path did not give its content */
-};
-
-static void tell(struct match *m, enum ay_adopt_diff what, const char *path)
+static void tell(struct ay__match *m, enum ay_adopt_diff what, const char *path)
 {
 	m->out->differ[what]++;
 	if (m->a->differs)
 		m->a->differs(m->a->ctx, what, path);
 }
 
-static int each_entry(struct match *m, int (*fn)(struct match *m, const struct ay_entry *e, struct ay_err *err),
-		      struct ay_err *err)
-{
-	struct ay__fd_reader reader = {.fd = ay__open_beneath(m->b.tree, "manifest", O_RDONLY)};
-	struct ay_manifest_reader *r = ay_manifest_reader_new(ay__fd_read, &reader);
-	struct ay_entry e;
-	int rc = reader.fd < 0 ? ay_err_errno(err, -reader.fd, "cannot read the manifest")
-		 : r	       ? 1
-			       : ay_err_errno(err, ENOMEM, "read manifest");
-
-	while (rc > 0 && (rc = ay_manifest_next(r, &e, err)) > 0) {
-		int q = fn(m, &e, err);
-		if (q < 0)
-			rc = q;
-	}
-	ay_manifest_reader_free(r);
-	if (reader.fd >= 0)
-		close(reader.fd);
-	return rc;
-}
-
 /* ---- the manifest ---- */
 
-static int keep_manifest(struct match *m, int fd, struct ay_err *err)
+static int keep_manifest(struct ay__match *m, int fd, struct ay_err *err)
 {
 	struct ay_store *s = m->b.s;
 	uint64_t size = m->b.release.manifest_size;
@@ -108,7 +67,7 @@ static int keep_manifest(struct match *m, int fd, struct ay_err *err)
 
 /* ---- the first walk ---- */
 
-static int remember_path(struct match *m, const struct ay_entry *e)
+static int remember_path(struct ay__match *m, const struct ay_entry *e)
 {
 	if (m->n_paths == m->cap_paths) {
 		size_t cap = m->cap_paths ? m->cap_paths + m->cap_paths / 2 : 1024;
@@ -123,13 +82,13 @@ static int remember_path(struct match *m, const struct ay_entry *e)
 }
 
 /* What an object needs of the reader's entry, whose memory is gone at the next line. */
-static struct item *item_new(const struct ay_entry *e)
+static struct ay__match_item *item_new(const struct ay_entry *e)
 {
-	size_t size = sizeof(struct item) + e->n_xattrs * sizeof(struct ay_xattr) + e->path_len + 1;
+	size_t size = sizeof(struct ay__match_item) + e->n_xattrs * sizeof(struct ay_xattr) + e->path_len + 1;
 
 	for (size_t i = 0; i < e->n_xattrs; i++)
 		size += strlen(e->xattrs[i].name) + 1 + e->xattrs[i].value_len;
-	struct item *it = calloc(1, size);
+	struct ay__match_item *it = calloc(1, size);
 	if (!it)
 		return NULL;
 	struct ay_xattr *x = (struct ay_xattr *)(it + 1);
@@ -154,7 +113,7 @@ static struct item *item_new(const struct ay_entry *e)
 }
 
 /* An open file of the directory, ready to be taken in as @it; or why not. */
-static int prepare(struct match *m, struct item *it)
+static int prepare(struct ay__match *m, struct ay__match_item *it)
 {
 	AY_FREE struct ay_xattr *xattrs = NULL;
 	const char *name;
@@ -172,8 +131,8 @@ static int prepare(struct match *m, struct item *it)
 	AY_CLOSE int fd = ay__look_open(dir, name, st);
 	if (fd < 0)
 		return fd;
-	if ((r = ay__xattrs_read(fd, -1, NULL, m->b.s->owner_me ? AY__XATTR_NO_LABELS : 0, &xattrs,
-				 &n_xattrs, NULL)) < 0)
+	if ((r = ay__xattrs_read(fd, -1, NULL, m->b.s->owner_me ? AY__XATTR_NO_LABELS : 0, &xattrs, &n_xattrs,
+				 NULL)) < 0)
 		return r;
 	it->job.in = &m->in;
 	it->job.e = &it->e;
@@ -184,7 +143,7 @@ static int prepare(struct match *m, struct item *it)
 }
 
 /* Was it what the release says? A file that changed meanwhile gets another chance: it may be its ctime only. */
-static int judge(struct match *m, struct item *it, struct ay_err *err)
+static int judge(struct ay__match *m, struct ay__match_item *it, struct ay_err *err)
 {
 	int r = it->job.h.rc;
 
@@ -221,10 +180,10 @@ static int judge(struct match *m, struct item *it, struct ay_err *err)
 }
 
 /* Verdicts on the oldest, until no more than @keep are under way. */
-static int drain(struct match *m, unsigned keep, struct ay_err *err)
+static int drain(struct ay__match *m, unsigned keep, struct ay_err *err)
 {
 	while (m->first) {
-		struct item *it = m->first;
+		struct ay__match_item *it = m->first;
 		if (!ay__hash_pool_done(m->in.pool, &it->job.h, m->in_flight > keep))
 			return 0;
 		int r = judge(m, it, err);
@@ -239,9 +198,9 @@ static int drain(struct match *m, unsigned keep, struct ay_err *err)
 	return 0;
 }
 
-static int match_file(struct match *m, const struct ay_entry *e, struct ay_err *err)
+static int match_file(struct ay__match *m, const struct ay_entry *e, struct ay_err *err)
 {
-	struct item *it = item_new(e);
+	struct ay__match_item *it = item_new(e);
 	int r = it ? prepare(m, it) : -ENOMEM;
 
 	m->done += e->size;
@@ -267,7 +226,7 @@ static bool same_type(const struct ay_entry *e, mode_t mode)
 	       (e->type == AY_ENTRY_FIFO && S_ISFIFO(mode));
 }
 
-static bool same_meta(const struct match *m, const struct ay_entry *e, int dir, const char *name,
+static bool same_meta(const struct ay__match *m, const struct ay_entry *e, int dir, const char *name,
 		      const struct stat *st)
 {
 	AY_FREE struct ay_xattr *xattrs = NULL;
@@ -287,7 +246,7 @@ static bool same_meta(const struct match *m, const struct ay_entry *e, int dir, 
 }
 
 /* Entries without content are only compared: the tree gets its own. */
-static int match_other(struct match *m, const struct ay_entry *e)
+static int match_other(struct ay__match *m, const struct ay_entry *e)
 {
 	char target[4096];
 	const char *name;
@@ -312,7 +271,7 @@ static int match_other(struct match *m, const struct ay_entry *e)
 	return 0;
 }
 
-static int match_entry(struct match *m, const struct ay_entry *e, struct ay_err *err)
+static int match_entry(struct ay__match *m, const struct ay_entry *e, struct ay_err *err)
 {
 	int r = ay__build_check_entry(&m->b, e, err);
 
@@ -331,211 +290,10 @@ static int match_entry(struct match *m, const struct ay_entry *e, struct ay_err 
 	return 0;
 }
 
-/* ---- what is wanted ---- */
-
-/* Is the content staged, in whatever variant? */
-static bool is_staged(const struct match *m, const struct ay_digest *d)
-{
-	AY_CLOSE int fd = ay__base_index_open_in(&m->staged, m->b.buckets, d);
-	return fd >= 0;
-}
-
-static int want(struct match *m, const struct ay_entry *e, struct ay_err *err)
-{
-	if (e->type != AY_ENTRY_FILE || is_staged(m, &e->digest))
-		return 0;
-	if (m->n_wanted == m->cap_wanted) {
-		size_t cap = m->cap_wanted ? 2 * m->cap_wanted : 64;
-		struct ay_wanted *grown = reallocarray(m->wanted, cap, sizeof(*grown));
-		if (!grown)
-			return ay_err_errno(err, ENOMEM, "%s", e->path);
-		m->wanted = grown;
-		m->cap_wanted = cap;
-	}
-	m->wanted[m->n_wanted++] = (struct ay_wanted){.digest = e->digest, .size = e->size};
-	return 0;
-}
-
-static int cmp_wanted(const void *a, const void *b)
-{
-	const struct ay_wanted *x = a, *y = b;
-	return ay_digest_cmp(&x->digest, &y->digest);
-}
-
-static struct ay_wanted *find_wanted(const struct match *m, const struct ay_digest *d)
-{
-	const struct ay_wanted key = {.digest = *d};
-	return m->n_wanted ? bsearch(&key, m->wanted, m->n_wanted, sizeof(key), cmp_wanted) : NULL;
-}
-
-static int list_wanted(struct match *m, struct ay_err *err)
-{
-	size_t kept = 0;
-	int r = each_entry(m, want, err);
-
-	if (r < 0)
-		return r;
-	if (m->n_wanted > 1)
-		qsort(m->wanted, m->n_wanted, sizeof(*m->wanted), cmp_wanted);
-	for (size_t i = 0; i < m->n_wanted; i++) {
-		if (kept == 0 || cmp_wanted(&m->wanted[kept - 1], &m->wanted[i]) != 0)
-			m->wanted[kept++] = m->wanted[i];
-	}
-	m->n_wanted = kept;
-	return 0;
-}
-
-/* ---- besides ---- */
-
-static bool size_is_wanted(const struct match *m, uint64_t size)
-{
-	for (size_t i = 0; i < m->n_wanted; i++) {
-		if (m->wanted[i].size == size && !m->wanted[i].got)
-			return true;
-	}
-	return false;
-}
-
-/* A file that the manifest does not name: is it a content that is wanted? Then a copy goes to raw/. */
-static int on_extra(void *ctx, int dir, const char *name, const struct stat *st, struct ay_err *err)
-{
-	struct match *m = ctx;
-	struct ay_fs *fs = m->b.s->fs;
-	char hex[AY_DIGEST_HEX + 1];
-	struct ay_digest found;
-
-	if (!size_is_wanted(m, (uint64_t)st->st_size))
-		return 0;
-	AY_CLOSE int fd = ay__look_open(dir, name, st);
-	if (fd < 0 || ay_digest_fd(fd, &found, NULL) < 0)
-		return 0;
-	struct ay_wanted *w = find_wanted(m, &found);
-	if (!w || w->got)
-		return 0;
-	ay_digest_hex(&found, hex);
-	int r = ay__store_reserve(m->b.s, w->size, 1, err);
-	if (r < 0)
-		return r;
-	AY_CLOSE int to = fs->ops->open(fs, m->b.raw, hex, O_RDWR | O_CREAT | O_EXCL, 0600);
-	if (to < 0)
-		return ay_err_errno(err, -to, "cannot make a file in %s/tmp", m->b.s->path);
-	bool reflinked;
-	r = ay__copy_file_digest(m->b.s, fd, to, w->size, &found, &reflinked, err);
-	if (r == AY_EDIGEST || (r == 0 && !ay_digest_eq(&found, &w->digest))) {
-		r = fs->ops->unlink(fs, m->b.raw, hex, 0); /* it has changed just now */
-		return r < 0 ? ay_err_errno(err, -r, "cannot remove a file in %s/tmp", m->b.s->path) : 0;
-	}
-	if (r < 0)
-		return r;
-	w->got = true;
-	m->out->moved++;
-	if (reflinked) {
-		m->out->reflinked.files++;
-		m->out->reflinked.bytes += w->size;
-	} else {
-		m->out->copied.files++;
-		m->out->copied.bytes += w->size;
-	}
-	return 0;
-}
-
-static int cmp_hash(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-	return *x < *y ? -1 : *x > *y;
-}
-
-static int look_besides(struct match *m, struct ay_err *err)
-{
-	qsort(m->paths, m->n_paths, sizeof(*m->paths), cmp_hash);
-	const struct ay__extras x = {.s = m->b.s,
-				     .a = m->a,
-				     .paths = m->paths,
-				     .n_paths = m->n_paths,
-				     .file = m->n_wanted ? on_extra : NULL,
-				     .ctx = m,
-				     .out = m->out};
-	return ay__extras_walk(&x, err);
-}
-
-/* ---- fetched ---- */
-
-static int open_base(void *ctx, const struct ay_digest *d, uint64_t size, int *fd)
-{
-	const struct match *m = ctx;
-
-	(void)size;
-	*fd = ay__base_index_open_in(&m->staged, m->b.buckets, d);
-	return *fd < 0 ? *fd : 0;
-}
-
-static int on_fetched(void *ctx, uint64_t done, uint64_t total)
-{
-	const struct match *m = ctx;
-
-	return m->a->progress ? m->a->progress(m->a->ctx, done, total) : 0;
-}
-
-/* What is not got goes to the front of the list; its number. */
-static size_t missing_first(struct match *m, uint64_t *bytes)
-{
-	size_t n = 0;
-
-	*bytes = 0;
-	for (size_t i = 0; i < m->n_wanted; i++) {
-		if (m->wanted[i].got)
-			continue;
-		*bytes += m->wanted[i].size;
-		m->wanted[n++] = m->wanted[i];
-	}
-	return n;
-}
-
-static int fetch(struct match *m, struct ay_err *err)
-{
-	const struct ay_root *root;
-	struct ay_retrieved got = {0};
-	struct ay_err why = {0};
-	uint64_t bytes;
-	size_t n = missing_first(m, &bytes);
-
-	m->n_wanted = n;
-	if (n == 0)
-		return 0;
-	if (!m->a->repo)
-		return ay_err_set(err, AY_EBASE,
-				  "%zu contents (%llu bytes) are not in %s, and no repository was named to "
-				  "fetch them from",
-				  n, (unsigned long long)bytes, m->a->dir);
-	int r = ay__store_reserve(m->b.s, bytes, n, err);
-	if (r == 0)
-		r = ay_state_root(m->b.s, &root, err);
-	if (r < 0)
-		return r;
-	const struct ay_retrieve how = {.s = m->b.s,
-					.repo = m->a->repo,
-					.root = root,
-					.branch = m->b.branch,
-					.manifest = m->b.release.manifest,
-					.dirfd = m->b.raw,
-					.base = open_base,
-					.progress = on_fetched,
-					.ctx = m};
-	r = ay_retrieve(&how, m->wanted, n, &got, &why);
-	m->out->fetched.files = got.contents;
-	m->out->fetched.bytes = got.bytes;
-	if (r == AY_ENOTHING)
-		return ay_err_set(err, AY_EBASE,
-				  "%llu of the %zu contents that %s lacks cannot be had from %s: %s",
-				  (unsigned long long)(n - got.contents), n, m->a->dir,
-				  ay_repo_path(m->a->repo), why.msg);
-	return r < 0 ? ay_err_set(err, r, "%s", why.msg) : 0;
-}
-
 /* ---- the second walk ---- */
 
 /* raw/DIGEST as an object: the very inode for the first of its variants. */
-static int stage_raw(struct match *m, const struct ay_entry *e, const struct ay__object_name *name,
+static int stage_raw(struct ay__match *m, const struct ay_entry *e, const struct ay__object_name *name,
 		     const char *hex, int fd, struct ay_err *err)
 {
 	struct ay__local_entry local;
@@ -552,7 +310,7 @@ static int stage_raw(struct match *m, const struct ay_entry *e, const struct ay_
 	return r;
 }
 
-static int stage_rest(struct match *m, const struct ay_entry *e, struct ay_err *err)
+static int stage_rest(struct ay__match *m, const struct ay_entry *e, struct ay_err *err)
 {
 	struct ay__object_name name;
 	char hex[AY_DIGEST_HEX + 1];
@@ -576,23 +334,25 @@ static int stage_rest(struct match *m, const struct ay_entry *e, struct ay_err *
 
 /* ---- the whole ---- */
 
-static int match(struct match *m, int manifest_fd, struct ay_err *err)
+static int match(struct ay__match *m, int manifest_fd, struct ay_err *err)
 {
 	int r = keep_manifest(m, manifest_fd, err);
 
 	if (r == 0)
-		r = each_entry(m, match_entry, err);
+		r = ay__match_each(m, match_entry, err);
 	if (r == 0)
 		r = drain(m, 0, err);
 	ay__base_index_sort(&m->staged);
 	if (r == 0 && m->lacks)
-		r = list_wanted(m, err);
+		r = ay__match_list(m, err);
 	if (r == 0)
-		r = look_besides(m, err);
+		r = ay__match_besides(m, err);
 	if (r == 0)
-		r = fetch(m, err);
+		r = ay__match_fetch(m, err);
 	if (r == 0 && m->lacks)
-		r = each_entry(m, stage_rest, err);
+		r = ay__match_each(m, stage_rest, err);
+	if (r == 0)
+		r = ay__intake_finish(&m->in, err);
 	if (r == 0)
 		r = ay__build_commit(&m->b, err);
 	return r;
@@ -601,7 +361,7 @@ static int match(struct match *m, int manifest_fd, struct ay_err *err)
 int ay_store_adopt_match(struct ay_store *s, const struct ay_adopt *a, const void *release,
 			 size_t release_len, int manifest_fd, struct ay_adopted *out, struct ay_err *err)
 {
-	AY_FREE struct match *m = calloc(1, sizeof(*m));
+	AY_FREE struct ay__match *m = calloc(1, sizeof(*m));
 
 	*out = (struct ay_adopted){0};
 	if (!m)
@@ -626,7 +386,7 @@ int ay_store_adopt_match(struct ay_store *s, const struct ay_adopt *a, const voi
 	out->entries = m->b.release.entries;
 	out->bytes = m->b.release.unpacked_size;
 	while (m->first) {
-		struct item *it = m->first;
+		struct ay__match_item *it = m->first;
 		m->first = it->next;
 		free(it);
 	}

@@ -87,7 +87,8 @@ int ay__hash_job_read(struct ay__hash_job *job, struct ay__hash_tools *tools)
 		if (atomic_load_explicit(tools->stop, memory_order_relaxed))
 			return -ECANCELED;
 		off_t left = job->before.st_size - at;
-		ssize_t n = pread(job->fd, buf, left < (off_t)AY__HASH_READ_SIZE ? (size_t)left : AY__HASH_READ_SIZE, at);
+		ssize_t n = pread(job->fd, buf,
+				  left < (off_t)AY__HASH_READ_SIZE ? (size_t)left : AY__HASH_READ_SIZE, at);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

@@ -14,7 +14,7 @@
 #include "base/digest.h"
 
 #define AY__HASH_THREADS_MAX 64
-#define AY__HASH_QUEUE_MAX   128 /* open files that wait: far below the usual limit of 1024 */
+#define AY__HASH_QUEUE_MAX   128      /* open files that wait: far below the usual limit of 1024 */
 #define AY__HASH_INLINE      UINT_MAX /* as number of threads: none, the giver works itself, job after job */
 
 /* What a thread has for its jobs. */

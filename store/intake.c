@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "store/linked.h"
 #include "store/xattr.h"
 
 int ay__intake_begin(struct ay__intake *in, struct ay__build *b, bool link, unsigned threads,
@@ -32,15 +33,37 @@ int ay__intake_begin(struct ay__intake *in, struct ay__build *b, bool link, unsi
 	if (b->buckets < 0)
 		return ay_err_errno(err, -b->buckets, "cannot make %s/tmp/%s/buckets", b->s->path,
 				    b->st.name);
+	if (link) {
+		in->linked = calloc(1, sizeof(*in->linked));
+		if (!in->linked)
+			return ay_err_errno(err, ENOMEM, "take files in");
+		in->linked->fs = b->s->fs;
+		in->linked->fd = b->s->fs->ops->open(b->s->fs, b->tree, AY__LINKED_FILE,
+						     O_RDWR | O_CREAT | O_EXCL, 0644);
+		if (in->linked->fd < 0)
+			return ay_err_errno(err, -in->linked->fd, "cannot make a file in %s/tmp", b->s->path);
+	}
 	/* One thread is none: then everything happens in one order, which tests like. */
 	in->pool = ay__hash_pool_new(threads == 1 ? AY__HASH_INLINE : threads);
 	return in->pool ? 0 : ay_err_errno(err, ENOMEM, "take files in");
+}
+
+int ay__intake_finish(struct ay__intake *in, struct ay_err *err)
+{
+	if (!in->linked)
+		return 0;
+	int r = ay__fd_flush(in->linked);
+	return r < 0 ? ay_err_errno(err, -r, "cannot write which files were linked") : 0;
 }
 
 void ay__intake_end(struct ay__intake *in)
 {
 	ay__hash_pool_free(in->pool);
 	in->pool = NULL;
+	if (in->linked && in->linked->fd >= 0)
+		close(in->linked->fd);
+	free(in->linked);
+	in->linked = NULL;
 	pthread_mutex_destroy(&in->lock);
 }
 
@@ -163,6 +186,21 @@ static int has_writers(int fd)
 	return 0;
 }
 
+/* The inode has its name in a bucket: write down how many it has now. */
+static int note_linked(struct ay__intake *in, int fd, const struct ay__object_name *name)
+{
+	char line[AY__OBJECT_NAME_MAX + 32];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	int n = snprintf(line, sizeof(line), "%lu %s\n", (unsigned long)st.st_nlink, name->s);
+	pthread_mutex_lock(&in->lock);
+	int r = ay__fd_write(in->linked, line, (size_t)n);
+	pthread_mutex_unlock(&in->lock);
+	return r;
+}
+
 /* 1: it must be copied. */
 static int link_file(struct ay__intake_job *job, struct ay__hash_tools *tools)
 {
@@ -188,6 +226,8 @@ static int link_file(struct ay__intake_job *job, struct ay__hash_tools *tools)
 		return count(job, AY__INTAKE_PRESENT);
 	/* The very inode that was read, whatever its name leads to by now. */
 	r = ay__intake_link(in, job->h.fd, "", &name);
+	if (r == 0)
+		r = note_linked(in, job->h.fd, &name);
 	switch (r) {
 	case 0:
 		return count(job, AY__INTAKE_LINKED);

@@ -28,28 +28,31 @@ enum ay__intake_how {
 struct ay__intake {
 	struct ay__build *b;
 	struct ay__hash_pool *pool;
-	bool link;           /* the source is read-only from now on: its inodes may become objects */
-	atomic_uint next;    /* names of temporary files */
+	bool link;              /* the source is read-only from now on: its inodes may become objects */
+	atomic_uint next;       /* names of temporary files */
 	atomic_bool no_reflink; /* reflinks do not work between these file systems: no more are tried */
 	pthread_mutex_t lock;
 	/* Under the lock. */
 	uint64_t files[AY__INTAKE_HOWS], bytes[AY__INTAKE_HOWS];
-	uint64_t writers; /* files that were to be linked and are open for writing: copied */
-	struct ay_err err; /* the first failure that is not the source's fault */
+	struct ay__fd_writer *linked; /* tree/linked (store/linked.h), when @link */
+	uint64_t writers;             /* files that were to be linked and are open for writing: copied */
+	struct ay_err err;            /* the first failure that is not the source's fault */
 };
 
 struct ay__intake_job {
 	struct ay__hash_job h; /* fd, before; digest and rc afterwards */
 	struct ay__intake *in;
 	const struct ay_entry *e; /* as the manifest has it; lives until the job is done */
-	bool expect;    /* @e says which digest: AY_EDIGEST when it is another */
-	bool same_meta; /* the file has exactly the metadata that its object gets */
+	bool expect;              /* @e says which digest: AY_EDIGEST when it is another */
+	bool same_meta;           /* the file has exactly the metadata that its object gets */
 	enum ay__intake_how how;
 };
 
 /** ay__intake_begin() - @threads as ay__hash_pool_new(). Makes staging/buckets. End it in every case. */
 int ay__intake_begin(struct ay__intake *in, struct ay__build *b, bool link, unsigned threads,
 		     struct ay_err *err);
+/** ay__intake_finish() - when all jobs are done and before the commit: what was linked is written down. */
+int ay__intake_finish(struct ay__intake *in, struct ay_err *err);
 /** ay__intake_end() - jobs that nobody waited for are cancelled. Before ay__build_end(). */
 void ay__intake_end(struct ay__intake *in);
 /** ay__intake_give() - @job->h.fd is taken over; wait for it with ay__hash_pool_done(in->pool, &job->h, ...). */

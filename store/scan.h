@@ -29,8 +29,8 @@ struct ay__scan_hook {
 };
 
 struct ay_scan_options {
-	unsigned threads; /* 0: one per core */
-	bool owner_root;  /* write every owner as 0:0 (a plain user publishes) */
+	unsigned threads;                 /* 0: one per core */
+	bool owner_root;                  /* write every owner as 0:0 (a plain user publishes) */
 	const struct ay__scan_hook *hook; /* NULL */
 };
 
