@@ -87,7 +87,8 @@ static int adopt(struct fixture *x, struct ay_store *s, struct ay_err *err)
 				   .repo = x->way == MATCH ? x->repo : NULL};
 
 	if (x->way == MATCH)
-		return ay_store_adopt_match(s, &a, x->v2.release.data, x->v2.release.len, manifest, &out, err);
+		return ay_store_adopt_match(s, &a, x->v2.release.data, x->v2.release.len, manifest, &out,
+					    err);
 	return ay_store_adopt_new(s, &a, sign, x, &out, err);
 }
 
@@ -292,7 +293,7 @@ static int setup_match(void **arg)
 #define THREE(f)                                                                                             \
 	{#f ", copied", f, setup_copy, teardown, NULL}, {#f ", linked", f, setup_link, teardown, NULL},      \
 	{                                                                                                    \
-		#f ", matched", f, setup_match, teardown, NULL                                               \
+#f ", matched", f, setup_match, teardown, NULL                                               \
 	}
 
 int main(void)
