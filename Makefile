@@ -117,7 +117,7 @@ LIB_sim      = -lm
 libs = $(foreach r,$(USES_$(1)),$(LIB_$(r))) -lm
 
 # ---- what `make` builds
-.PHONY: all programs lib tests fuzzers replays check demo bench lint lint-fast format fuzz sim deps install clean help FORCE
+.PHONY: all programs lib tests fuzzers replays check demo bench lint lint-fast format fuzz sim crash deps install clean help FORCE
 all: $(PROGRAMS) $(LIBS) tests replays $(if $(shell command -v $(CLANG) 2>/dev/null),$(if $(SANITIZE),,fuzzers))
 programs: $(PROGRAMS)
 	@:
@@ -234,6 +234,11 @@ fuzz:
 sim: $(B)/ayni-sim
 	$(B)/ayni-sim $(if $(SEED),--seed $(SEED),--seeds 200)
 
+crash:
+	@packaging/deps.sh build check
+	+@$(SUBMAKE) AYNI_DEPS_OK=1 BUILD='$(BUILD)' SANITIZE='$(SANITIZE)' $(B)/tests/fault/store/test_crash
+	@CMOCKA_MESSAGE_OUTPUT=STDOUT AYNI_CRASH_SEED='$(SEED)' AYNI_CRASH_STATES='$(STATES)' $(B)/tests/fault/store/test_crash
+
 deps:
 	@packaging/deps.sh build lint demo bench check
 
@@ -259,6 +264,7 @@ help:
 	@echo 'make format       put all C files into the form of .clang-format'
 	@echo 'make fuzz         each libFuzzer target for FUZZ_SECONDS=60; TEST=mask'
 	@echo 'make sim SEED=n   repeat one simulated run; without SEED 200 of them'
+	@echo 'make crash        cut the power of a store in STATES=6000 ways, from SEED=1 on (memory only)'
 	@echo 'make deps         install the Debian packages that are missing'
 	@echo 'make install      DESTDIR= PREFIX=/usr'
 	@echo 'Options: SANITIZE=address,undefined  WERROR=1  CC=gcc  V=1  BUILD=dir  JOBS=n'

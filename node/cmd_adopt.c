@@ -265,9 +265,6 @@ static int adopt(struct args *a, struct ay_err *err)
 	struct ay_err why = {0};
 	uint32_t serial;
 
-	if (ay_store_owner_me(a->q.s))
-		fprintf(stderr, "ayni adopt: owners, setuid and foreign attributes are not kept in %s\n",
-			a->store);
 	ay_progress_init(&a->progress, "adopting");
 	measure(a);
 	a->q.how.differs = on_differs;

@@ -120,7 +120,13 @@ static int on_dir(void *ctx, const char *path, const struct stat *st, struct ay_
 static int on_entry(void *ctx, const struct ay_entry *e, struct ay_err *err)
 {
 	struct adoption *ad = ctx;
-	int r = ay__build_check_entry(&ad->b, e, err);
+	struct ay_entry own = *e;
+
+	if (ad->b.s->owner_me) { /* written as root's below, but it is no loss that his own files are his */
+		own.uid = geteuid();
+		own.gid = getegid();
+	}
+	int r = ay__build_check_entry(&ad->b, &own, err);
 
 	if (r < 0 || e->type != AY_ENTRY_FILE)
 		return r;
@@ -181,6 +187,7 @@ static int adopt(struct adoption *ad,
 		return r;
 	if (!ay_digest_eq(&ad->b.release.manifest, &t.manifest))
 		return ay_err_set(err, AY_EDIGEST, "the release that was signed is another tree's");
+	ay__build_tell_losses(&ad->b);
 	if ((r = ay__intake_finish(&ad->in, err)) < 0)
 		return r;
 	return ay__build_commit(&ad->b, err);

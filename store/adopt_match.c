@@ -219,6 +219,11 @@ static int match_file(struct ay__match *m, const struct ay_entry *e, struct ay_e
 	return 0;
 }
 
+static int check_entry(struct ay__match *m, const struct ay_entry *e, struct ay_err *err)
+{
+	return ay__build_check_entry(&m->b, e, err);
+}
+
 static bool same_type(const struct ay_entry *e, mode_t mode)
 {
 	return (e->type == AY_ENTRY_DIR && S_ISDIR(mode)) || (e->type == AY_ENTRY_SYMLINK && S_ISLNK(mode)) ||
@@ -256,6 +261,8 @@ static int match_other(struct ay__match *m, const struct ay_entry *e)
 
 	if (r == -ENOMEM)
 		return r;
+	if (!ay__entry_kept(m->b.s, e))
+		return 0;
 	if (r < 0 || !same_type(e, st.st_mode)) {
 		tell(m, AY_ADOPT_MISSING, e->path);
 		return 0;
@@ -273,10 +280,8 @@ static int match_other(struct ay__match *m, const struct ay_entry *e)
 
 static int match_entry(struct ay__match *m, const struct ay_entry *e, struct ay_err *err)
 {
-	int r = ay__build_check_entry(&m->b, e, err);
+	int r;
 
-	if (r < 0)
-		return r;
 	if ((r = remember_path(m, e)) < 0)
 		return ay_err_errno(err, -r, "%s", e->path);
 	if (e->type != AY_ENTRY_FILE) {
@@ -338,6 +343,8 @@ static int match(struct ay__match *m, int manifest_fd, struct ay_err *err)
 {
 	int r = keep_manifest(m, manifest_fd, err);
 
+	if (r == 0 && (r = ay__match_each(m, check_entry, err)) == 0)
+		ay__build_tell_losses(&m->b);
 	if (r == 0)
 		r = ay__match_each(m, match_entry, err);
 	if (r == 0)

@@ -20,6 +20,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/sparse.h"
 
 #define TICK_MAX_NS                                                                                          \
 	20000000 /* two ticks of the slowest kernel clock (100 Hz); a ctime further ahead is a wrong clock */
@@ -78,17 +79,24 @@ int ay__hash_job_read(struct ay__hash_job *job, struct ay__hash_tools *tools)
 	struct ay_hasher *h = tools->hasher;
 	uint8_t *buf = tools->buf;
 	struct stat after;
-	off_t at = 0;
+	uint64_t at = 0, size = (uint64_t)job->before.st_size;
+	uint64_t end =
+		job->before.st_blocks * 512 < job->before.st_size ? 0 : size; /* of the data around @at */
 
 	wait_for_tick(&job->before.st_ctim);
 	ay_hasher_reset(h);
 	posix_fadvise(job->fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint: its failure costs time only */
-	while (at < job->before.st_size) {
+	while (at < size) {
 		if (atomic_load_explicit(tools->stop, memory_order_relaxed))
 			return -ECANCELED;
-		off_t left = job->before.st_size - at;
-		ssize_t n = pread(job->fd, buf,
-				  left < (off_t)AY__HASH_READ_SIZE ? (size_t)left : AY__HASH_READ_SIZE, at);
+		if (at == end && ay_sparse_next(job->fd, at, size, &end)) {
+			ay_hasher_zeros(h, end - at);
+			at = end;
+			continue;
+		}
+		uint64_t left = end - at;
+		ssize_t n = pread(job->fd, buf, left < AY__HASH_READ_SIZE ? (size_t)left : AY__HASH_READ_SIZE,
+				  (off_t)at);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -96,7 +104,7 @@ int ay__hash_job_read(struct ay__hash_job *job, struct ay__hash_tools *tools)
 		if (n == 0)
 			return AY_EBUSY;
 		ay_hasher_update(h, buf, (size_t)n);
-		at += n;
+		at += (uint64_t)n;
 	}
 	if (fstat(job->fd, &after) < 0)
 		return -errno;

@@ -10,6 +10,7 @@
 #define AYNI_STORE_SCAN_H
 
 #include "manifest/manifest.h"
+#include "store/scan_cache.h"
 
 struct ay__hash_job;
 struct ay__hash_pool;
@@ -29,13 +30,16 @@ struct ay__scan_hook {
 };
 
 struct ay_scan_options {
-	unsigned threads;                 /* 0: one per core */
-	bool owner_root;                  /* write every owner as 0:0 (a plain user publishes) */
-	const struct ay__scan_hook *hook; /* NULL */
+	unsigned threads;                  /* 0: one per core */
+	bool owner_root;                   /* write every owner as 0:0 (a plain user publishes) */
+	const struct ay_scan_cache *known; /* files in it are not read; NULL: read all */
+	struct ay_scan_cache *seen;        /* an empty one: gets a row for each file; NULL: not wanted */
+	const struct ay__scan_hook *hook;  /* NULL */
 };
 
 struct ay_scan_totals {
 	uint64_t entries, files, bytes;
+	uint64_t read_files, read_bytes; /* of these: opened and hashed, not known before */
 	struct ay_digest manifest;
 	uint64_t manifest_size;
 };
