@@ -167,31 +167,27 @@ static void take_dir(struct fs_crash *c, int fd, uint32_t inode)
 
 /* ---- one call ---- */
 
-/* Which sync is this? Digits, digests and random names are starred. */
-static void star(char *path)
+/* Which sync is this? Serials, buckets, digests and random names are starred. */
+static void star(const char *path, char *out, size_t size)
 {
-	char *out = path, *in = path;
+	size_t n = 0;
 
-	while (*in) {
-		size_t len = strcspn(in, "/"), hex = strspn(in, "0123456789abcdef");
-		const char *tail = in + len;
-		bool digits = strspn(in, "0123456789") == len;
-		size_t keep = strncmp(in, "staging-", 8) == 0 ? 8 : strncmp(in, ".tmp-", 5) == 0 ? 5 : len;
-		if ((len == 2 || len >= 64) && hex >= (len > 64 ? 64 : len))
+	out[0] = '\0';
+	while (*path && n + 1 < size) {
+		size_t len = strcspn(path, "/"), hex = strspn(path, "0123456789abcdef"), keep = len;
+		const char *tail = "*";
+		if (strncmp(path, "staging-", 8) == 0)
+			keep = 8;
+		else if (strncmp(path, ".tmp-", 5) == 0)
+			keep = 5;
+		else if (strspn(path, "0123456789") == len || (hex == len && (len == 2 || len >= 16)))
 			keep = 0;
-		if (digits)
-			keep = 0;
-		memmove(out, in, keep);
-		out += keep;
-		if (keep != len)
-			*out++ = '*';
-		if (len > 64 && keep == 0 && strstr(in, ".hashes") && strstr(in, ".hashes") < tail)
-			out = stpcpy(out, ".hashes");
-		in += len;
-		if (*in)
-			*out++ = *in++;
+		else if (hex == 64) /* a digest and what kind of file it is */
+			keep = 0, tail = len > 66 && path[65] == 'h' ? "*.hashes" : "*.*";
+		n += (size_t)snprintf(out + n, size - n, "%.*s%s%s", (int)keep, path, keep != len ? tail : "",
+				      path[len] ? "/" : "");
+		path += len + (path[len] == '/');
 	}
-	*out = '\0';
 }
 
 static unsigned count_name(struct fs_crash *c, const char *name)
@@ -210,10 +206,10 @@ static unsigned count_name(struct fs_crash *c, const char *name)
 
 static bool is_mutant(struct fs_crash *c, const char *op, uint32_t inode)
 {
-	char path[1024], name[1200], full[1232];
+	char real_path[1024], path[1024], name[1200], full[1232];
 
-	crash_path(&c->log, inode, path, sizeof(path));
-	star(path);
+	crash_path(&c->log, inode, real_path, sizeof(real_path));
+	star(real_path, path, sizeof(path));
 	snprintf(name, sizeof(name), "%s %s %s", c->label, op, path[0] ? path : ".");
 	snprintf(full, sizeof(full), "%s #%u", name, count_name(c, name));
 	unsigned i = 0;
