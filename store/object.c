@@ -338,9 +338,13 @@ int ay__object_replace(struct ay_store *s, int dirfd, const char *from, const st
 	int r = s->fs->ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
 
 	touched->bucket[bucket_of(name)] = true;
-	if (r == -ENOENT && (r = make_bucket(s, name, touched)) == 0)
-		r = s->fs->ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
-	return r;
+	if (r == -ENOENT)
+		r = make_bucket(s, name, touched);
+	else if (r == -EISDIR || r == -ENOTEMPTY || r == -EEXIST)
+		r = ay__remove_tree(s->fs, s->objects, name->s);
+	else
+		return r;
+	return r < 0 ? r : s->fs->ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
 }
 
 int ay__object_sync(struct ay_store *s, const struct ay__touched *touched, struct ay_err *err)
