@@ -405,8 +405,8 @@ int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, 
 		return ay_err_errno(err, errno, "%s: object %s", e->path, name.s);
 	if (!ay__object_intact(s, &st, &local.e))
 		return ay_err_set(err, AY_EBASE,
-				  "%s: object %s was changed in place; `ayni verify` tells what else is",
-				  e->path, name.s);
+				  "%s: object %s was changed in place; `ayni fsck --heal` heals", e->path,
+				  name.s);
 	r = s->fs->ops->link(s->fs, s->objects, name.s, to_dirfd, to);
 	if (r == -EMLINK) {
 		if ((r = renew(s, &local.e, &name, scratch, touched, err)) < 0)

@@ -202,8 +202,8 @@ static int link_entry(struct linker *l, const struct ay_entry *e, struct ay_err 
 		return ay__make_special(l->b->s, dir, name, e, err);
 	r = ay__object_link(l->b->s, e, dir, name, l->scratch, &l->b->touched, err);
 	if (r == -ENOENT)
-		return ay_err_set(err, AY_EBASE,
-				  "%s: its object is missing; `ayni verify` tells what else is", e->path);
+		return ay_err_set(err, AY_EBASE, "%s: its object is missing; `ayni fsck --heal` heals",
+				  e->path);
 	return r;
 }
 

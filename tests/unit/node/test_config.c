@@ -44,7 +44,8 @@ static const char all_keys[] = "# a comment\n"
 			       "peers = 192.0.2.1, 192.0.2.2:99\n"
 			       "peers = [2001:db8::1]:7\n"
 			       "auto-update = no\n"
-			       "rate = 500K\n";
+			       "rate = 500K\n"
+			       "heal-from = /media/stick  /srv/copy\n";
 
 static void test_every_key(void **state)
 {
@@ -68,6 +69,9 @@ static void test_every_key(void **state)
 	assert_string_equal(ay_addr_text(&config.peers[2], text), "[2001:db8::1]:7");
 	assert_false(config.auto_update);
 	assert_int_equal(config.rate, 500000);
+	assert_int_equal(config.n_heal_from, 2);
+	assert_string_equal(config.heal_from[0], "/media/stick");
+	assert_string_equal(config.heal_from[1], "/srv/copy");
 }
 
 /* Each mistake is told with file, line, key and what is allowed; nothing of the line is taken. */
@@ -93,6 +97,9 @@ static void test_mistakes(void **state)
 		{"peers = [::1]x", "IP addresses"},
 		{"peers = 192.0.2.1:65536", "IP addresses"},
 		{"peers = fe80::1%nosuchif0", "IP addresses"},
+		{"heal-from = stick", "absolute paths"},
+		{"heal-from =", "absolute paths"},
+		{"heal-from = /a /b /c /d /e /f /g /h /i", "at most 8"},
 		{"rate = 5", "from 1K"},
 		{"rate = 5X", "from 1K"},
 		{"rate = 1001G", "to 1000G"},
