@@ -165,12 +165,8 @@ static bool is_text(struct kit *at, const char *path, const char *junk, const st
 const char *heal_lost(struct heal_kit *x, struct kit *at)
 {
 	static const char *const files[] = {"rotten", "changes", "a", "b"};
-	static const char *const others[] = {B_ROOT "link",
-					     "store/branches/" B "/1/root/link",
-					     "store/branches/" B "/1/root/d/file",
-					     "store/branches/" B "/1/release",
-					     "store/branches/" B "/2/manifest",
-					     "store/state/branches/" B};
+	static const char *const others[] = {"2/root/link", "1/root/link", "1/root/d/file",
+					     "1/release",   "2/manifest",  "../../state/branches/" B};
 
 	for (size_t i = 0; i < 8; i++) {
 		char path[100], published[40];
@@ -180,7 +176,9 @@ const char *heal_lost(struct heal_kit *x, struct kit *at)
 			return files[i % 4];
 	}
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-		if (!kit_exists(at, others[i]))
+		char path[100];
+		snprintf(path, sizeof(path), "store/branches/" B "/%s", others[i]);
+		if (!kit_exists(at, path))
 			return others[i];
 	}
 	return is_text(at, "store/branches/" B "/1/manifest", "junk", &x->v[0].manifest) ? NULL
