@@ -164,8 +164,9 @@ int ay_turn_ready(struct ay_store *s, const char *branch, uint32_t serial, struc
 
 int ay_turn_trial(struct ay_store *s, const char *branch, uint32_t serial, uint32_t tries, struct ay_err *err)
 {
-	AY_ASSERT(tries > 0);
-	return ay__switch(s, branch, &(struct ay__move){.serial = serial, .tries = tries}, err);
+	const struct ay__move move = {.serial = serial, .rollback = true, .trial = true, .tries = tries};
+
+	return ay__switch(s, branch, &move, err);
 }
 
 static bool on_trial(const struct change *c, const struct ay_branch_state *b, struct ay_err *err)

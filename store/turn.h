@@ -50,7 +50,7 @@ int ay_turn_ready(struct ay_store *s, const char *branch, uint32_t serial, struc
 
 /**
  * ay_turn_trial() - make @serial current, on trial: good it is only after ay_turn_confirm().
- * @tries: how often its trial may begin (checks, or boots); at least 1. Else as ay_store_switch().
+ * @tries: how often its trial may begin again (checks, or boots). Else as ay_store_switch() with @rollback.
  */
 int ay_turn_trial(struct ay_store *s, const char *branch, uint32_t serial, uint32_t tries,
 		  struct ay_err *err);
