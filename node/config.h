@@ -24,6 +24,7 @@
  *     reserve = 16M                  room on the disk that updates never take
  *     max-size = none                what the store is to stay below
  *     auto-gc = yes                  collect after each update
+ *     heal-from = /media/stick       repository directories that `ayni fsck --heal` takes good copies from
  *
  *     [branch xo/stable]             switch, confirm, tries, keep of one branch
  *
@@ -44,6 +45,7 @@
 #define AY_PORT_CHAT 24954
 
 #define AY_CONFIG_PATH_MAX    1024
+#define AY_CONFIG_HEAL_MAX    8
 #define AY_CONFIG_PEERS_MAX   32           /* more is a school's job */
 #define AY_CONFIG_FILE_MAX    (256 * 1024) /* bytes of one file */
 #define AY_CONFIG_DROPINS_MAX 256
@@ -81,6 +83,8 @@ struct ay_config {
 	uint64_t reserve;                        /* bytes */
 	uint64_t max_size;                       /* bytes; 0: no limit */
 	bool auto_gc;
+	char heal_from[AY_CONFIG_HEAL_MAX][AY_CONFIG_PATH_MAX];
+	unsigned n_heal_from;
 };
 
 void ay_config_defaults(struct ay_config *c);

@@ -12,7 +12,7 @@
  *     commit        store/build.c
  *
  * What is remembered is small and does not grow with contents: the base index
- * (16 bytes per old file). Whether a content has come is asked of raw/ itself. The bundle
+ * (24 bytes per old file). Whether a content has come is asked of raw/ itself. The bundle
  * is a stranger's file; what it may do is bounded by the offer and the release, both signed.
  */
 #include <errno.h>
@@ -25,10 +25,10 @@
 #include "diff/bundle.h"
 #include "manifest/delta.h"
 #include "store/base_index.h"
+#include "store/shared.h"
 #include "store/tree_internal.h"
 
-#define ALLOCATE_MIN (1u << 20) /* ask for a file's blocks at once from this size on: fewer fragments */
-#define DELTA_FACTOR 2          /* a delta is at most both manifests and a byte per line */
+#define DELTA_FACTOR 2 /* a delta is at most both manifests and a byte per line */
 
 struct apply {
 	struct ay__build b;
@@ -37,6 +37,7 @@ struct apply {
 	uint32_t from_serial; /* 0: from nothing */
 	uint64_t from_manifest_size;
 	struct ay__base_index bases;
+	struct ay__shared shared;    /* what other branches share; looked at only when something is missing */
 	struct ay__fd_writer *delta; /* the manifest delta, to staging; then the new manifest */
 	int delta_fd;
 	uint64_t inodes, copies;     /* what the new tree needs beyond the records: seen in the merge */
@@ -193,6 +194,7 @@ static int on_delta_end(void *ctx, struct ay_err *err)
 		return ay_err_errno(err, -r, "cannot write the manifest delta");
 	if ((r = merge(ap, err)) < 0)
 		return r;
+	ay__build_tell_losses(&ap->b);
 	ay__base_index_sort(&ap->bases);
 	/* Now it is known how many names and copies come with it. */
 	return ay__store_reserve(ap->b.s, ap->h.unpacked_size + ap->copies, ap->h.n_records + ap->inodes,
@@ -218,12 +220,8 @@ static int on_begin(void *ctx, const struct ay_bundle_record *rec, bool *skip, s
 	ap->out->fs = fs;
 	ap->out->fd = fd;
 	ap->out->pos = ap->out->held = 0;
-	if (rec->size < ALLOCATE_MIN)
-		return 0;
-	int r = fs->ops->allocate(fs, fd, (off_t)rec->size);
-	if (r < 0 && r != -EOPNOTSUPP && r != -ENOSYS)
-		return ay_err_errno(err, -r, "cannot reserve %llu bytes in %s", (unsigned long long)rec->size,
-				    ap->b.s->path);
+	/* No blocks are asked for beforehand: they would fill the holes, of which nobody can tell yet. */
+	ap->out->sparse = true;
 	return 0;
 }
 
@@ -269,7 +267,7 @@ static int on_data(void *ctx, const struct ay_bundle_record *rec, const void *da
 static int on_end(void *ctx, const struct ay_bundle_record *rec, struct ay_err *err)
 {
 	struct apply *ap = ctx;
-	int r = ay__fd_flush(ap->out);
+	int r = ay__fd_end_sparse(ap->out);
 
 	(void)rec;
 	close(ap->out->fd);
@@ -354,7 +352,12 @@ static int from_base(struct apply *ap, const struct ay_entry *e, const struct ay
 		     struct ay_err *err)
 {
 	AY_CLOSE int fd = ay__base_index_open(&ap->bases, ap->b.s, &e->digest);
+	int q = fd == -ENOENT ? ay__shared_load(&ap->shared, ap->b.s, ap->b.branch, err) : 0;
 
+	if (q < 0)
+		return q;
+	if (fd == -ENOENT)
+		fd = ay__shared_open(&ap->shared, ap->b.s, &e->digest);
 	if (fd == -ENOENT)
 		return ay_err_set(err, AY_EFORMAT, "%s: the bundle lacks its content", e->path);
 	if (fd < 0)
@@ -461,6 +464,7 @@ int ay_store_apply(struct ay_store *s, const struct ay_apply *a, struct ay_err *
 	if (ap->delta_fd >= 0)
 		close(ap->delta_fd);
 	ay__base_index_release(&ap->bases);
+	ay__shared_release(&ap->shared);
 	ay__build_end(&ap->b);
 	if (r < 0 && r != AY_ENOTHING)
 		return ay_err_wrap(err, r, "apply %s %u", a->branch, serial);

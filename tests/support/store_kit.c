@@ -78,6 +78,9 @@ void kit_root_with_rule(struct kit *k, const char *branch, const char *rule)
 	if (ay_root_write(root, &text, &err) < 0)
 		die("root: %s", err.msg);
 	ay_root_free(root);
+	/* A root with "share" is of the second version of the text. */
+	if (branch && strstr(rule, "share"))
+		text.data[strlen("ayni-root ")] = '2';
 	ay_public_key_line(&k->public_key, line);
 	if (branch && rule[0])
 		ay_put_fmt(&text, "branch: %s %s\n", branch, rule);
@@ -324,7 +327,7 @@ int kit_import(struct kit *k, struct ay_store *s, const char *branch, const stru
 {
 	AY_CLOSE int fd = open_dir(k, t->dir);
 	return ay_store_import(s, branch, t->release.data, t->release.len, fd, t->manifest.data,
-			       t->manifest.len, err);
+			       t->manifest.len, 0, err);
 }
 
 /* ---- looking ---- */
