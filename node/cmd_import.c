@@ -58,7 +58,7 @@ static int switch_if_due(struct args *a, const char *branch, struct standing *no
 	struct ay_branch_state b;
 	struct ay_turn t;
 	int r = out ? ay_turn_run_due(a->s, a->config, branch, false, out, err) : -ENOMEM;
-	if (r == -ENOENT)
+	if (r == AY_ENOTHING)
 		return 0; /* no tree of it is here at all */
 	a->changed |= out && out->from != out->to;
 	if (ay_turn_read(a->s, branch, &t, NULL) == 0 && ay_state_branch(a->s, branch, &b, NULL) == 0) {

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * What an update leaves behind goes when the owner's budgets say so.
+ */
 #include "node/collect.h"
 
 #include "node/log.h"

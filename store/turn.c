@@ -107,6 +107,8 @@ int ay_turn_lock(struct ay_store *s, const char *branch, struct ay_err *err)
 	if (r < 0)
 		return r;
 	AY_CLOSE int dir = ay__branch_open(s, branch, false, err);
+	if (dir == -ENOENT)
+		return ay_err_set(err, AY_ENOTHING, "branch %s in %s has no tree yet", branch, s->path);
 	if (dir < 0)
 		return dir;
 	r = ay__branch_lock(s, dir, ".turn", LOCK_EX | LOCK_NB, err);

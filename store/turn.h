@@ -38,7 +38,7 @@ int ay_turn_read(struct ay_store *s, const char *branch, struct ay_turn *out, st
 
 /**
  * ay_turn_lock() - one process at a time moves a branch on: branches/B/.turn, taken before any other lock.
- * Return: an fd that holds it (close it); AY_EBUSY another process does; -ENOENT no such branch; -errno.
+ * Return: an fd that holds it (close it); AY_EBUSY another process does; AY_ENOTHING it has no tree; -errno.
  */
 int ay_turn_lock(struct ay_store *s, const char *branch, struct ay_err *err);
 
