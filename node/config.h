@@ -16,6 +16,7 @@
  *     peers = 192.0.2.1 [2001:db8::1]:24953
  *     auto-update = yes
  *     rate = 500K                    bytes a second to others; none
+ *     apply-memory = 128M            what applying a bundle may take; none; auto: half of the machine's
  *
  * A key may stand once per file, but for peers, which add up within one file; a
  * later file's value replaces an earlier one's. The command line comes last.
@@ -50,10 +51,17 @@ struct ay_config {
 	struct ay_addr peers[AY_CONFIG_PEERS_MAX];
 	unsigned n_peers;
 	bool auto_update;
-	uint64_t rate; /* bytes a second; 0: no limit */
+	uint64_t rate;         /* bytes a second; 0: no limit */
+	uint64_t apply_memory; /* bytes; 0: no limit */
 };
 
 void ay_config_defaults(struct ay_config *c);
+
+/**
+ * ay_apply_memory_auto() - half of the machine's memory, and at least 64 MiB: an update must not drive out what the
+ * laptop's owner is doing, and every plain bundle fits.
+ */
+uint64_t ay_apply_memory_auto(void);
 
 /**
  * ay_config_set() - one key, as in the file; peers are added.

@@ -17,5 +17,7 @@ struct ay__way {
 bool ay__way_may_pass(const struct ay_core *c, const struct ay__branch *b, const struct ay__release *r);
 /* False: none is known, or memory is out (noted). Also notes which trees are of interest. */
 bool ay__way_find(struct ay_core *c, struct ay__branch *b, struct ay__way *way);
+/* There is none: why, in words for the owner. */
+void ay__way_none_text(struct ay_core *c, struct ay__branch *b, char *text, size_t size);
 
 #endif
