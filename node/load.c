@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "node/log.h"
+#include "store/turn.h"
 
 #define DOCS_MAX (AY_CORE_OFFERS_MAX + 2048)
 
@@ -22,8 +23,11 @@ struct doc {
 
 struct branch {
 	struct ay_branch_state state;
+	struct ay_turn turn;
 	uint32_t have_serial;
 	struct ay_digest have_manifest;
+	struct ay_tree_here here[AY_CORE_HERE_MAX]; /* besides that */
+	unsigned n_here;
 };
 
 struct ay_load {
@@ -91,21 +95,31 @@ static void finish_switch(struct ay_store *s, const char *branch)
 		       (unsigned)serial);
 }
 
-static void read_current(struct ay_store *s, struct ay_load *l, struct branch *b)
+/*
+ * What waits to become current is had already, and not to be fetched again. The newest trees come first: bundles
+ * start there.
+ */
+static void read_trees(struct ay_store *s, struct ay_load *l, struct branch *b)
 {
 	AY_FREE struct ay_tree_info *trees = NULL;
 	size_t n;
 	finish_switch(s, b->state.branch);
+	if (ay_turn_read(s, b->state.branch, &b->turn, NULL))
+		b->turn = (struct ay_turn){.bad = b->state.bad_serial};
 	if (ay_store_trees(s, b->state.branch, &trees, &n, NULL))
 		return;
+	uint32_t have = b->turn.ready > b->turn.current ? b->turn.ready : b->turn.current;
 	for (size_t i = 0; i < n; i++) {
 		uint8_t *data;
 		size_t len;
-		if (trees[i].current) {
-			b->have_serial = trees[i].serial;
-			b->have_manifest = trees[i].release.manifest;
+		const struct ay_tree_info *t = &trees[n - 1 - i];
+		if (t->serial == have) {
+			b->have_serial = t->serial;
+			b->have_manifest = t->release.manifest;
+		} else if (b->n_here < AY_CORE_HERE_MAX) {
+			b->here[b->n_here++] = (struct ay_tree_here){t->serial, t->release.manifest};
 		}
-		if (ay_store_release(s, b->state.branch, trees[i].serial, &data, &len, NULL) == 0)
+		if (ay_store_release(s, b->state.branch, t->serial, &data, &len, NULL) == 0)
 			add_doc(l, AY_EV_RELEASE, data, len);
 	}
 }
@@ -127,7 +141,7 @@ static int read_branches(struct ay_store *s, struct ay_load *l, struct ay_err *e
 	for (size_t i = 0; i < n; i++) {
 		struct branch *b = &l->branches[l->n_branches++];
 		b->state = states[i];
-		read_current(s, l, b);
+		read_trees(s, l, b);
 		if (b->state.has_head) {
 			uint8_t *copy = malloc(AY_HEAD_SIZE);
 			if (copy)
@@ -241,7 +255,10 @@ void ay_load_tell(const struct ay_load *l, const struct ay_events *events, struc
 						 .have_serial = b->have_serial,
 						 .have_manifest = b->have_manifest,
 						 .floor = b->state.floor,
-						 .bad_serial = b->state.bad_serial}};
+						 .bad_serial = b->state.bad_serial,
+						 .stays = b->turn.stays,
+						 .here = b->here,
+						 .n_here = b->n_here}};
 		ay_events_post(events, &ev);
 	}
 	tell_docs(l, events, AY_EV_RELEASE);

@@ -119,6 +119,10 @@ static int branch_event(struct ay_core *c, const struct ay_event *ev)
 	b->have_manifest = ev->branch.have_manifest;
 	b->floor = ev->branch.floor > b->have_serial ? ev->branch.floor : b->have_serial;
 	b->bad_serial = ev->branch.bad_serial;
+	b->stays = ev->branch.stays;
+	b->n_here = ev->branch.n_here < AY_CORE_HERE_MAX ? ev->branch.n_here : AY_CORE_HERE_MAX;
+	for (unsigned k = 0; k < b->n_here; k++)
+		b->here[k] = ev->branch.here[k];
 	b->owner_floor = b->have_serial;
 	c->dirty |= AY__DIRTY_PLAN | AY__DIRTY_LEARN | AY__DIRTY_HELLO;
 	return 0;

@@ -139,6 +139,9 @@ struct ay__branch {
 	uint32_t have_serial, floor, bad_serial;
 	uint32_t owner_floor; /* what EV_BRANCH said last: only the owner goes below it */
 	struct ay_digest have_manifest;
+	bool stays;
+	struct ay_tree_here here[AY_CORE_HERE_MAX]; /* besides have_serial's */
+	unsigned n_here;
 
 	/* The newest verified head, durable; and the one that is on its way to be. */
 	bool has_head, has_next;

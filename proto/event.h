@@ -34,6 +34,7 @@ struct ay_network {
 #define AY_CORE_NETWORKS_MAX 16   /* more is a router, whose peers are told to it */
 #define AY_DATAGRAM_MAX      400  /* one frame at the basic rate, no fragments */
 #define AY_CONN_NONE         0
+#define AY_CORE_HERE_MAX     8 /* trees of a branch that bundles may start from; a store keeps two or three */
 
 /* What applying a bundle may need here. */
 struct ay_apply_limits {
@@ -60,6 +61,12 @@ struct ay_core_config {
 };
 
 enum ay_group { AY_GROUP_NEWS, AY_GROUP_CHAT, AY_GROUP_NONE /* unicast */ };
+
+/* A tree that is on the disk, current or not. */
+struct ay_tree_here {
+	uint32_t serial;
+	struct ay_digest manifest;
+};
 
 enum ay_event_type {
 	AY_EV_TICK,    /* the deadline has come (or any time: harmless) */
@@ -93,10 +100,15 @@ struct ay_event {
 	union {
 		struct {
 			const char *name;
-			bool follow;          /* wants updates of it (a school that only serves: false) */
-			uint32_t have_serial; /* installed and current; 0: none */
+			bool follow; /* wants updates of it (a school that only serves: false) */
+			/* The newest that is here to stay: current, or complete and to become so; 0: none. */
+			uint32_t have_serial;
 			struct ay_digest have_manifest; /* zeros: none */
 			uint32_t floor, bad_serial;
+			bool stays; /* pinned: nothing newer is taken, whoever asks */
+			/* Other trees that are here; at most AY_CORE_HERE_MAX are looked at; borrowed during the step. */
+			const struct ay_tree_here *here;
+			unsigned n_here;
 		} branch;
 		struct {
 			struct ay_digest digest;
@@ -134,7 +146,7 @@ struct ay_event {
 			const char *branch;
 			uint32_t serial;
 			struct ay_digest
-				manifest; /* of the tree that now is current; zeros when status < 0 */
+				manifest; /* of the tree that now is complete; zeros when status < 0 */
 		} applied;
 		struct {
 			struct ay_network list[AY_CORE_NETWORKS_MAX];
@@ -161,8 +173,8 @@ enum ay_order_type {
 	AY_ORDER_OPEN_BUNDLE,   /* open or begin it: bundle; answered by BUNDLE or BUNDLE_GONE */
 	AY_ORDER_FINISH_BUNDLE, /* all blocks are had: sync and name it: bundle; answered by STORED */
 	AY_ORDER_DROP_BUNDLE,   /* remove it: bundle; not answered */
-	AY_ORDER_APPLY,         /* make the tree and switch: apply; answered by APPLIED */
-	AY_ORDER_DEADLINE,      /* give a TICK at at_ns (replaces the deadline before; UINT64_MAX: none) */
+	AY_ORDER_APPLY, /* make the tree; current it becomes when the owner's setting says: apply; answered by APPLIED */
+	AY_ORDER_DEADLINE, /* give a TICK at at_ns (replaces the deadline before; UINT64_MAX: none) */
 };
 
 struct ay_order {

@@ -23,6 +23,7 @@
 #include "proto/told.h"
 #include "proto/trace.h"
 #include "proto/want.h"
+#include "proto/way.h"
 
 #include "base/error.h"
 
@@ -421,7 +422,7 @@ static int got_offer(struct ay_core *c, struct ay__session *s, struct ay_slice d
 	if (!ay_digest_eq(&o->to, &a->ask.digest))
 		return judge(c, s, AY_EDIGEST, "another offer than those asked for");
 	ay__told_add(c, s, index);
-	if (!ay_digest_is_zero(&o->from) && !ay_digest_eq(&o->from, &b->have_manifest))
+	if (!ay_digest_is_zero(&o->from) && !ay__way_starts(b, &o->from))
 		ay__interest_add(b, &o->from, ay__release_of(c, a->branch, &o->from) == AY__NONE);
 	return judge(c, s, 0, "offer");
 }

@@ -92,6 +92,8 @@ static void problem(struct ay_core *c, struct ay__branch *b, const char *fmt, ..
 /* NULL: it may be taken now; else why not. */
 static const char *held(const struct ay_core *c, const struct ay__branch *b)
 {
+	if (b->stays)
+		return "this laptop stays at a pinned release (`ayni unpin`)";
 	if (b->force)
 		return NULL;
 	if (!c->cfg.auto_update && c->now >= b->go_until)
@@ -252,7 +254,7 @@ static bool keep_way(const struct ay_core *c, const struct ay__branch *b, const 
 	const struct ay__release *r = &c->releases[b->release];
 	if (o->refused || o->excluded_until > c->now || !ay__way_may_pass(c, b, r))
 		return false;
-	if (!ay_digest_is_zero(&o->from) && !ay_digest_eq(&o->from, &b->have_manifest))
+	if (!ay_digest_is_zero(&o->from) && !ay__way_starts(b, &o->from))
 		return false; /* the owner went back meanwhile */
 	return !w || w->target_serial <= b->target_serial;
 }
@@ -444,6 +446,7 @@ void ay__update_offer_stored(struct ay_core *c, int offer, int status)
 
 static void applied(struct ay_core *c, struct ay__branch *b, const struct ay_event *ev)
 {
+	ay__way_left(b, ev->applied.serial);
 	b->have_serial = ev->applied.serial;
 	if (!ay_digest_is_zero(&ev->applied.manifest))
 		b->have_manifest = ev->applied.manifest;

@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 bool ay__way_may_pass(const struct ay_core *c, const struct ay__branch *b, const struct ay__release *r)
 {
@@ -96,6 +97,50 @@ static bool gather_edges(struct ay_core *c, const struct ay__branch *b, struct c
 	return true;
 }
 
+bool ay__way_starts(const struct ay__branch *b, const struct ay_digest *manifest)
+{
+	if (ay_digest_eq(&b->have_manifest, manifest))
+		return true;
+	for (unsigned i = 0; i < b->n_here; i++)
+		if (ay_digest_eq(&b->here[i].manifest, manifest))
+			return true;
+	return false;
+}
+
+void ay__way_left(struct ay__branch *b, uint32_t serial)
+{
+	if (b->have_serial == serial || b->have_serial == 0 || ay_digest_is_zero(&b->have_manifest))
+		return;
+	if (b->n_here == AY_CORE_HERE_MAX)
+		memmove(b->here, b->here + 1, sizeof(b->here[0]) * --b->n_here);
+	b->here[b->n_here++] = (struct ay_tree_here){b->have_serial, b->have_manifest};
+}
+
+/*
+ * From any tree that is here: whoever went back from a release still has it, and a bundle may start from nothing else.
+ * The highest goal, then the lowest price. Ways from nothing are found from each start.
+ */
+static bool plan_from_here(const struct ay__branch *b, struct ay_plan_input *in, struct ay_plan_way *best)
+{
+	bool found = ay_plan_find(in, best);
+
+	for (unsigned i = 0; i < b->n_here; i++) {
+		struct ay_plan_way w;
+		bool leads = false;
+		for (size_t k = 0; k < in->n_edges && !leads; k++)
+			leads = ay_digest_eq(&in->edges[k].from, &b->here[i].manifest);
+		in->have = b->here[i].manifest;
+		in->have_serial = b->here[i].serial;
+		if (!leads || !ay_plan_find(in, &w))
+			continue;
+		uint32_t goal = in->trees[w.goal].serial, so_far = found ? in->trees[best->goal].serial : 0;
+		if (goal > so_far || (goal == so_far && w.price < best->price))
+			*best = w;
+		found = true;
+	}
+	return found;
+}
+
 bool ay__way_find(struct ay_core *c, struct ay__branch *b, struct ay__way *way)
 {
 	struct candidates k = {.n_edges = 0};
@@ -109,7 +154,7 @@ bool ay__way_find(struct ay_core *c, struct ay__branch *b, struct ay__way *way)
 					   .n_trees = k.n,
 					   .edges = k.edges,
 					   .n_edges = k.n_edges};
-		found = ay_plan_find(&in, &w);
+		found = plan_from_here(b, &in, &w);
 	}
 	if (found)
 		*way = (struct ay__way){.offer = k.offers[w.first_edge],

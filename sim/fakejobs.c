@@ -322,7 +322,8 @@ static int apply_now(struct ay_fakenode *n, const struct ay__fake_job *j, bool h
 		return AY_EROLLBACK;
 	if (!ay_digest_eq(&o.to, &r.manifest) || !ay_digest_eq(&o.bundle, &j->digest))
 		return AY_EFORMAT;
-	if (!ay_digest_is_zero(&o.from) && !ay_digest_eq(&o.from, &b->have_manifest))
+	if (!ay_digest_is_zero(&o.from) && !ay_digest_eq(&o.from, &b->have_manifest) &&
+	    !ay_digest_eq(&o.from, &b->before_manifest))
 		return AY_EBASE;
 	if (chance(n, n->config.bad_base_permille))
 		return AY_EBASE;

@@ -178,13 +178,16 @@ static void tell_docs(struct ay_fakenode *n, enum ay_event_type type)
 
 static void tell_branch(struct ay_fakenode *n, const struct ay_fakebranch *b)
 {
+	const struct ay_tree_here before = {b->before_serial, b->before_manifest};
 	struct ay_event ev = {.type = AY_EV_BRANCH,
 			      .branch = {.name = b->name,
 					 .follow = b->follow,
 					 .have_serial = b->have_serial,
 					 .have_manifest = b->have_manifest,
 					 .floor = b->floor,
-					 .bad_serial = b->bad_serial}};
+					 .bad_serial = b->bad_serial,
+					 .here = &before,
+					 .n_here = b->before_serial ? 1 : 0}};
 	step(n, &ev);
 }
 
@@ -300,6 +303,20 @@ void ay_fakenode_put_branch(struct ay_fakenode *n, const char *branch, bool foll
 		b->have_manifest = *have_manifest;
 	if (have_serial > b->floor)
 		b->floor = have_serial;
+	tell_branch(n, b);
+}
+
+void ay_fakenode_roll_back(struct ay_fakenode *n, const char *branch)
+{
+	struct ay_fakebranch *b = ay_fakedisk_branch(&n->disk, branch, false);
+
+	AY_ASSERT(b && b->before_serial);
+	const struct ay_tree_here left = {b->have_serial, b->have_manifest};
+	b->have_serial = b->before_serial;
+	b->have_manifest = b->before_manifest;
+	b->before_serial = left.serial;
+	b->before_manifest = left.manifest;
+	b->bad_serial = left.serial;
 	tell_branch(n, b);
 }
 

@@ -68,6 +68,8 @@ void ay_fakenode_put(struct ay_fakenode *n, enum ay_event_type type, struct ay_s
 /** ay_fakenode_put_branch() - @have_serial 0: nothing is installed. */
 void ay_fakenode_put_branch(struct ay_fakenode *n, const char *branch, bool follow, uint32_t have_serial,
 			    const struct ay_digest *have_manifest);
+/** ay_fakenode_roll_back() - the owner goes back to the tree before; both stay on the disk. There must be one. */
+void ay_fakenode_roll_back(struct ay_fakenode *n, const char *branch);
 /** ay_fakenode_put_bundle() - a whole one; the bytes are borrowed for the machine's life. */
 void ay_fakenode_put_bundle(struct ay_fakenode *n, struct ay_slice data);
 

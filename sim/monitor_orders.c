@@ -264,8 +264,9 @@ static void check_apply(struct ay_monitor *m, const struct ay_order *o)
 	if (!have || r->serial <= have->have_serial || r->serial < have->floor)
 		ay__mon_broken(m, "applies release %u over %u, floor %u", r->serial,
 			       have ? have->have_serial : 0, have ? have->floor : 0);
-	if (b->from && have && b->from != have->have_serial)
-		ay__mon_broken(m, "applies a bundle from release %u, and has %u", b->from, have->have_serial);
+	if (b->from && have && b->from != have->have_serial && b->from != have->before_serial)
+		ay__mon_broken(m, "applies a bundle from release %u, and has %u and %u", b->from,
+			       have->have_serial, have->before_serial);
 	check_bytes(m, b);
 	m->used[b - m->world->bundles] = true;
 }

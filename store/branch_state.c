@@ -9,9 +9,10 @@
 #include "base/path.h"
 #include "store/state_internal.h"
 
-#define BRANCH_MAGIC "ayni-branch-state 1\n"
+#define MAGIC_1 "ayni-branch-state 1\n"
+#define MAGIC_2 "ayni-branch-state 2\n"
 
-/* ---- pieces ---- */
+/* ---- hexadecimal, numbers ---- */
 
 void ay__hex_put(struct ay_buf *out, const uint8_t *data, size_t len)
 {
@@ -55,18 +56,30 @@ bool ay__u32_get(const char *text, size_t len, uint32_t *out)
 	return v <= UINT32_MAX;
 }
 
-/* ---- the file ---- */
+/* ---- the lines ---- */
+
+static void put_pins(struct ay_buf *out, const char *key, const struct ay_pins *pins)
+{
+	ay_put_fmt(out, "%s:", key);
+	for (unsigned i = 0; i < pins->n; i++)
+		ay_put_fmt(out, " %" PRIu32, pins->serial[i]);
+	ay_put_str(out, pins->n ? "\n" : " -\n");
+}
 
 void ay__branch_state_write(const struct ay_branch_state *b, struct ay_buf *out)
 {
-	ay_put_fmt(out,
-		   BRANCH_MAGIC "branch: %s\nfollow: %d\nfloor: %" PRIu32 "\nbad-serial: %" PRIu32 "\nhead: ",
+	ay_put_fmt(out, MAGIC_2 "branch: %s\nfollow: %d\nfloor: %" PRIu32 "\nbad-serial: %" PRIu32 "\nhead: ",
 		   b->branch, b->follow ? 1 : 0, b->floor, b->bad_serial);
 	if (b->has_head)
 		ay__hex_put(out, b->head, sizeof(b->head));
 	else
 		ay_put_str(out, "-");
-	ay_put_str(out, "\n");
+	ay_put_fmt(out,
+		   "\npending: %" PRIu32 "\nunconfirmed: %" PRIu32 "\ntries: %" PRIu32 "\ngood: %" PRIu32
+		   "\nbefore: %" PRIu32 "\n",
+		   b->pending, b->unconfirmed, b->tries, b->good, b->before);
+	put_pins(out, "pinned", &b->pinned);
+	put_pins(out, "kept", &b->kept);
 }
 
 /* The value of the line "KEY: VALUE\n" at *@p, which moves behind it. */
@@ -84,28 +97,74 @@ static bool take_line(const char **p, const char *end, const char *key, const ch
 	return true;
 }
 
-bool ay__branch_state_parse(const char *text, size_t text_len, struct ay_branch_state *b)
+static bool take_u32(const char **p, const char *end, const char *key, uint32_t *out)
 {
-	const char *p = text, *end = text + text_len, *v;
-	size_t len, magic = strlen(BRANCH_MAGIC);
+	const char *v;
+	size_t len;
+
+	return take_line(p, end, key, &v, &len) && ay__u32_get(v, len, out);
+}
+
+static bool take_pins(const char **p, const char *end, const char *key, struct ay_pins *pins)
+{
+	const char *v;
+	size_t len;
+
+	if (!take_line(p, end, key, &v, &len))
+		return false;
+	if (len == 1 && v[0] == '-')
+		return true;
+	for (const char *stop = v + len; v <= stop;) {
+		const char *space = memchr(v, ' ', (size_t)(stop - v));
+		uint32_t serial, last = pins->n ? pins->serial[pins->n - 1] : 0;
+		if (pins->n == AY_PINS_MAX ||
+		    !ay__u32_get(v, (size_t)((space ? space : stop) - v), &serial) || serial <= last)
+			return false;
+		pins->serial[pins->n++] = serial;
+		v = space ? space + 1 : stop + 1;
+	}
+	return true;
+}
+
+/* What both versions have. */
+static bool parse_first(const char **p, const char *end, struct ay_branch_state *b)
+{
+	const char *v;
+	size_t len;
 	uint32_t follow;
 
-	*b = (struct ay_branch_state){0};
-	if (text_len < magic || memcmp(p, BRANCH_MAGIC, magic) != 0)
-		return false;
-	p += magic;
-	if (!take_line(&p, end, "branch", &v, &len) || ay_branch_check(v, len) < 0)
+	if (!take_line(p, end, "branch", &v, &len) || ay_branch_check(v, len) < 0)
 		return false;
 	memcpy(b->branch, v, len);
-	if (!take_line(&p, end, "follow", &v, &len) || !ay__u32_get(v, len, &follow) || follow > 1)
+	if (!take_u32(p, end, "follow", &follow) || follow > 1)
 		return false;
 	b->follow = follow == 1;
-	if (!take_line(&p, end, "floor", &v, &len) || !ay__u32_get(v, len, &b->floor) ||
-	    !take_line(&p, end, "bad-serial", &v, &len) || !ay__u32_get(v, len, &b->bad_serial) ||
-	    !take_line(&p, end, "head", &v, &len))
+	if (!take_u32(p, end, "floor", &b->floor) || !take_u32(p, end, "bad-serial", &b->bad_serial) ||
+	    !take_line(p, end, "head", &v, &len))
 		return false;
 	b->has_head = !(len == 1 && v[0] == '-');
-	if (b->has_head && !ay__hex_get(v, len, b->head, sizeof(b->head)))
+	return !b->has_head || ay__hex_get(v, len, b->head, sizeof(b->head));
+}
+
+bool ay__branch_state_parse(const char *text, size_t text_len, struct ay_branch_state *b)
+{
+	const char *p = text, *end = p + text_len;
+	const size_t magic = sizeof(MAGIC_1) - 1;
+
+	*b = (struct ay_branch_state){0};
+	if (text_len < magic)
+		return false;
+	bool first = memcmp(p, MAGIC_1, magic) == 0;
+	if (!first && memcmp(p, MAGIC_2, magic) != 0)
+		return false;
+	p += magic;
+	if (!parse_first(&p, end, b))
+		return false;
+	if (!first &&
+	    (!take_u32(&p, end, "pending", &b->pending) ||
+	     !take_u32(&p, end, "unconfirmed", &b->unconfirmed) || !take_u32(&p, end, "tries", &b->tries) ||
+	     !take_u32(&p, end, "good", &b->good) || !take_u32(&p, end, "before", &b->before) ||
+	     !take_pins(&p, end, "pinned", &b->pinned) || !take_pins(&p, end, "kept", &b->kept)))
 		return false;
 	return p == end;
 }

@@ -7,7 +7,8 @@
  * of its manifest that have no other link. Killed at any point, what remains is a staging
  * directory that the next open or collection finishes.
  *
- * Never taken: the current tree and the one before it (where a rollback goes), the
+ * Never taken: the current tree and the one before it (where a rollback goes), what is ready
+ * to become current, what was found good last, what is pinned (store/turn.h), the
  * newest ones as many as asked, a tree whose .ref somebody holds, and anything of a branch
  * in which a tree is being made (its old tree may be the base).
  */
@@ -19,31 +20,46 @@
 
 #include "base/cleanup.h"
 #include "store/gc_bundles.h"
+#include "store/turn.h"
 #include "store/tree_internal.h"
 
+/* Where a rollback from @current goes: what was good before, if it is here, else the newest below. */
+static uint32_t one_before(const struct ay_tree_info *trees, size_t n, uint32_t current, uint32_t known)
+{
+	uint32_t below = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (trees[i].serial == known && known != current)
+			return known;
+		if (trees[i].serial < current)
+			below = trees[i].serial;
+	}
+	return below;
+}
+
 /* The newest tree that may go; 0: none. @above: only those above it (the others are in use). */
-static int pick(struct ay_store *s, int dir, const char *branch, unsigned keep, uint32_t above,
-		uint32_t *serial, struct ay_err *err)
+static int pick(struct ay_store *s, const char *branch, unsigned keep, uint32_t above, uint32_t *serial,
+		struct ay_err *err)
 {
 	AY_FREE struct ay_tree_info *trees = NULL;
-	uint32_t current = 0, before = 0;
+	struct ay_branch_state state;
+	struct ay_turn turn;
+	uint32_t before = 0;
 	size_t n;
-	int r = ay__branch_current_or_0(s, dir, branch, &current, err);
+	int r = ay_turn_read(s, branch, &turn, err);
 
 	*serial = 0;
 	if (r < 0)
 		return r; /* a broken `current`: better keep everything */
-	if ((r = ay_store_trees(s, branch, &trees, &n, err)) < 0)
+	if ((r = ay_state_branch(s, branch, &state, err)) < 0 ||
+	    (r = ay_store_trees(s, branch, &trees, &n, err)) < 0)
 		return r;
-	for (size_t i = 0; i < n; i++) {
-		if (trees[i].serial < current)
-			before = trees[i].serial;
-	}
-	if (current == 0 && keep == 0)
+	before = one_before(trees, n, turn.current, turn.good != turn.current ? turn.good : state.before);
+	if (turn.current == 0 && keep == 0)
 		keep = 1;
 	for (size_t i = 0; i + keep < n && *serial == 0; i++) {
 		uint32_t t = trees[i].serial;
-		if (t > above && t != current && t != before)
+		if (t > above && t != before && !ay_turn_needs(&turn, &state, t))
 			*serial = t;
 	}
 	return 0;
@@ -83,7 +99,8 @@ int ay_store_remove_tree(struct ay_store *s, const char *branch, uint32_t serial
 	struct ay__staging st = AY__STAGING_NONE;
 	struct ay_gc_result gone = {0};
 	char name[AY__SERIAL_NAME_MAX];
-	uint32_t current = 0;
+	struct ay_branch_state state;
+	struct ay_turn turn;
 	struct stat sb;
 	int r = ay__store_writable(s, err);
 
@@ -100,11 +117,18 @@ int ay_store_remove_tree(struct ay_store *s, const char *branch, uint32_t serial
 				  "remove %s %u: a tree of this branch is being made; try again later",
 				  branch, serial);
 	AY_CLOSE int lock = ay__branch_lock(s, dir, ".switch", LOCK_EX, err);
-	r = lock < 0 ? lock : ay__branch_current_or_0(s, dir, branch, &current, err);
+	r = lock < 0 ? lock : ay_turn_read(s, branch, &turn, err);
+	if (r == 0)
+		r = ay_state_branch(s, branch, &state, err);
 	if (r < 0)
 		return r;
-	if (serial == current)
+	if (serial == turn.current)
 		return ay_err_set(err, AY_EBUSY, "remove %s %u: it is the current tree", branch, serial);
+	if (ay_turn_needs(&turn, &state, serial))
+		return ay_err_set(
+			err, AY_EBUSY,
+			"remove %s %u: it is pinned, or ready to become current, or where a trial goes back to",
+			branch, serial);
 	ay__serial_name(serial, name);
 	if (fstatat(dir, name, &sb, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? ay_err_set(err, AY_ENOTHING, "%s %u is not here", branch, serial)
@@ -131,7 +155,7 @@ static int gc_branch(struct ay_store *s, const char *branch, unsigned keep, stru
 		struct ay__staging st = AY__STAGING_NONE;
 		uint32_t serial = 0;
 		AY_CLOSE int lock = ay__branch_lock(s, dir, ".switch", LOCK_EX, err);
-		int r = lock < 0 ? lock : pick(s, dir, branch, keep, above, &serial, err);
+		int r = lock < 0 ? lock : pick(s, branch, keep, above, &serial, err);
 		if (r < 0 || serial == 0)
 			return r;
 		r = move_aside(s, dir, branch, serial, &st, err);

@@ -4,8 +4,7 @@
  *
  * Roots are kept one file per version and believed anew at every start, from the
  * first along the chain, so that nothing depends on a note saying "this was
- * checked". A branch's facts are one file of fixed lines (store/branch_state.c),
- * read strictly. Documents: store/state_docs.c.
+ * checked". A branch's facts are one file of fixed lines (store/branch_state.c). Documents: store/state_docs.c.
  *
  * Writers hold flock() on state/.lock while they read, decide and replace; readers
  * need no lock, because a file is replaced in one rename. It is a file of its own,

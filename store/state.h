@@ -25,7 +25,15 @@ int ay_state_root_envelope(struct ay_store *s, uint32_t version, uint8_t **data,
  */
 int ay_state_add_root(struct ay_store *s, const void *envelope, size_t len, struct ay_err *err);
 
-/* What a branch remembers. */
+#define AY_PINS_MAX 16 /* per list; each holds a whole tree */
+
+/* Serials that the owner named, ascending. */
+struct ay_pins {
+	unsigned n;
+	uint32_t serial[AY_PINS_MAX];
+};
+
+/* What a branch remembers. How a switch stands is read through store/turn.h, which knows what was interrupted. */
 struct ay_branch_state {
 	char branch[AY_BRANCH_NAME_MAX + 1];
 	bool follow;         /* this node wants this branch */
@@ -33,6 +41,11 @@ struct ay_branch_state {
 	uint32_t bad_serial; /* not taken again; 0: none */
 	bool has_head;
 	uint8_t head[AY_HEAD_SIZE]; /* newest verified head */
+	uint32_t pending;           /* is to become current; 0: none */
+	uint32_t unconfirmed;       /* switched to, not yet found good; 0: none */
+	uint32_t tries;             /* that it has left */
+	uint32_t good, before;      /* the last two that were found good; 0: not known */
+	struct ay_pins pinned, kept;
 };
 
 /** ay_state_branch() - what is kept, zeros when nothing is; AY_ESTORE when it is damaged. */

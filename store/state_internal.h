@@ -2,12 +2,21 @@
 /*
  * store/state_internal.h - inside store/: the text of a branch's state (docs/formats.md, "State").
  *
- *     ayni-branch-state 1
+ *     ayni-branch-state 2
  *     branch: NAME
  *     follow: 0 or 1
- *     floor: N
- *     bad-serial: N
- *     head: - or 312 hex digits
+ *     floor: N               never goes down
+ *     bad-serial: N          0: none
+ *     head: -                or 312 hex digits
+ *     pending: N             is to become current; 0: none, equal to current: it did
+ *     unconfirmed: N         switched to, and not yet found good; 0: none
+ *     tries: N               that it has left
+ *     good: N                the last one that was found good; 0: not known
+ *     before: N              the one that was before `good`
+ *     pinned: N N            ascending, or -; the branch stays where it is while one of these is current
+ *     kept: N N              ascending, or -; not collected, no more
+ *
+ * Version history: 2 (how a switch stands); 1 ended behind `head`, and is read as if all below were 0 and -.
  */
 #ifndef AYNI_STORE_STATE_INTERNAL_H
 #define AYNI_STORE_STATE_INTERNAL_H
@@ -16,11 +25,12 @@
 #include "store/state.h"
 #include "store/store_internal.h"
 
-#define AY__BRANCH_STATE_MAX 1024 /* bytes of the file; the head in hex is 312 of it */
+#define AY__BRANCH_STATE_MAX                                                                                 \
+	2048 /* bytes of the file; the head in hex is 312, two full lists of pins 352 of it */
 
 /** ay__branch_state_write() - append the one text of @b (see ay_buf_status()). */
 void ay__branch_state_write(const struct ay_branch_state *b, struct ay_buf *out);
-/** ay__branch_state_parse() - accepts exactly what is written; the head's form is not looked at. */
+/** ay__branch_state_parse() - accepts exactly what is written, and version 1; the head's form is not looked at. */
 bool ay__branch_state_parse(const char *text, size_t len, struct ay_branch_state *b);
 
 /** ay__u32_get() - a number from 0 to 2^32-1 in its one form: decimal, no leading zero. */

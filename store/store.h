@@ -116,8 +116,9 @@ int ay_store_release(struct ay_store *s, const char *branch, uint32_t serial, ui
 int ay_store_switch(struct ay_store *s, const char *branch, uint32_t serial, bool rollback,
 		    struct ay_err *err);
 /**
- * ay_store_finish_switch() - go on with a switch that died between remembering its serial and the rename: the floor
- *   is above `current`, nobody went back from it, and its tree is here. For whoever begins to work with the store.
+ * ay_store_finish_switch() - go on with a switch or rollback that died between remembering its serial and the rename,
+ *   if its tree is here. What only waits to become current (store/turn.h) goes on waiting. For whoever begins to work
+ *   with the store.
  * @serial: what became current now; 0: there was nothing to finish, or another process switches right now.
  */
 int ay_store_finish_switch(struct ay_store *s, const char *branch, uint32_t *serial, struct ay_err *err);

@@ -5,6 +5,7 @@
  * Locks, all flock() on open file descriptions, so that a dead process holds none:
  *
  *     lock                      shared while objects are added and linked; exclusive in the collector's slices
+ *     branches/B/.turn          exclusive: one process runs hooks and moves the branch on (AY_EBUSY; store/turn.h)
  *     branches/B/.apply         exclusive: one apply or import per branch (AY_EBUSY); the collector respects it
  *     branches/B/.switch        exclusive, waited for: `current` and the branch's state change together
  *     branches/B/SERIAL/.ref    shared: the tree is in use; the collector wants it exclusive
@@ -12,7 +13,7 @@
  *     state/.lock               exclusive, waited for: who reads, decides and replaces a file of state/ or roots/
  *     bundles/partial/<digest>  exclusive: one process collects it (AY_EBUSY); the collector leaves it alone
  *
- * Order when several are held: .apply, .switch, .ref, lock or state/.lock.
+ * Order when several are held: .turn, .apply, .switch, .ref, lock or state/.lock.
  *
  * Whoever can open a file can lock it. So these have mode 0600 or lie in a directory of 0700; but .ref, which others
  * are to lock: there we only ask, and never wait.

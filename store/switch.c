@@ -8,8 +8,9 @@
  *     symlink .tmp-… -> SERIAL/root;  rename over `current`;  fsync the branch's directory
  *
  * A power cut between the two lines leaves the old tree current and the state a
- * step ahead: ay_store_finish_switch() goes on there. The other way round, a
- * laptop could come back to an older release with its new floor forgotten.
+ * step ahead: `pending` tells what was meant (store/turn.h), and ay_store_finish_switch()
+ * goes on there. The other way round, a laptop could come back to an older release with its new
+ * floor forgotten.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +19,7 @@
 #include <sys/file.h>
 
 #include "base/cleanup.h"
-#include "store/state.h"
-#include "store/tree_internal.h"
+#include "store/switch_internal.h"
 
 /* Temporary links of switches that died: nobody else makes one while we hold .switch. */
 static void sweep_links(struct ay_fs *fs, int branch_dir)
@@ -58,54 +58,73 @@ static int point_current(struct ay_store *s, int branch_dir, const char *branch,
 }
 
 struct step {
-	uint32_t now, serial;
-	bool rollback;
+	uint32_t now;
+	const struct ay__move *move;
 };
 
-/* What the branch remembers once step->serial is current. */
+/* @serial is good; what was so before it is remembered, unless we went back from that. */
+void ay__state_good(struct ay_branch_state *b, uint32_t serial, bool back)
+{
+	if (b->good != serial)
+		b->before = back ? 0 : b->good;
+	b->good = serial;
+	b->unconfirmed = b->tries = 0;
+}
+
+/* What the branch remembers once step->move->serial is current. */
 static int next_state(void *ctx, struct ay_branch_state *state, struct ay_err *err)
 {
 	const struct step *step = ctx;
-	const uint32_t now = step->now, serial = step->serial;
+	const struct ay__move *m = step->move;
+	const uint32_t now = step->now, serial = m->serial;
 	const struct ay_branch_state old = *state;
 
-	if (serial < state->floor && !step->rollback)
+	if (serial < state->floor && !m->rollback)
 		return ay_err_set(
 			err, AY_EROLLBACK,
 			"%s %u is below the floor %u: only a rollback goes there, and only the owner asks for it",
 			state->branch, serial, state->floor);
 	if (serial > state->floor)
 		state->floor = serial;
-	if (step->rollback && serial < now && now > state->bad_serial)
+	/* Of a store that an older ayni made nothing is known but this: it worked. */
+	if (state->good == 0 && now > 0 && now != state->bad_serial && now != state->unconfirmed)
+		state->good = now;
+	if (m->rollback && serial < now && now > state->bad_serial)
 		state->bad_serial = now;
 	if (serial >= state->bad_serial) /* a newer one, or the owner takes it after all */
 		state->bad_serial = 0;
-	return old.floor == state->floor && old.bad_serial == state->bad_serial;
+	state->pending = serial;
+	if (m->tries == 0) {
+		ay__state_good(state, serial, serial < now);
+	} else {
+		state->unconfirmed = serial;
+		state->tries = m->tries;
+	}
+	return memcmp(&old, state, sizeof(old)) == 0;
 }
 
-static int switch_locked(struct ay_store *s, int dir, const char *branch, uint32_t serial, bool rollback,
-			 struct ay_err *err)
+int ay__switch_locked(struct ay_store *s, int dir, const char *branch, const struct ay__move *move,
+		      struct ay_err *err)
 {
-	struct step step = {.serial = serial, .rollback = rollback};
+	struct step step = {.move = move};
 	char path[AY__SERIAL_NAME_MAX + 8];
 
-	snprintf(path, sizeof(path), "%u/root", serial);
+	snprintf(path, sizeof(path), "%u/root", move->serial);
 	AY_CLOSE int root = ay__open_beneath(dir, path, O_PATH | O_DIRECTORY);
 	if (root == -ENOENT)
 		return ay_err_set(err, -ENOENT, "%s %u is not in %s: apply it first, or see `ayni list`",
-				  branch, serial, s->path);
+				  branch, move->serial, s->path);
 	if (root < 0)
-		return ay_err_errno(err, -root, "cannot open %s %u", branch, serial);
+		return ay_err_errno(err, -root, "cannot open %s %u", branch, move->serial);
 	int r = ay__branch_current_or_0(s, dir, branch, &step.now, NULL);
 	if (r < 0 && r != AY_ESTORE) /* a broken link is what this repairs */
 		return ay_err_errno(err, -r, "cannot read `current` of branch %s", branch);
 	if ((r = ay_state_change_branch(s, branch, next_state, &step, err)) < 0)
 		return r;
-	return point_current(s, dir, branch, serial, err);
+	return point_current(s, dir, branch, move->serial, err);
 }
 
-int ay_store_switch(struct ay_store *s, const char *branch, uint32_t serial, bool rollback,
-		    struct ay_err *err)
+int ay__switch(struct ay_store *s, const char *branch, const struct ay__move *move, struct ay_err *err)
 {
 	int r = ay__store_writable(s, err);
 
@@ -117,33 +136,51 @@ int ay_store_switch(struct ay_store *s, const char *branch, uint32_t serial, boo
 	AY_CLOSE int lock = ay__branch_lock(s, dir, ".switch", LOCK_EX, err);
 	if (lock < 0)
 		return lock;
-	return switch_locked(s, dir, branch, serial, rollback, err);
+	return ay__switch_locked(s, dir, branch, move, err);
+}
+
+int ay_store_switch(struct ay_store *s, const char *branch, uint32_t serial, bool rollback,
+		    struct ay_err *err)
+{
+	return ay__switch(s, branch, &(struct ay__move){.serial = serial, .rollback = rollback}, err);
 }
 
 /*
- * Is the state a step ahead of `current`? The floor is the highest serial that was ever to be current. Whoever goes
- * back below it on purpose leaves it remembered as bad; a switch that died does not. 0: no, else the serial.
+ * Is the state a step ahead of `current`? What is only ready to become current lies above the floor, or is still
+ * remembered as bad; a switch that was begun does not. In a state of version 1 only the floor tells. 0: no, else the serial.
  */
-static int unfinished(struct ay_store *s, int dir, const char *branch, uint32_t *serial, struct ay_err *err)
+static uint32_t begun(const struct ay_branch_state *b, uint32_t now)
+{
+	if (b->pending)
+		return b->pending != now && b->pending <= b->floor && b->pending != b->bad_serial ? b->pending
+												  : 0;
+	return b->floor > now && b->floor != b->bad_serial ? b->floor : 0;
+}
+
+static int finish_locked(struct ay_store *s, int dir, const char *branch, uint32_t *serial,
+			 struct ay_err *err)
 {
 	struct ay_branch_state state;
+	struct ay__move move = {0};
 	char path[AY__SERIAL_NAME_MAX + 8];
 	uint32_t now = 0;
-
-	*serial = 0;
 	int r = ay_state_branch(s, branch, &state, err);
-	if (r < 0 || state.floor == 0 || state.bad_serial == state.floor)
+
+	if (r < 0)
 		return r;
 	r = ay__branch_current_or_0(s, dir, branch, &now, NULL);
 	if (r < 0 && r != AY_ESTORE) /* a link that was not finished either */
 		return ay_err_errno(err, -r, "cannot read `current` of branch %s", branch);
-	if (r == 0 && now >= state.floor)
+	move.serial = begun(&state, now);
+	snprintf(path, sizeof(path), "%u/root", move.serial);
+	AY_CLOSE int root = move.serial ? ay__open_beneath(dir, path, O_PATH | O_DIRECTORY) : -1;
+	if (root < 0)
 		return 0;
-	snprintf(path, sizeof(path), "%u/root", state.floor);
-	AY_CLOSE int root = ay__open_beneath(dir, path, O_PATH | O_DIRECTORY);
-	if (root >= 0)
-		*serial = state.floor;
-	return 0;
+	move.rollback = move.serial < now;
+	move.tries = move.serial == state.unconfirmed ? state.tries : 0;
+	if ((r = ay__switch_locked(s, dir, branch, &move, err)) == 0)
+		*serial = move.serial;
+	return r;
 }
 
 int ay_store_finish_switch(struct ay_store *s, const char *branch, uint32_t *serial, struct ay_err *err)
@@ -161,28 +198,41 @@ int ay_store_finish_switch(struct ay_store *s, const char *branch, uint32_t *ser
 		return 0; /* whoever holds it is alive and switches */
 	if (lock < 0)
 		return ay_err_set(err, lock, "%s", why.msg);
-	int r = unfinished(s, dir, branch, serial, err);
-	if (r == 0 && *serial)
-		r = switch_locked(s, dir, branch, *serial, false, err);
-	if (r < 0)
-		*serial = 0;
-	return r;
+	return finish_locked(s, dir, branch, serial, err);
 }
 
-/* The newest tree below @now. */
-static int serial_below(struct ay_store *s, const char *branch, uint32_t now, uint32_t *below,
-			struct ay_err *err)
+static bool tree_here(int dir, uint32_t serial)
+{
+	char name[AY__SERIAL_NAME_MAX];
+
+	ay__serial_name(serial, name);
+	return serial > 0 && faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int ay__serial_back(struct ay_store *s, int dir, const char *branch, uint32_t now, uint32_t *back,
+		    struct ay_err *err)
 {
 	AY_FREE struct ay_tree_info *trees = NULL;
+	struct ay_branch_state state;
 	size_t n = 0;
-	int r = ay_store_trees(s, branch, &trees, &n, err);
+	int r = ay_state_branch(s, branch, &state, err);
 
-	*below = 0;
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		if (trees[i].serial < now)
-			*below = trees[i].serial;
+	*back = 0;
+	if (r < 0)
+		return r;
+	const uint32_t known[] = {state.good, state.before};
+	for (size_t i = 0; i < 2; i++) {
+		if (known[i] < now && known[i] != state.bad_serial && tree_here(dir, known[i])) {
+			*back = known[i];
+			return 0;
+		}
 	}
-	if (r == 0 && *below == 0)
+	r = ay_store_trees(s, branch, &trees, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (trees[i].serial < now && trees[i].serial != state.bad_serial)
+			*back = trees[i].serial;
+	}
+	if (r == 0 && *back == 0)
 		return ay_err_set(err, AY_ENOTHING,
 				  "%s %u is the oldest tree in %s: there is none to go back to", branch, now,
 				  s->path);
@@ -205,10 +255,10 @@ int ay_store_rollback(struct ay_store *s, const char *branch, uint32_t serial, u
 	if (serial == 0) {
 		uint32_t now;
 		if ((r = ay__branch_current(s, dir, branch, &now, err)) < 0 ||
-		    (r = serial_below(s, branch, now, &serial, err)) < 0)
+		    (r = ay__serial_back(s, dir, branch, now, &serial, err)) < 0)
 			return r;
 	}
-	r = switch_locked(s, dir, branch, serial, true, err);
+	r = ay__switch_locked(s, dir, branch, &(struct ay__move){.serial = serial, .rollback = true}, err);
 	if (r == 0 && to)
 		*to = serial;
 	return r;

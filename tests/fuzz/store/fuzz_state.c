@@ -32,7 +32,16 @@ static void try_branch(const char *text, size_t len)
 		return;
 	MUST(ay_branch_check(b.branch, strlen(b.branch)) == 0 && len <= AY__BRANCH_STATE_MAX);
 	ay__branch_state_write(&b, &out);
-	same(&out, text, len);
+	if (memcmp(text, "ayni-branch-state 1\n", 20) != 0) {
+		same(&out, text, len);
+	} else { /* the old version is written as the new one, which says the same */
+		struct ay_buf again = {0};
+		struct ay_branch_state b2;
+		MUST(ay__branch_state_parse((const char *)out.data, out.len, &b2));
+		ay__branch_state_write(&b2, &again);
+		same(&again, (const char *)out.data, out.len);
+		ay_buf_release(&again);
+	}
 	ay_buf_release(&out);
 }
 

@@ -33,7 +33,7 @@ struct node {
 	enum vice vice;
 	bool cut[CLUSTER_MAX];
 	uint64_t block_bytes, twice;
-	uint32_t best; /* highest serial ever current */
+	uint32_t best; /* highest serial ever current, since the owner went back */
 	char *trace;
 	size_t trace_len;
 };
@@ -439,6 +439,12 @@ void cluster_stop(struct cluster *c, unsigned node, enum ay_fakenode_end how)
 struct ay_fakenode *cluster_node(const struct cluster *c, unsigned node)
 {
 	return c->nodes[node].fake;
+}
+
+void cluster_roll_back(struct cluster *c, unsigned node)
+{
+	c->nodes[node].best = 0;
+	ay_fakenode_roll_back(c->nodes[node].fake, c->p->branch);
 }
 
 void cluster_cut(struct cluster *c, unsigned a, unsigned b, bool cut)

@@ -40,6 +40,8 @@ void cluster_publish(struct cluster *c, unsigned node);
 void cluster_start(struct cluster *c, unsigned node);
 void cluster_start_all(struct cluster *c);
 void cluster_stop(struct cluster *c, unsigned node, enum ay_fakenode_end how);
+/** cluster_roll_back() - the owner of a running @node goes back to the tree before. */
+void cluster_roll_back(struct cluster *c, unsigned node);
 struct ay_fakenode *cluster_node(const struct cluster *c, unsigned node);
 
 /* The wire. */

@@ -201,6 +201,43 @@ static void test_asked(void **state)
 	story_end(&s, false);
 }
 
+/* Who went back from a release still has its tree, and the only bundle to the next one starts from there. */
+static void test_from_the_tree_that_was_left(void **state)
+{
+	struct story s;
+
+	(void)state;
+	story_begin(&s, 2);
+	story_settle(&s);
+	story_publish(&s, 1, 2, 10);
+	assert_true(wait_all_current(s.c, 2, 30));
+	cluster_roll_back(s.c, s.laptops[0]);
+	assert_int_equal(current_of(s.c, s.laptops[0]), 1);
+	cluster_run(s.c, 60 * SECOND);
+	assert_int_equal(current_of(s.c, s.laptops[0]), 1); /* it is not taken again */
+	story_publish(&s, 2, 3, 10);
+	assert_true(wait_all_current(s.c, 3, 30));
+	story_end(&s, true);
+}
+
+/* The same after its power was cut: what is here is told at start too. */
+static void test_from_the_tree_that_was_left_after_a_crash(void **state)
+{
+	struct story s;
+
+	(void)state;
+	story_begin(&s, 1);
+	story_settle(&s);
+	story_publish(&s, 1, 2, 10);
+	assert_true(wait_all_current(s.c, 2, 30));
+	cluster_roll_back(s.c, s.laptops[0]);
+	cluster_stop(s.c, s.laptops[0], AY_END_POWER);
+	story_publish(&s, 2, 3, 10);
+	cluster_start(s.c, s.laptops[0]);
+	assert_true(wait_all_current(s.c, 3, 60));
+	story_end(&s, true);
+}
+
 /* When all are complete there is silence: no session, no NEWS, a few CHATs from the whole room. */
 static void test_rest(void **state)
 {
@@ -324,6 +361,8 @@ int main(void)
 		cmocka_unit_test(test_without_multicast),
 		cmocka_unit_test(test_rollout),
 		cmocka_unit_test(test_asked),
+		cmocka_unit_test(test_from_the_tree_that_was_left),
+		cmocka_unit_test(test_from_the_tree_that_was_left_after_a_crash),
 		cmocka_unit_test(test_rest),
 		cmocka_unit_test(test_deterministic),
 		cmocka_unit_test(test_small_memory),

@@ -59,7 +59,7 @@ static void a_switch_that_was_cut_off_is_finished_before_anything_is_told(void *
 	b.follow = true;
 	assert_int_equal(ay_state_set_branch(s, &b, &err), 0);
 	assert_loads(s, B " at serial 1");
-	b.floor = 2;
+	b.floor = b.pending = 2;
 	assert_int_equal(ay_state_set_branch(s, &b, &err), 0);
 	assert_int_equal(current(s), 1);
 	assert_loads(s, B " at serial 2");
