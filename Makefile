@@ -11,6 +11,8 @@
 VERSION := 0.1
 PREFIX ?= /usr
 BUILD ?= build
+# One spelling however it was given: the object's name stands in its list of headers, and a list under another name is not read.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(abspath $(BUILD)))
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -115,7 +117,7 @@ LIB_sim      = -lm
 libs = $(foreach r,$(USES_$(1)),$(LIB_$(r))) -lm
 
 # ---- what `make` builds
-.PHONY: all programs lib tests fuzzers replays check demo bench lint lint-fast format fuzz sim deps install clean help FORCE
+.PHONY: all programs lib tests fuzzers replays check demo bench lint lint-fast format fuzz sim crash deps install clean help FORCE
 all: $(PROGRAMS) $(LIBS) tests replays $(if $(shell command -v $(CLANG) 2>/dev/null),$(if $(SANITIZE),,fuzzers))
 programs: $(PROGRAMS)
 	@:
@@ -128,11 +130,11 @@ fuzzers: $(FUZZERS)
 	@:
 FORCE:
 
-# Objects are made anew when compiler or flags change. With WERROR=1 also those that once compiled with a
+# Objects are made anew when compiler, flags or the folder's name change. With WERROR=1 also those that once compiled with a
 # warning, so that `make` and then `make check` neither builds twice nor lets a warning slip through.
 $(B)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(subst ','\'',$(CC) $(filter-out -Werror,$(CFLAGS_ALL)) $(LDFLAGS_ALL))' >$@.tmp; \
+	@echo '$(B): $(subst ','\'',$(CC) $(filter-out -Werror,$(CFLAGS_ALL)) $(LDFLAGS_ALL))' >$@.tmp; \
 	if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
 ifeq ($(WERROR),1)
 $(shell find $(B) -name '*.o.warn' 2>/dev/null | while read -r w; do rm -f "$${w%.warn}" "$$w"; done)
@@ -232,6 +234,11 @@ fuzz:
 sim: $(B)/ayni-sim
 	$(B)/ayni-sim $(if $(SEED),--seed $(SEED),--seeds 200)
 
+crash:
+	@packaging/deps.sh build check
+	+@$(SUBMAKE) AYNI_DEPS_OK=1 BUILD='$(BUILD)' SANITIZE='$(SANITIZE)' $(B)/tests/fault/store/test_crash
+	@CMOCKA_MESSAGE_OUTPUT=STDOUT AYNI_CRASH_SEED='$(SEED)' AYNI_CRASH_STATES='$(STATES)' $(B)/tests/fault/store/test_crash
+
 deps:
 	@packaging/deps.sh build lint demo bench check
 
@@ -257,6 +264,7 @@ help:
 	@echo 'make format       put all C files into the form of .clang-format'
 	@echo 'make fuzz         each libFuzzer target for FUZZ_SECONDS=60; TEST=mask'
 	@echo 'make sim SEED=n   repeat one simulated run; without SEED 200 of them'
+	@echo 'make crash        cut the power of a store in STATES=6000 ways, from SEED=1 on (memory only)'
 	@echo 'make deps         install the Debian packages that are missing'
 	@echo 'make install      DESTDIR= PREFIX=/usr'
 	@echo 'Options: SANITIZE=address,undefined  WERROR=1  CC=gcc  V=1  BUILD=dir  JOBS=n'

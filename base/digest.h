@@ -53,13 +53,15 @@ struct ay_hasher *ay_hasher_new(void);
 void ay_hasher_free(struct ay_hasher *h);
 void ay_hasher_reset(struct ay_hasher *h);
 void ay_hasher_update(struct ay_hasher *h, const void *data, size_t len);
+/** ay_hasher_zeros() - as ay_hasher_update() with @len zero bytes: a hole of terabytes takes no time. */
+void ay_hasher_zeros(struct ay_hasher *h, uint64_t len);
 /** ay_hasher_final() - the digest of all bytes given; the hasher then needs ay_hasher_reset(). */
 void ay_hasher_final(struct ay_hasher *h, struct ay_digest *out);
 
 void ay_digest_mem(const void *data, size_t len, struct ay_digest *out);
 
 /**
- * ay_digest_fd() - digest and size of everything from offset 0 of a regular file, by pread.
+ * ay_digest_fd() - digest and size of everything from offset 0 of a regular file, by pread; holes are not read.
  * @size: may be NULL.
  *
  * Return: 0, -errno of the read, -ENOMEM.

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/sparse.h"
 #include "diff/codec.h"
 #include "diff/section.h"
 
@@ -80,6 +81,24 @@ uint64_t ay__window_memory(const struct ay__window *w)
 	return need(old_len, w->len);
 }
 
+/* As ay__pread_all() into zeros, but holes are not read: the kernel would fill its cache with them. */
+static int pread_data(int fd, const struct stat *st, uint8_t *zeros, size_t len, uint64_t at,
+		      struct ay_err *err)
+{
+	uint64_t stop = at + len, end = stop;
+	bool sparse = st->st_blocks * 512 < st->st_size;
+
+	for (int rc = 0; at < stop; at = end) {
+		end = stop;
+		if (!sparse || !ay_sparse_next(fd, at, stop, &end))
+			rc = ay__pread_all(fd, zeros, (size_t)(end - at), at, AY_EDIGEST, err);
+		if (rc)
+			return rc;
+		zeros += end - at;
+	}
+	return 0;
+}
+
 /* Bytes [@at, @at + @len) of file @e of @tree, proved. */
 static int read_proved(const struct ay_make_tree *tree, const struct ay_entry *e,
 		       const struct ay_merkle *merkle, uint64_t at, size_t len, struct bytes *out,
@@ -99,10 +118,10 @@ static int read_proved(const struct ay_make_tree *tree, const struct ay_entry *e
 				  "%s: has %lld bytes, but the manifest says %llu: it changed", e->path,
 				  (long long)st.st_size, (unsigned long long)e->size);
 	free(out->data);
-	*out = (struct bytes){.data = malloc(len + 1), .len = len};
+	*out = (struct bytes){.data = calloc(1, len + 1), .len = len};
 	if (!out->data)
 		return ay_err_errno(err, ENOMEM, "%s: %zu bytes", e->path, len);
-	rc = ay__pread_all(fd, out->data, len, at, AY_EDIGEST, err);
+	rc = pread_data(fd, &st, out->data, len, at, err);
 	if (rc)
 		return ay_err_wrap(err, rc, "%s", e->path);
 	if (merkle) {

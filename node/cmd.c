@@ -18,6 +18,7 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "node/losses.h"
 #include "store/store.h"
 
 int ay_exit_code(int code)
@@ -239,6 +240,8 @@ int ay_open_store(const char *path, int flags, struct ay_store **out, struct ay_
 	    access(version, F_OK) < 0 && errno == ENOENT)
 		return ay_err_set(err, r, "%s: no store there: `ayni init` makes one, --store names another",
 				  path);
+	if (r == 0)
+		ay_tell_losses(*out);
 	return r;
 }
 

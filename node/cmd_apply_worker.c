@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "node/cmd.h"
+#include "node/losses.h"
 #include "node/progress.h"
 #include "store/bundles.h"
 #include "store/state.h"
@@ -120,6 +121,8 @@ static int work(struct worker *w, struct ay_release *release, struct ay_err *err
 {
 	struct ay_store *s = NULL;
 	int r = ay_store_open(ay_fs_real(), w->store, 0, &s, err);
+	if (r == 0)
+		ay_tell_losses(s);
 	if (r == 0)
 		r = apply(w, s, release, err);
 	if (r == 0)

@@ -93,19 +93,23 @@ static int trust(struct ay_store *s, const struct args *a, const char *data, siz
 	return r < 0 ? ay_err_wrap(err, r, "%s", a->root) : 0;
 }
 
-static int print_result(const struct args *a, const struct ay_root *root, struct ay_err *err)
+static int print_result(const struct args *a, bool mine, const struct ay_root *root, struct ay_err *err)
 {
 	if (!a->json) {
 		printf("store: %s\nfleet: %s, root version %u\n", a->store, root->fleet, root->version);
 		for (unsigned i = 0; i < a->n_branches; i++)
 			printf("follows branch: %s\n", a->branches[i]);
+		if (mine)
+			puts("all files belong to you: owners, setuid and setgid, devices, file capabilities, ACLs and other\n"
+			     "attributes than user.* are not kept; each tree that has some says so when it comes");
 		return 0;
 	}
 	json_t *branches = json_array();
 	for (unsigned i = 0; i < a->n_branches; i++)
 		json_array_append_new(branches, json_string(a->branches[i]));
-	return ay_print_json(json_pack("{s:s, s:s, s:I, s:o}", "store", a->store, "fleet", root->fleet,
-				       "root_version", (json_int_t)root->version, "branches", branches),
+	return ay_print_json(json_pack("{s:s, s:b, s:s, s:I, s:o}", "store", a->store, "owner_me", mine,
+				       "fleet", root->fleet, "root_version", (json_int_t)root->version,
+				       "branches", branches),
 			     err);
 }
 
@@ -138,7 +142,7 @@ static int init(const struct args *a, struct ay_store **s, struct ay_err *err)
 	}
 	if (r == 0)
 		r = follow(*s, a, err);
-	return r == 0 ? print_result(a, root, err) : r;
+	return r == 0 ? print_result(a, ay_store_owner_me(*s), root, err) : r;
 }
 
 static int run(int argc, char **argv, struct ay_err *err)
@@ -171,7 +175,8 @@ const struct ay_cmd ay_cmd_init = {
 	"  -r, --root FILE     the fleet's root, from its publisher by a way that you trust\n"
 	"  -b, --branch NAME   follow this branch (xo/stable); repeatable\n"
 	"  -s, --store DIR     the store (" AY_STORE_PATH ")\n"
-	"      --owner-me      a plain user's store: all files belong to you, owners are not kept\n"
+	"      --owner-me      a plain user's store: all files belong to you; owners, setuid, devices, capabilities, ACLs\n"
+	"                      are not kept, which is said for each tree that has some\n"
 	"      --json          print the result as JSON\n",
 	run,
 };

@@ -24,7 +24,7 @@ struct args {
 	struct ay_secret_key keys[AY_SIGNATURES_MAX];
 	const char *key_paths[AY_SIGNATURES_MAX];
 	unsigned n_keys;
-	int json, full, owner_root, again;
+	int json, full, owner_root, again, exact_mtimes, read_all;
 };
 
 static int each(void *ctx, int val, const char *arg, struct ay_err *err)
@@ -78,6 +78,9 @@ static void print_words(const struct ay_publish *p, const struct ay_published *o
 	printf("published %s %u%s%s: %" PRIu64 " entries, %s\n", p->branch, out->release.serial,
 	       out->release.name[0] ? " " : "", out->release.name, out->release.entries,
 	       ay_human_bytes(out->release.unpacked_size, a));
+	if (out->carried.entries > 0)
+		printf("times carried over from the release before: %" PRIu64 " entries, %s\n",
+		       out->carried.entries, ay_human_bytes(out->carried.bytes, a));
 	for (unsigned i = 0; i < out->n_bundles; i++) {
 		if (out->bundles[i].from)
 			printf("bundle from %u: %s\n", out->bundles[i].from,
@@ -95,13 +98,17 @@ static int print_json(const struct ay_publish *p, const struct ay_published *out
 		json_array_append_new(bundles,
 				      json_pack("{s:I, s:I}", "from", (json_int_t)out->bundles[i].from,
 						"bytes", (json_int_t)out->bundles[i].size));
-	return ay_print_json(json_pack("{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:o}", "branch", p->branch,
-				       "serial", (json_int_t)out->release.serial, "name", out->release.name,
-				       "manifest", ay_digest_hex(&out->release.manifest, manifest), "release",
-				       ay_digest_hex(&out->head.release, release), "entries",
-				       (json_int_t)out->release.entries, "bytes",
-				       (json_int_t)out->release.unpacked_size, "bundles", bundles),
-			     err);
+	return ay_print_json(
+		json_pack("{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:{s:I, s:I, s:I}, s:{s:I, s:I}, s:o}",
+			  "branch", p->branch, "serial", (json_int_t)out->release.serial, "name",
+			  out->release.name, "manifest", ay_digest_hex(&out->release.manifest, manifest),
+			  "release", ay_digest_hex(&out->head.release, release), "entries",
+			  (json_int_t)out->release.entries, "bytes", (json_int_t)out->release.unpacked_size,
+			  "carried", "entries", (json_int_t)out->carried.entries, "files",
+			  (json_int_t)out->carried.files, "bytes", (json_int_t)out->carried.bytes, "read",
+			  "files", (json_int_t)out->read_files, "bytes", (json_int_t)out->read_bytes,
+			  "bundles", bundles),
+		err);
 }
 
 /* The real path of @path, or of the directory in which it is going to be; NULL: there is none. */
@@ -182,6 +189,8 @@ static int run(int argc, char **argv, struct ay_err *err)
 				       {"no-full", no_argument, &a.full, AY_FULL_NO},
 				       {"owner-root", no_argument, &a.owner_root, 1},
 				       {"again", no_argument, &a.again, 1},
+				       {"exact-mtimes", no_argument, &a.exact_mtimes, 1},
+				       {"read-all", no_argument, &a.read_all, 1},
 				       {"json", no_argument, &a.json, 1},
 				       {0}};
 	int r = ay_options(argc, argv, longs, each, &a, &first, err);
@@ -193,6 +202,8 @@ static int run(int argc, char **argv, struct ay_err *err)
 	a.p.full = (enum ay_publish_full)a.full;
 	a.p.owner_root = a.owner_root;
 	a.p.again = a.again;
+	a.p.exact_mtimes = a.exact_mtimes;
+	a.p.read_all = a.read_all;
 	a.p.now_s = (uint64_t)time(NULL);
 	return publish(&a, err);
 }
@@ -207,6 +218,13 @@ const struct ay_cmd ay_cmd_publish = {
 	"web server can serve that directory. Publishing again what the newest release holds already does nothing\n"
 	"(exit code 3).\n"
 	"\n"
+	"What equals the last release's entry in all but its time keeps the time of the last release, so that a tree that\n"
+	"was unpacked anew costs no laptop a second copy of each file. Not so a .py whose byte code (.pyc) changed, nor a\n"
+	"directory in which a name came or went. --exact-mtimes keeps all times as they are.\n"
+	"\n"
+	"Files whose inode, size, mtime and ctime are those of the last publication are not read again (--read-all reads\n"
+	"them).\n"
+	"\n"
 	"  -r, --repo DIR        the repository; made when it is not there\n"
 	"  -b, --branch NAME     the branch (xo/stable)\n"
 	"  -k, --key SECRET      signs; the keys given must hold the roles release and head; repeatable\n"
@@ -218,6 +236,8 @@ const struct ay_cmd ay_cmd_publish = {
 	"      --full, --no-full make the bundle from nothing, or only where nothing else leads to the release\n"
 	"                        (otherwise also for the serials 8, 16, 24, ...)\n"
 	"      --owner-root      write all owners as root (for a plain user who publishes a system's tree)\n"
+	"      --exact-mtimes    carry no times over from the last release\n"
+	"      --read-all        read every file, also those that the last publication knew\n"
 	"      --again           publish even when nothing changed\n"
 	"      --memory MIB      memory for making diffs (half of the machine)\n"
 	"      --threads N       cores to use (all)\n"

@@ -23,6 +23,7 @@
 #include "base/path.h"
 #include "manifest/trust.h"
 #include "node/cmd.h"
+#include "node/losses.h"
 #include "store/state.h"
 
 #define PUBLISH_KEEP 9 /* trees that the publisher keeps: this one and N-1 ... N-8 */
@@ -132,7 +133,10 @@ static int load_root(struct ay__publication *w, struct ay_err *err)
 	}
 	int flags = AY_STORE_CREATE | (geteuid() == 0 ? 0 : AY_STORE_OWNER_ME);
 	r = ay_store_open(ay_fs_real(), path, flags, &w->store, err);
-	return r < 0 ? r : follow_roots(w, newest, err);
+	if (r < 0)
+		return r;
+	ay_tell_losses(w->store);
+	return follow_roots(w, newest, err);
 }
 
 static bool has_role(const struct ay_root *root, enum ay_role role, const struct ay_secret_key *key)
@@ -264,21 +268,6 @@ static int find_last_serial(struct ay__publication *w, struct ay_err *err)
 
 /* ---- the new release ---- */
 
-static int scan(struct ay__publication *w, int dirfd, struct ay_err *err)
-{
-	struct ay_scan_options opts = {.threads = w->p->threads, .owner_root = w->p->owner_root};
-	ay_buf_init(&w->manifest, AY_MANIFEST_SIZE_MAX);
-	int r = ay_scan(dirfd, w->p->tree, &opts, ay_write_to_buf, &w->manifest, &w->totals, err);
-	if (r < 0)
-		return r;
-	if (w->has_before && ay_digest_eq(&w->before.manifest, &w->totals.manifest) && !w->p->again)
-		return ay_err_set(
-			err, AY_ENOTHING,
-			"%s is release %u of %s already, to the last byte (--again publishes it all the same)",
-			w->p->tree, w->before.serial, w->p->branch);
-	return 0;
-}
-
 static int describe_release(struct ay__publication *w, struct ay_err *err)
 {
 	struct ay_release *rel = &w->out->release;
@@ -325,7 +314,7 @@ static int keep_tree(struct ay__publication *w, int dirfd, struct ay_err *err)
 	int r = ay_store_remove_tree(w->store, w->p->branch, serial, err);
 	if (r == 0 || r == AY_ENOTHING || r == -ENOENT)
 		r = ay_store_import(w->store, w->p->branch, w->envelope.data, w->envelope.len, dirfd,
-				    w->manifest.data, w->manifest.len, err);
+				    w->manifest.data, w->manifest.len, AY_IMPORT_SCANNED, err);
 	return r < 0 ? ay_err_wrap(err, r, "keeping the tree in %s/publisher", w->p->repo) : 0;
 }
 
@@ -362,7 +351,7 @@ static int prepare(struct ay__publication *w, int dirfd, struct ay_err *err)
 	if (r == 0)
 		r = find_last_serial(w, err);
 	if (r == 0)
-		r = scan(w, dirfd, err);
+		r = ay__publish_scan(w, dirfd, err);
 	if (r == 0)
 		r = describe_release(w, err);
 	return r < 0 ? r : sign_release(w, err);
@@ -388,6 +377,7 @@ static int publish(struct ay__publication *w, int dirfd, struct ay_err *err)
 	if (r < 0)
 		return r;
 	/* From here on the release is out: what fails now must not make it look unpublished. */
+	ay__publish_remember(w);
 	struct ay_gc_result gone;
 	struct ay_err ignored = {0};
 	if (ay_store_switch(w->store, w->p->branch, w->out->release.serial, false, &ignored) < 0 ||
@@ -429,6 +419,7 @@ int ay_publish(const struct ay_publish *p, struct ay_published *out, struct ay_e
 		r = publish(w, dirfd, err);
 	ay_store_close(w->store);
 	ay_repo_close(w->repo);
+	ay_scan_cache_release(&w->seen);
 	ay_buf_release(&w->manifest);
 	ay_buf_release(&w->envelope);
 	free(w);

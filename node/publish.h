@@ -5,6 +5,7 @@
 #ifndef AYNI_NODE_PUBLISH_H
 #define AYNI_NODE_PUBLISH_H
 
+#include "manifest/carry.h"
 #include "manifest/head.h"
 #include "manifest/release.h"
 #include "manifest/root.h"
@@ -28,8 +29,10 @@ struct ay_publish {
 	uint32_t min_serial;
 	uint8_t rollout; /* percent */
 	enum ay_publish_full full;
-	bool owner_root; /* write every owner as 0:0 */
-	bool again;      /* publish although nothing changed */
+	bool owner_root;   /* write every owner as 0:0 */
+	bool again;        /* publish although nothing changed */
+	bool exact_mtimes; /* do not carry the last release's times over */
+	bool read_all;     /* believe no cache: read every file */
 	unsigned threads;
 	uint64_t memory; /* for diffing; 0: half of the machine */
 	uint64_t now_s;  /* the release's date */
@@ -38,6 +41,8 @@ struct ay_publish {
 struct ay_published {
 	struct ay_release release;
 	struct ay_head head;
+	struct ay_carried carried;
+	uint64_t read_files, read_bytes; /* what the scan read; the rest it knew */
 	unsigned n_bundles;
 	struct {
 		uint32_t from; /* serial; 0: from nothing */
@@ -46,7 +51,7 @@ struct ay_published {
 };
 
 /**
- * ay_publish() - scan, make bundles, sign, and write the head last.
+ * ay_publish() - scan, carry times over, make bundles, sign, and write the head last.
  *
  * Until the head is written nobody can see that anything happened; a run that was cut off
  * leaves unreferenced files. The next one removes what the publisher's store kept of it, and takes another serial if a

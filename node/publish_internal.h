@@ -26,10 +26,15 @@ struct ay__publication {
 
 	struct ay_buf manifest;
 	struct ay_scan_totals totals;
+	struct ay_scan_cache seen;
 	struct ay_buf envelope; /* the new release */
 	struct ay_published *out;
 };
 
+/** ay__publish_scan() - the tree's manifest, with what the last scan knew and the last release's times. */
+int ay__publish_scan(struct ay__publication *w, int dirfd, struct ay_err *err);
+/** ay__publish_remember() - keep what the scan learned for the next one; a failure costs only time, and is said. */
+void ay__publish_remember(struct ay__publication *w);
 /** ay__publish_bundles() - bundles that lead to the new release, each with its offer, into the repository. */
 int ay__publish_bundles(struct ay__publication *w, struct ay_err *err);
 

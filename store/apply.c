@@ -27,8 +27,7 @@
 #include "store/base_index.h"
 #include "store/tree_internal.h"
 
-#define ALLOCATE_MIN (1u << 20) /* ask for a file's blocks at once from this size on: fewer fragments */
-#define DELTA_FACTOR 2          /* a delta is at most both manifests and a byte per line */
+#define DELTA_FACTOR 2 /* a delta is at most both manifests and a byte per line */
 
 struct apply {
 	struct ay__build b;
@@ -193,6 +192,7 @@ static int on_delta_end(void *ctx, struct ay_err *err)
 		return ay_err_errno(err, -r, "cannot write the manifest delta");
 	if ((r = merge(ap, err)) < 0)
 		return r;
+	ay__build_tell_losses(&ap->b);
 	ay__base_index_sort(&ap->bases);
 	/* Now it is known how many names and copies come with it. */
 	return ay__store_reserve(ap->b.s, ap->h.unpacked_size + ap->copies, ap->h.n_records + ap->inodes,
@@ -218,12 +218,8 @@ static int on_begin(void *ctx, const struct ay_bundle_record *rec, bool *skip, s
 	ap->out->fs = fs;
 	ap->out->fd = fd;
 	ap->out->pos = ap->out->held = 0;
-	if (rec->size < ALLOCATE_MIN)
-		return 0;
-	int r = fs->ops->allocate(fs, fd, (off_t)rec->size);
-	if (r < 0 && r != -EOPNOTSUPP && r != -ENOSYS)
-		return ay_err_errno(err, -r, "cannot reserve %llu bytes in %s", (unsigned long long)rec->size,
-				    ap->b.s->path);
+	/* No blocks are asked for beforehand: they would fill the holes, of which nobody can tell yet. */
+	ap->out->sparse = true;
 	return 0;
 }
 
@@ -269,7 +265,7 @@ static int on_data(void *ctx, const struct ay_bundle_record *rec, const void *da
 static int on_end(void *ctx, const struct ay_bundle_record *rec, struct ay_err *err)
 {
 	struct apply *ap = ctx;
-	int r = ay__fd_flush(ap->out);
+	int r = ay__fd_end_sparse(ap->out);
 
 	(void)rec;
 	close(ap->out->fd);

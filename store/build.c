@@ -26,6 +26,12 @@
 #include "store/tree_internal.h"
 #include "store/xattr.h"
 
+static int sync_all(struct ay__build *b, struct ay_err *err)
+{
+	int r = b->s->fs->ops->syncfs(b->s->fs, b->s->dir);
+	return r < 0 ? ay_err_errno(err, -r, "cannot sync the file system of %s", b->s->path) : 0;
+}
+
 /* A serial that is here already: the same release is success without work, another is not to be believed. */
 static int check_present(struct ay__build *b, const char *serial, struct ay_err *err)
 {
@@ -40,6 +46,9 @@ static int check_present(struct ay__build *b, const char *serial, struct ay_err 
 	int r = ay__release_read(tree, &have, &digest, err);
 	if (r < 0)
 		return ay_err_wrap(err, r, "tree %s of %s", serial, b->branch);
+	/* Who made it may have been killed before he had it durable. */
+	if (ay_digest_eq(&have.manifest, &b->release.manifest) && (r = sync_all(b, err)) < 0)
+		return r;
 	if (ay_digest_eq(&have.manifest, &b->release.manifest))
 		return ay_err_set(err, AY_ENOTHING, "%s %s is here already", b->branch, serial);
 	return ay_err_set(err, AY_EROLLBACK, "another release with serial %s of %s is here already", serial,
@@ -132,7 +141,7 @@ void ay__build_end(struct ay__build *b)
 		close(b->branch_dir);
 }
 
-int ay__build_check_entry(const struct ay__build *b, const struct ay_entry *e, struct ay_err *err)
+int ay__build_check_entry(struct ay__build *b, const struct ay_entry *e, struct ay_err *err)
 {
 	const struct ay_branch_rule *rule = b->rule;
 	const char *why = NULL;
@@ -156,7 +165,15 @@ int ay__build_check_entry(const struct ay__build *b, const struct ay_entry *e, s
 	if (why)
 		return ay_err_set(err, AY_EROLE, "%s: the root does not allow %s in branch %s", e->path, why,
 				  b->branch);
+	if (b->s && b->s->owner_me)
+		ay_losses_add(&b->losses, e);
 	return 0;
+}
+
+void ay__build_tell_losses(struct ay__build *b)
+{
+	if (b->s->on_losses && ay_losses_any(&b->losses))
+		b->s->on_losses(b->s->on_losses_ctx, b->branch, b->release.serial, &b->losses);
 }
 
 /* new/ is flat: the object's name without its slash. */
@@ -224,12 +241,6 @@ static int put_objects(struct ay__build *b, struct ay_err *err)
 	return errno ? ay_err_errno(err, errno, "cannot list staged objects") : 0;
 }
 
-static int sync_all(struct ay__build *b, struct ay_err *err)
-{
-	int r = b->s->fs->ops->syncfs(b->s->fs, b->s->dir);
-	return r < 0 ? ay_err_errno(err, -r, "cannot sync the file system of %s", b->s->path) : 0;
-}
-
 /* Objects and the tree made of them; the collector waits meanwhile, because an object has but one link at first. */
 static int put_and_link(struct ay__build *b, struct ay_err *err)
 {
@@ -257,6 +268,19 @@ static int sync_dirs(struct ay__build *b, struct ay_err *err)
 	return r;
 }
 
+/*
+ * Nobody knows whether the tree would be in its branch after a power cut, so it must not stay there; and it must be
+ * whole until it is known to be back in staging. If that cannot be known, the next start finds it there.
+ */
+static void take_back(struct ay__build *b, const char *serial)
+{
+	struct ay_fs *fs = b->s->fs;
+
+	if (fs->ops->rename(fs, b->branch_dir, serial, b->st.dir, "tree", true) < 0 ||
+	    fs->ops->fsync(fs, b->st.dir) < 0 || fs->ops->fsync(fs, b->branch_dir) < 0)
+		ay__staging_leave(&b->st);
+}
+
 int ay__build_commit(struct ay__build *b, struct ay_err *err)
 {
 	struct ay_fs *fs = b->s->fs;
@@ -274,6 +298,6 @@ int ay__build_commit(struct ay__build *b, struct ay_err *err)
 	if (r < 0)
 		return ay_err_errno(err, -r, "cannot move tree %s into branch %s", serial, b->branch);
 	if ((r = sync_dirs(b, err)) < 0)
-		fs->ops->rename(fs, b->branch_dir, serial, b->st.dir, "tree", true);
+		take_back(b, serial);
 	return r;
 }

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/sparse.h"
 
 /* Kernels before 5.6: one component after the other, none of them a symlink or "..". */
 static int open_walking(int dirfd, const char *path, int flags, mode_t mode)
@@ -127,6 +129,48 @@ int ay__write_all(struct ay_fs *fs, int fd, const void *data, size_t len, uint64
 	return 0;
 }
 
+/* How many of @len bytes, from @offset on, lie in whole blocks of zeros; 0: the first block is none. */
+static size_t zero_blocks(const uint8_t *p, size_t len, uint64_t offset)
+{
+	size_t n = 0;
+
+	if (offset % AY_HOLE_SIZE)
+		return 0;
+	while (len - n >= AY_HOLE_SIZE && ay_is_zero(p + n, AY_HOLE_SIZE))
+		n += AY_HOLE_SIZE;
+	return n;
+}
+
+int ay__write_sparse(struct ay_fs *fs, int fd, const void *data, size_t len, uint64_t offset)
+{
+	const uint8_t *p = data;
+
+	while (len > 0) {
+		size_t zeros = zero_blocks(p, len, offset), n = zeros, step;
+		/* Up to the next block of zeros, or the end. */
+		while (n < len && (n == zeros || zero_blocks(p + n, len - n, offset + n) == 0)) {
+			step = AY_HOLE_SIZE - (size_t)((offset + n) % AY_HOLE_SIZE);
+			n = step < len - n ? n + step : len;
+		}
+		int r = ay__write_all(fs, fd, p + zeros, n - zeros, offset + zeros);
+		if (r < 0)
+			return r;
+		p += n;
+		offset += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int ay__end_sparse(struct ay_fs *fs, int fd, uint64_t size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return (uint64_t)st.st_size == size ? 0 : fs->ops->truncate(fs, fd, (off_t)size);
+}
+
 void ay__random_name(char out[17])
 {
 	uint64_t v = 0;
@@ -144,9 +188,9 @@ int ay__lock(int fd, int op)
 	return 0;
 }
 
-/* Write and sync @tmp, rename it to @name, sync the directory. */
+/* Write and sync @tmp, rename it to @name, sync the directory. @renamed: @name is the new one, whatever is returned. */
 static int replace_by(struct ay_fs *fs, int dirfd, const char *tmp, const char *name, const void *data,
-		      size_t len)
+		      size_t len, bool *renamed)
 {
 	AY_CLOSE int fd = fs->ops->open(fs, dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL, 0600);
 
@@ -167,11 +211,11 @@ static int replace_by(struct ay_fs *fs, int dirfd, const char *tmp, const char *
 		fs->ops->unlink(fs, dirfd, tmp, 0);
 		return r;
 	}
+	*renamed = true;
 	return fs->ops->fsync(fs, dirfd);
 }
 
-int ay__store_replace_file(struct ay_fs *fs, int dirfd, const char *name, const void *data, size_t len,
-			   struct ay_err *err)
+static int replace(struct ay_fs *fs, int dirfd, const char *name, const void *data, size_t len, bool *renamed)
 {
 	char rnd[17], tmp[sizeof(AY__TMP_PREFIX) + 17];
 
@@ -180,8 +224,39 @@ int ay__store_replace_file(struct ay_fs *fs, int dirfd, const char *name, const 
 	for (int tries = 0; tries < 64 && (r == -ENOENT || r == -EWOULDBLOCK); tries++) {
 		ay__random_name(rnd);
 		snprintf(tmp, sizeof(tmp), AY__TMP_PREFIX "%s", rnd);
-		r = replace_by(fs, dirfd, tmp, name, data, len);
+		r = replace_by(fs, dirfd, tmp, name, data, len, renamed);
 	}
+	return r;
+}
+
+/*
+ * The directory could not be synced, so nobody knows which file a power cut would leave; and all who read now would
+ * take the new one for durable. So the old one (@old, -1: none) is put back, as new data: asking for the same sync again
+ * would prove nothing.
+ */
+static void put_back(struct ay_fs *fs, int dirfd, const char *name, int old)
+{
+	AY_FREE uint8_t *data = NULL;
+	struct stat st;
+	bool renamed;
+
+	if (old < 0) {
+		fs->ops->unlink(fs, dirfd, name, 0);
+	} else if (fstat(old, &st) == 0 && (data = malloc((size_t)st.st_size + 1)) != NULL &&
+		   pread(old, data, (size_t)st.st_size, 0) == st.st_size) {
+		replace(fs, dirfd, name, data, (size_t)st.st_size, &renamed);
+	}
+}
+
+int ay__store_replace_file(struct ay_fs *fs, int dirfd, const char *name, const void *data, size_t len,
+			   struct ay_err *err)
+{
+	AY_CLOSE int old = ay__open_beneath(dirfd, name, O_RDONLY | O_NONBLOCK);
+	bool renamed = false;
+	int r = replace(fs, dirfd, name, data, len, &renamed);
+
+	if (r < 0 && renamed)
+		put_back(fs, dirfd, name, old);
 	return r < 0 ? ay_err_errno(err, -r, "cannot write %s", name) : 0;
 }
 

@@ -38,6 +38,16 @@ int ay__read_file(int dirfd, const char *path, size_t max, uint8_t **data, size_
 int ay__write_all(struct ay_fs *fs, int fd, const void *data, size_t len, uint64_t offset);
 
 /**
+ * ay__write_sparse() - the same, but blocks of zeros (AY_HOLE_SIZE, at multiples of it) are left out.
+ *
+ * What is left out must be a hole already. Behind the last byte written the file may end too early:
+ * ay__end_sparse() makes it as long as it is to be.
+ */
+int ay__write_sparse(struct ay_fs *fs, int fd, const void *data, size_t len, uint64_t offset);
+/** ay__end_sparse() - the file is @size bytes long: if zeros at its end were left out, they become a hole. 0, -errno. */
+int ay__end_sparse(struct ay_fs *fs, int fd, uint64_t size);
+
+/**
  * ay__store_replace_file() - @name in @dirfd becomes @data, the old or the new one after any power cut.
  * @dirfd: open for reading (not O_PATH), so that it can be synced. @name: one component.
  *

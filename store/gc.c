@@ -20,6 +20,7 @@
 
 #include "base/cleanup.h"
 #include "store/gc_bundles.h"
+#include "store/gc_objects.h"
 #include "store/turn.h"
 #include "store/tree_internal.h"
 
@@ -184,6 +185,8 @@ int ay_store_gc(struct ay_store *s, unsigned keep, struct ay_gc_result *res, str
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = gc_branch(s, branches[i], keep, res, err);
 	ay_store_names_free(branches, n);
+	if (r == 0)
+		r = ay__gc_objects(s, res, err);
 	if (r == 0)
 		r = ay__gc_bundles(s, res, err);
 	return r < 0 ? ay_err_wrap(err, r, "collect in %s", s->path) : 0;

@@ -20,6 +20,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/sparse.h"
 
 #define READ_SIZE (256u * 1024)
 #define TICK_MAX_NS                                                                                          \
@@ -72,16 +73,23 @@ static void wait_for_tick(const struct timespec *ctime)
 static int hash(const struct ay__hash_pool *p, struct ay__hash_job *job, struct ay_hasher *h, uint8_t *buf)
 {
 	struct stat after;
-	off_t at = 0;
+	uint64_t at = 0, size = (uint64_t)job->before.st_size;
+	uint64_t end =
+		job->before.st_blocks * 512 < job->before.st_size ? 0 : size; /* of the data around @at */
 
 	wait_for_tick(&job->before.st_ctim);
 	ay_hasher_reset(h);
 	posix_fadvise(job->fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint: its failure costs time only */
-	while (at < job->before.st_size) {
+	while (at < size) {
 		if (atomic_load_explicit(&p->stop, memory_order_relaxed))
 			return -ECANCELED;
-		off_t left = job->before.st_size - at;
-		ssize_t n = pread(job->fd, buf, left < (off_t)READ_SIZE ? (size_t)left : READ_SIZE, at);
+		if (at == end && ay_sparse_next(job->fd, at, size, &end)) {
+			ay_hasher_zeros(h, end - at);
+			at = end;
+			continue;
+		}
+		uint64_t left = end - at;
+		ssize_t n = pread(job->fd, buf, left < READ_SIZE ? (size_t)left : READ_SIZE, (off_t)at);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -89,7 +97,7 @@ static int hash(const struct ay__hash_pool *p, struct ay__hash_job *job, struct 
 		if (n == 0)
 			return AY_EBUSY;
 		ay_hasher_update(h, buf, (size_t)n);
-		at += n;
+		at += (uint64_t)n;
 	}
 	if (fstat(job->fd, &after) < 0)
 		return -errno;

@@ -6,7 +6,8 @@
  * The manifest was signed; the directory is only where the bytes come from. So
  * each file is read beneath the directory's fd, without following symlinks, and
  * counts only if it has the digest that the manifest says. Bytes that are here already
- * in the same form are not copied but linked, after the source was read and found right.
+ * in the same form are not copied but linked, after the source was read and found right (by us, or by the caller's
+ * own scan).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,16 +29,18 @@ static bool stage_present(struct ay__build *b, const struct ay_entry *e, const s
 	       ay__build_stage_link(b, name, b->s->objects, name->s, NULL) == 0;
 }
 
-static int import_file(struct ay__build *b, int dirfd, const struct ay_entry *e, struct ay_err *err)
+static int import_file(struct ay__build *b, int dirfd, const struct ay_entry *e, int flags,
+		       struct ay_err *err)
 {
 	struct ay__object_name name;
 	struct ay_digest found;
+	struct stat st;
 	uint64_t size;
 	int r = ay__object_name_of(b->s, e, &name);
 
 	if (r < 0)
 		return ay_err_errno(err, -r, "%s", e->path);
-	if (ay__build_has(b, &name))
+	if (ay__build_has(b, &name) || ((flags & AY_IMPORT_SCANNED) && stage_present(b, e, &name)))
 		return 0;
 	AY_CLOSE int fd = ay__open_beneath(dirfd, e->path + 1, O_RDONLY | O_NONBLOCK);
 	if (fd < 0)
@@ -52,13 +55,17 @@ static int import_file(struct ay__build *b, int dirfd, const struct ay_entry *e,
 		if (stage_present(b, e, &name))
 			return 0;
 	}
-	if ((r = ay__store_reserve(b->s, e->size, 1, err)) < 0)
+	if (fstat(fd, &st) < 0)
+		return ay_err_errno(err, errno, "%s: in the source directory", e->path);
+	uint64_t blocks = (uint64_t)st.st_blocks * 512; /* less than its size when it has holes */
+	if ((r = ay__store_reserve(b->s, blocks < e->size ? blocks : e->size, 1, err)) < 0)
 		return r;
 	return ay__build_stage(b, e, &name, fd, err);
 }
 
 /* The manifest's entries; @dirfd -1: only check them. */
-static int each_entry(struct ay__build *b, int dirfd, const void *manifest, size_t len, struct ay_err *err)
+static int each_entry(struct ay__build *b, int dirfd, const void *manifest, size_t len, int flags,
+		      struct ay_err *err)
 {
 	struct ay_manifest_reader *m = ay_manifest_reader_new_mem(manifest, len);
 	struct ay_digest d;
@@ -69,7 +76,7 @@ static int each_entry(struct ay__build *b, int dirfd, const void *manifest, size
 		if (dirfd < 0)
 			q = ay__build_check_entry(b, &e, err);
 		else if (e.type == AY_ENTRY_FILE)
-			q = import_file(b, dirfd, &e, err);
+			q = import_file(b, dirfd, &e, flags, err);
 		if (q < 0)
 			r = q;
 	}
@@ -83,18 +90,20 @@ static int each_entry(struct ay__build *b, int dirfd, const void *manifest, size
 }
 
 int ay_store_import(struct ay_store *s, const char *branch, const void *release, size_t release_len,
-		    int dirfd, const void *manifest, size_t manifest_len, struct ay_err *err)
+		    int dirfd, const void *manifest, size_t manifest_len, int flags, struct ay_err *err)
 {
 	struct ay__build b;
 	int r = ay__build_begin(&b, s, branch, release, release_len, err);
 
 	if (r == 0)
-		r = each_entry(&b, -1, manifest, manifest_len, err);
+		r = each_entry(&b, -1, manifest, manifest_len, 0, err);
+	if (r == 0)
+		ay__build_tell_losses(&b);
 	/* Most of it may be here already, which is known file by file: so each asks for its own room. */
 	if (r == 0)
 		r = ay__store_reserve(s, manifest_len, 0, err);
 	if (r == 0)
-		r = each_entry(&b, dirfd, manifest, manifest_len, err);
+		r = each_entry(&b, dirfd, manifest, manifest_len, flags, err);
 	if (r == 0 && (r = ay__write_file(s->fs, b.tree, "manifest", manifest, manifest_len)) < 0)
 		r = ay_err_errno(err, -r, "cannot write the manifest");
 	if (r == 0)

@@ -18,9 +18,34 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/sparse.h"
 
 #define COPY_CHUNK  (256 * 1024)
 #define SLICE_FILES 256 /* entries looked at under the exclusive lock at once: a few milliseconds */
+
+/*
+ * Where there is an access ACL, the mode's group bits are its mask: what anybody named in it may have at most. Without
+ * the ACL they would be given to the group. (acl(5), "Correspondence between ACL entries and file permission bits";
+ * the attribute is u32 version 2, then per entry u16 tag, u16 permissions, u32 id.)
+ */
+static uint16_t mode_without_acl(uint16_t mode, const struct ay_xattr *acl)
+{
+	enum { GROUP_OBJ = 0x04, MASK = 0x10 };
+	unsigned group = 7, mask = 7;
+	struct ay_cursor c;
+
+	ay_cursor_init(&c, acl->value, acl->value_len);
+	ay_get_u32(&c);
+	while (ay_cursor_left(&c) >= 8) {
+		unsigned tag = ay_get_u16(&c), bits = ay_get_u16(&c) & 7;
+		ay_get_u32(&c);
+		if (tag == GROUP_OBJ)
+			group = bits;
+		else if (tag == MASK)
+			mask = bits;
+	}
+	return (uint16_t)(mode & ~((7 & ~(group & mask)) << 3));
+}
 
 void ay__entry_localise(const struct ay_store *s, const struct ay_entry *e, struct ay__local_entry *out)
 {
@@ -35,7 +60,14 @@ void ay__entry_localise(const struct ay_store *s, const struct ay_entry *e, stru
 	for (size_t i = 0; i < e->n_xattrs && out->e.n_xattrs < AY_XATTR_COUNT_MAX; i++) {
 		if (strncmp(e->xattrs[i].name, "user.", 5) == 0)
 			out->xattrs[out->e.n_xattrs++] = e->xattrs[i];
+		else if (strcmp(e->xattrs[i].name, "system.posix_acl_access") == 0)
+			out->e.mode = mode_without_acl(out->e.mode, &e->xattrs[i]);
 	}
+}
+
+bool ay__entry_kept(const struct ay_store *s, const struct ay_entry *e)
+{
+	return !s->owner_me || (e->type != AY_ENTRY_CHAR && e->type != AY_ENTRY_BLOCK);
 }
 
 int ay__object_variant(const struct ay_entry *e, uint8_t v[AY__VARIANT_LEN])
@@ -132,38 +164,72 @@ int ay__meta_set(struct ay_store *s, int fd, const struct ay_entry *e, struct ay
 	const struct timespec mtime = {.tv_sec = e->mtime_s, .tv_nsec = e->mtime_ns};
 	if ((r = ops->utimens(s->fs, fd, "", &mtime)) < 0)
 		return ay_err_errno(err, -r, "%s: cannot set its time", e->path);
+	/* A file system of coarser or shorter time cuts it in silence; then the object would never look right. */
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return ay_err_errno(err, errno, "%s", e->path);
+	if (st.st_mtim.tv_sec != e->mtime_s || (uint32_t)st.st_mtim.tv_nsec != e->mtime_ns)
+		return ay_err_set(err, AY_EUNSUPPORTED,
+				  "%s: the file system of %s cannot keep its time %lld.%09u (it makes it "
+				  "%lld.%09ld); put the store on ext4 with 256-byte inodes, xfs or btrfs",
+				  e->path, s->path, (long long)e->mtime_s, e->mtime_ns,
+				  (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 	return 0;
 }
 
 /* ---- copying ---- */
 
-static int copy_bytes(struct ay_store *s, int from_fd, int to_fd, uint64_t size, struct ay_hasher *h,
-		      struct ay_err *err)
+/* Bytes [@at, @end) of data. */
+static int copy_data(struct ay_store *s, int from_fd, int to_fd, uint64_t at, uint64_t end, uint8_t *buf,
+		     struct ay_hasher *h, struct ay_err *err)
 {
-	AY_FREE uint8_t *buf = malloc(COPY_CHUNK);
-
-	if (!buf)
-		return ay_err_errno(err, ENOMEM, "copy");
-	for (uint64_t at = 0;;) {
-		ssize_t n = pread(from_fd, buf, COPY_CHUNK, (off_t)at);
+	while (at < end) {
+		size_t want = end - at < COPY_CHUNK ? (size_t)(end - at) : COPY_CHUNK;
+		ssize_t n = pread(from_fd, buf, want, (off_t)at);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return ay_err_errno(err, errno, "read at %llu", (unsigned long long)at);
 		if (n == 0)
-			return at == size ? 0
-					  : ay_err_set(err, AY_EDIGEST, "it has %llu bytes instead of %llu",
-						       (unsigned long long)at, (unsigned long long)size);
-		if ((uint64_t)n > size - at)
-			return ay_err_set(err, AY_EDIGEST, "it has more than %llu bytes",
-					  (unsigned long long)size);
+			return ay_err_set(err, AY_EDIGEST, "it has %llu bytes instead of %llu",
+					  (unsigned long long)at, (unsigned long long)end);
 		if (h)
 			ay_hasher_update(h, buf, (size_t)n);
-		int r = ay__write_all(s->fs, to_fd, buf, (size_t)n, at);
+		int r = ay__write_sparse(s->fs, to_fd, buf, (size_t)n, at);
 		if (r < 0)
 			return ay_err_errno(err, -r, "write at %llu", (unsigned long long)at);
 		at += (uint64_t)n;
 	}
+	return 0;
+}
+
+static int copy_bytes(struct ay_store *s, int from_fd, int to_fd, uint64_t size, struct ay_hasher *h,
+		      struct ay_err *err)
+{
+	AY_FREE uint8_t *buf = malloc(COPY_CHUNK);
+	struct stat st;
+
+	if (!buf)
+		return ay_err_errno(err, ENOMEM, "copy");
+	if (fstat(from_fd, &st) < 0)
+		return ay_err_errno(err, errno, "stat");
+	if ((uint64_t)st.st_size != size)
+		return ay_err_set(err, AY_EDIGEST, "it has %llu bytes instead of %llu",
+				  (unsigned long long)st.st_size, (unsigned long long)size);
+	bool sparse = st.st_blocks * 512 < st.st_size;
+	for (uint64_t at = 0, end; at < size; at = end) {
+		end = size;
+		if (sparse && ay_sparse_next(from_fd, at, size, &end)) {
+			if (h)
+				ay_hasher_zeros(h, end - at);
+			continue;
+		}
+		int r = copy_data(s, from_fd, to_fd, at, end, buf, h, err);
+		if (r < 0)
+			return r;
+	}
+	int r = ay__end_sparse(s->fs, to_fd, size);
+	return r < 0 ? ay_err_errno(err, -r, "write") : 0;
 }
 
 static bool cannot_reflink(int r)
@@ -392,33 +458,62 @@ long ay__fd_read(void *ctx, void *buf, size_t len)
 	return n;
 }
 
-int ay__fd_flush(struct ay__fd_writer *w)
+static int put_bytes(struct ay__fd_writer *w, const void *data, size_t len)
 {
-	int r = ay__write_all(w->fs, w->fd, w->buf, w->held, w->pos);
+	int r = w->sparse ? ay__write_sparse(w->fs, w->fd, data, len, w->pos)
+			  : ay__write_all(w->fs, w->fd, data, len, w->pos);
 
-	if (r == 0) {
-		w->pos += w->held;
-		w->held = 0;
-	}
+	if (r == 0)
+		w->pos += len;
 	return r;
 }
 
+int ay__fd_flush(struct ay__fd_writer *w)
+{
+	int r = put_bytes(w, w->buf, w->held);
+
+	if (r == 0)
+		w->held = 0;
+	return r;
+}
+
+/* The buffer is filled to its end before it is written, so that each write but the last begins and ends at blocks. */
 int ay__fd_write(void *ctx, const void *data, size_t len)
 {
 	struct ay__fd_writer *w = ctx;
+	const uint8_t *p = data;
 
-	if (len > sizeof(w->buf) - w->held) {
-		int r = ay__fd_flush(w);
+	while (len > 0) {
+		size_t n = sizeof(w->buf) - w->held;
+		int r = 0;
+		if (w->held == 0 && len >= n) {
+			n = len - len % sizeof(w->buf);
+			r = put_bytes(w, p, n);
+		} else {
+			n = n < len ? n : len;
+			memcpy(w->buf + w->held, p, n);
+			w->held += n;
+			if (w->held == sizeof(w->buf))
+				r = ay__fd_flush(w);
+		}
 		if (r < 0)
 			return r;
-		if (len >= sizeof(w->buf)) {
-			r = ay__write_all(w->fs, w->fd, data, len, w->pos);
-			if (r == 0)
-				w->pos += len;
-			return r;
-		}
+		p += n;
+		len -= n;
 	}
-	memcpy(w->buf + w->held, data, len);
-	w->held += len;
 	return 0;
+}
+
+int ay__fd_end_sparse(struct ay__fd_writer *w)
+{
+	uint64_t size = w->pos + w->held;
+	size_t tail = w->held % AY_HOLE_SIZE;
+
+	/* The last block is zeros behind the file's end, so it may be a hole too. */
+	if (w->held > 0 && ay_is_zero(w->buf + w->held - tail, tail))
+		w->held -= tail;
+	int r = ay__fd_flush(w);
+	if (r == 0)
+		r = ay__end_sparse(w->fs, w->fd, size);
+	return r;
 }

@@ -10,7 +10,8 @@
  *     then per xattr, sorted by name: u32 length, name, u32 length, value
  *
  * (little-endian). In a store with owner=me uid and gid are 0 here, setuid and setgid of files
- * are taken away, and of the xattrs only user.* count: see ay__entry_localise().
+ * are taken away, and of the xattrs only user.* count; where an ACL goes, the mode's group bits become the group's own:
+ * see ay__entry_localise(). Devices are left out: ay__entry_kept(). store/losses.h tells the user.
  */
 #ifndef AYNI_STORE_OBJECT_H
 #define AYNI_STORE_OBJECT_H
@@ -35,6 +36,9 @@ struct ay__local_entry {
 
 /** ay__entry_localise() - @e as this store can keep it (owner=me: without owners, setuid, foreign xattrs). */
 void ay__entry_localise(const struct ay_store *s, const struct ay_entry *e, struct ay__local_entry *out);
+
+/** ay__entry_kept() - does this store make @e at all? */
+bool ay__entry_kept(const struct ay_store *s, const struct ay_entry *e);
 
 /** ay__object_variant() - of a localised entry. 0 or -ENOMEM. */
 int ay__object_variant(const struct ay_entry *e, uint8_t v[AY__VARIANT_LEN]);
@@ -82,7 +86,7 @@ int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, 
 		    struct ay__touched *touched, struct ay_err *err);
 
 /**
- * ay__copy_file() - all of @from_fd to the new file @to_fd by reflink, else by copying.
+ * ay__copy_file() - all of @from_fd to the new file @to_fd by reflink, else by copying; holes stay holes.
  * @digest: when given, the bytes must have it (they are read for that); AY_EDIGEST if not. NULL: not checked.
  * @size: bytes that @from_fd must have; AY_EDIGEST if not.
  */
@@ -99,15 +103,20 @@ struct ay__fd_reader {
 };
 long ay__fd_read(void *ctx, void *buf, size_t len);
 
-/** ay__fd_write() - an ay_write_fn that gathers 64 KiB before it writes through the seam; flush at the end. */
+/**
+ * ay__fd_write() - an ay_write_fn that gathers 64 KiB before it writes through the seam; flush at the end.
+ * With @sparse blocks of zeros become holes, and ay__fd_end_sparse() stands for the flush.
+ */
 struct ay__fd_writer {
 	struct ay_fs *fs;
 	int fd;
+	bool sparse;
 	uint64_t pos;
 	size_t held;
 	uint8_t buf[65536];
 };
 int ay__fd_write(void *ctx, const void *data, size_t len);
 int ay__fd_flush(struct ay__fd_writer *w);
+int ay__fd_end_sparse(struct ay__fd_writer *w);
 
 #endif

@@ -168,6 +168,10 @@ static int emit(struct scan *s, struct item *it)
 		if (it->job->rc < 0)
 			return fail(s, it->job->rc, it->e.path, "cannot read it");
 		it->e.digest = it->job->digest;
+		int added = s->opts.seen ? ay_scan_cache_add(s->opts.seen, &it->job->before, &it->job->digest)
+					 : 0;
+		if (added < 0)
+			return fail(s, added, it->e.path, "cannot remember its digest");
 	}
 	int rc = ay_manifest_add(s->writer, &it->e, s->err);
 	if (rc < 0)
@@ -393,6 +397,30 @@ static int open_same(struct scan *s, const char *name, const struct stat *st, in
 	return 0;
 }
 
+/* A job for @it; done already when an earlier scan knew the file. On failure ay_scan() frees what there is. */
+static struct ay__hash_job *job_new(struct scan *s, struct item *it, const struct stat *st)
+{
+	const struct ay_digest *known = s->opts.known ? ay_scan_cache_find(s->opts.known, st) : NULL;
+	struct ay__hash_job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return NULL;
+	job->before = *st;
+	job->fd = -1;
+	job->rc = known ? 0 : -ECANCELED;
+	job->done = true; /* not given yet: nobody waits for it */
+	if (known)
+		job->digest = *known;
+	it->job = job;
+	it->own_job = true;
+	if (st->st_nlink > 1) {
+		if (links_add(&s->links, job) < 0)
+			return NULL;
+		it->own_job = false;
+	}
+	return job;
+}
+
 static int visit_file(struct scan *s, const char *name, const struct stat *st)
 {
 	AY_CLOSE int fd = -1;
@@ -400,33 +428,24 @@ static int visit_file(struct scan *s, const char *name, const struct stat *st)
 
 	if (known && !ay__stat_same(&known->before, st))
 		return fail_changed(s, s->path);
-	int rc = open_same(s, name, st, 0, &fd);
-	if (rc < 0)
-		return rc;
 	struct item *it = item_new(s, AY_ENTRY_FILE, st, NULL, 0);
 	if (!it)
 		return fail(s, -ENOMEM, s->path, "cannot scan it");
 	it->job = known;
-	if (!known) {
-		struct ay__hash_job *job = calloc(1, sizeof(*job));
-		if (!job)
-			return fail(s, -ENOMEM, s->path, "cannot scan it");
-		job->before = *st;
-		job->rc = -ECANCELED;
-		job->done = true; /* not given yet: nobody waits for it */
-		it->job = job;
-		it->own_job = true;
-		if (st->st_nlink > 1) {
-			if (links_add(&s->links, job) < 0)
-				return fail(s, -ENOMEM, s->path, "cannot scan it");
-			it->own_job = false;
-		}
-	}
-	rc = add_xattrs(s, it, fd, -1, NULL);
-	if (rc < 0 || known)
+	struct ay__hash_job *job = known ? NULL : job_new(s, it, st);
+	if (!known && !job)
+		return fail(s, -ENOMEM, s->path, "cannot scan it");
+	if (known || job->rc == 0) /* under another name it is being read, or an earlier scan did */
+		return add_xattrs(s, it, -1, s->dir->fd, name);
+	int rc = open_same(s, name, st, 0, &fd);
+	if (rc == 0)
+		rc = add_xattrs(s, it, fd, -1, NULL);
+	if (rc < 0)
 		return rc;
-	it->job->fd = ay_steal_fd(&fd);
-	ay__hash_pool_give(s->pool, it->job);
+	s->totals->read_files++;
+	s->totals->read_bytes += it->e.size;
+	job->fd = ay_steal_fd(&fd);
+	ay__hash_pool_give(s->pool, job);
 	return 0;
 }
 
@@ -523,6 +542,8 @@ int ay_scan(int dirfd, const char *name, const struct ay_scan_options *opts, ay_
 	memset(s->totals, 0, sizeof(*s->totals));
 	if (opts)
 		s->opts = *opts;
+	if (s->opts.seen)
+		ay_scan_cache_begin(s->opts.seen);
 	s->pool = ay__hash_pool_new(s->opts.threads);
 	s->writer = ay_manifest_writer_new(write, ctx);
 	int rc = s->pool && s->writer ? walk(s) : ay_err_set(err, -ENOMEM, "scan %s: out of memory", name);

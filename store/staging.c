@@ -19,8 +19,8 @@
 
 #define PREFIX "staging-"
 
-/* The first 32 hex digits of the kernel's boot id, without dashes. It tells a person which boot left what. */
-static void boot_id(char out[33])
+/* In a staging directory's name it tells a person which boot left what. */
+void ay__boot_id(char out[33])
 {
 	char text[64] = "";
 	size_t n = 0;
@@ -41,7 +41,7 @@ int ay__staging_begin(struct ay_store *s, struct ay__staging *st, struct ay_err 
 {
 	char boot[33], rnd[17];
 
-	boot_id(boot);
+	ay__boot_id(boot);
 	/* A sweeper may come between mkdir, open and lock: then it is gone or going, and another is made. */
 	for (int tries = 0; tries < 64; tries++) {
 		struct stat sb;
@@ -98,6 +98,23 @@ void ay__staging_end(struct ay__staging *st, struct ay_gc_result *res)
 	st->dir = -1;
 }
 
+void ay__staging_leave(struct ay__staging *st)
+{
+	close(st->dir);
+	st->dir = -1;
+}
+
+/*
+ * A tree that was moved in here by somebody who died then: until that is durable, a power cut may put it
+ * back where it was, and it had better be whole.
+ */
+static bool may_take_apart(struct ay_store *s, int dir)
+{
+	struct stat st;
+
+	return fstatat(dir, "tree", &st, AT_SYMLINK_NOFOLLOW) < 0 || s->fs->ops->syncfs(s->fs, s->dir) == 0;
+}
+
 void ay__staging_sweep(struct ay_store *s, struct ay_gc_result *res)
 {
 	int fd = ay__open_beneath(s->tmp, ".", O_RDONLY | O_DIRECTORY);
@@ -110,7 +127,7 @@ void ay__staging_sweep(struct ay_store *s, struct ay_gc_result *res)
 		if (strncmp(e->d_name, PREFIX, sizeof(PREFIX) - 1) != 0)
 			continue;
 		AY_CLOSE int dir = ay__open_beneath(s->tmp, e->d_name, O_RDONLY | O_DIRECTORY);
-		if (dir >= 0 && ay__lock(dir, LOCK_EX | LOCK_NB) == 0)
+		if (dir >= 0 && ay__lock(dir, LOCK_EX | LOCK_NB) == 0 && may_take_apart(s, dir))
 			take_apart(s, dir, e->d_name, res);
 	}
 }

@@ -33,6 +33,9 @@ void ay__branch_state_write(const struct ay_branch_state *b, struct ay_buf *out)
 /** ay__branch_state_parse() - accepts exactly what is written, and version 1; the head's form is not looked at. */
 bool ay__branch_state_parse(const char *text, size_t len, struct ay_branch_state *b);
 
+/** ay__state_sync_found() - make durable that a file is in @dirfd, which an earlier process put there. */
+int ay__state_sync_found(const struct ay_store *s, int dirfd, const char *name, struct ay_err *err);
+
 /** ay__u32_get() - a number from 0 to 2^32-1 in its one form: decimal, no leading zero. */
 bool ay__u32_get(const char *text, size_t len, uint32_t *out);
 void ay__hex_put(struct ay_buf *out, const uint8_t *data, size_t len);

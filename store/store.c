@@ -22,6 +22,12 @@ bool ay_store_owner_me(const struct ay_store *s)
 	return s->owner_me;
 }
 
+void ay_store_on_losses(struct ay_store *s, ay_losses_fn fn, void *ctx)
+{
+	s->on_losses = fn;
+	s->on_losses_ctx = ctx;
+}
+
 int ay__store_writable(const struct ay_store *s, struct ay_err *err)
 {
 	if (s->readonly)

@@ -52,6 +52,14 @@ void ay_store_close(struct ay_store *s);
 const char *ay_store_path(const struct ay_store *s);
 bool ay_store_owner_me(const struct ay_store *s);
 
+/**
+ * ay_store_on_losses() - who is told what an owner=me store cannot keep of a tree: once per tree, before its contents
+ * are written. Whoever makes trees sets this, so that nothing is dropped in silence.
+ */
+struct ay_losses; /* store/losses.h */
+typedef void (*ay_losses_fn)(void *ctx, const char *branch, uint32_t serial, const struct ay_losses *l);
+void ay_store_on_losses(struct ay_store *s, ay_losses_fn fn, void *ctx);
+
 /* ---- applying: diff/bundle's files become a tree (store/apply.c) ---- */
 
 struct ay_apply {
@@ -79,9 +87,12 @@ int ay_store_apply(struct ay_store *s, const struct ay_apply *a, struct ay_err *
  * ay_store_import() - make the tree branches/BRANCH/SERIAL by copying (reflink where possible) a directory.
  * @dirfd: the tree. @manifest: what it must be; every file is checked while it is copied.
  * @release, @release_len: its envelope (verified). The publisher keeps its last trees like this.
+ * @flags: AY_IMPORT_SCANNED: the caller has scanned this very directory just now, so that a file whose object is here
+ *   need not be read again to show that the directory has it.
  */
+enum { AY_IMPORT_SCANNED = 1 };
 int ay_store_import(struct ay_store *s, const char *branch, const void *release, size_t release_len,
-		    int dirfd, const void *manifest, size_t manifest_len, struct ay_err *err);
+		    int dirfd, const void *manifest, size_t manifest_len, int flags, struct ay_err *err);
 
 /* ---- trees and switching (store/trees.c, store/switch.c) ---- */
 

@@ -31,6 +31,8 @@ struct ay_store {
 	struct ay_fs *fs;
 	char *path; /* as given; for messages */
 	bool owner_me, readonly;
+	ay_losses_fn on_losses;
+	void *on_losses_ctx;
 	int dir; /* the store's own directory */
 	int objects, branches, tmp, state, bundles, partial, releases, offers, roots;
 	int lock;             /* the file `lock`; -1 when readonly */

@@ -157,6 +157,8 @@ static int make_special(struct linker *l, int dir, const char *name, const struc
 	struct ay__local_entry local;
 	int r;
 
+	if (!ay__entry_kept(l->b->s, e))
+		return 0;
 	if (e->type == AY_ENTRY_SYMLINK) {
 		r = fs->ops->symlink(fs, e->target, dir, name);
 	} else {
@@ -167,7 +169,9 @@ static int make_special(struct linker *l, int dir, const char *name, const struc
 		r = fs->ops->mknod(fs, dir, name, type | 0600, dev);
 	}
 	if (r == -EPERM && e->type != AY_ENTRY_SYMLINK && e->type != AY_ENTRY_FIFO)
-		return ay_err_errno(err, EPERM, "%s: only root can make a device", e->path);
+		return ay_err_errno(err, EPERM,
+				    "%s: may not make a device here (in a container without CAP_MKNOD?)",
+				    e->path);
 	if (r < 0)
 		return ay_err_errno(err, -r, "%s: cannot make it", e->path);
 	ay__entry_localise(l->b->s, e, &local);

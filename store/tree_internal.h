@@ -5,6 +5,7 @@
 #ifndef AYNI_STORE_TREE_INTERNAL_H
 #define AYNI_STORE_TREE_INTERNAL_H
 
+#include "store/losses.h"
 #include "store/object.h"
 #include "store/staging.h"
 
@@ -42,7 +43,8 @@ struct ay__build {
 	const void *envelope;
 	size_t envelope_len;
 	struct ay__touched touched;
-	bool locked; /* the store's lock is held shared */
+	bool locked;             /* the store's lock is held shared */
+	struct ay_losses losses; /* in an owner=me store: of the entries checked so far */
 };
 
 /**
@@ -54,8 +56,12 @@ struct ay__build {
  */
 int ay__build_begin(struct ay__build *b, struct ay_store *s, const char *branch, const void *envelope,
 		    size_t envelope_len, struct ay_err *err);
-/** ay__build_check_entry() - the branch's limits, and what this store cannot keep. 0, AY_EROLE, AY_EFORMAT. */
-int ay__build_check_entry(const struct ay__build *b, const struct ay_entry *e, struct ay_err *err);
+/**
+ * ay__build_check_entry() - the branch's limits, and what this store cannot keep. 0, AY_EROLE, AY_EFORMAT.
+ * To be asked of every entry of the new tree, before anything is staged; then ay__build_tell_losses().
+ */
+int ay__build_check_entry(struct ay__build *b, const struct ay_entry *e, struct ay_err *err);
+void ay__build_tell_losses(struct ay__build *b);
 /** ay__build_has() - is the object of @e staged in new/? */
 bool ay__build_has(const struct ay__build *b, const struct ay__object_name *name);
 /**

@@ -37,7 +37,7 @@ static int on_path(void *ctx, enum ay_change change, const struct ay_entry *old,
 		if (ay_entry_same(&a.e, &b.e))
 			change = AY_CHANGE_KEPT;
 	}
-	if (change == AY_CHANGE_KEPT)
+	if (change == AY_CHANGE_KEPT || (change == AY_CHANGE_REMOVED && !ay__entry_kept(v->s, old)))
 		return 0;
 	if (v->bad++ == 0)
 		ay_err_set(v->err, AY_EDIGEST, "%s %s", (old ? old : found)->path, words[change]);

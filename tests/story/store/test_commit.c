@@ -231,7 +231,11 @@ static void a_tree_is_gone_for_good_before_its_files_go(void **arg)
 			"unlink tmp/S\n"
 			"unlink objects/ab/#.% (exclusive)\n"
 			"unlink tmp/S\n"
-			"open branches/b/.switch\n");
+			"open branches/b/.switch\n"
+			"open state/.tmp-%\n" /* the first collection of this boot */
+			"fsync state/.tmp-%\n"
+			"rename state/.tmp-% -> state/swept\n"
+			"fsync state\n");
 }
 
 int main(void)
