@@ -94,13 +94,18 @@ bool ay__base_index_has(const struct ay__base_index *x, const struct ay_digest *
 
 int ay__base_index_open(const struct ay__base_index *x, struct ay_store *s, const struct ay_digest *d)
 {
+	return ay__base_index_open_in(x, s->objects, d);
+}
+
+int ay__base_index_open_in(const struct ay__base_index *x, int objects, const struct ay_digest *d)
+{
 	uint64_t prefix = prefix_of(d);
 	int r = -ENOENT;
 
 	for (size_t i = lower_bound(x, prefix); i < x->n && x->rows[i].prefix == prefix; i++) {
 		struct ay__object_name name;
 		ay__object_name(d, x->rows[i].variant, &name);
-		r = ay__open_beneath(s->objects, name.s, O_RDONLY);
+		r = ay__open_beneath(objects, name.s, O_RDONLY);
 		if (r != -ENOENT)
 			return r;
 	}

@@ -36,5 +36,7 @@ bool ay__base_index_has(const struct ay__base_index *x, const struct ay_digest *
 			const uint8_t v[AY__VARIANT_LEN]);
 /** ay__base_index_open() - open an object with content @d, of any variant. fd; -ENOENT; -errno. */
 int ay__base_index_open(const struct ay__base_index *x, struct ay_store *s, const struct ay_digest *d);
+/** ay__base_index_open_in() - the same in another directory of objects. */
+int ay__base_index_open_in(const struct ay__base_index *x, int objects, const struct ay_digest *d);
 
 #endif

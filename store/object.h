@@ -93,6 +93,13 @@ int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, 
 int ay__copy_file(struct ay_store *s, int from_fd, int to_fd, uint64_t size, const struct ay_digest *digest,
 		  struct ay_err *err);
 
+/**
+ * ay__copy_file_digest() - the same, and tells the digest of the bytes that are now in @to_fd.
+ * @found: NULL: not wanted. @reflinked: may be NULL.
+ */
+int ay__copy_file_digest(struct ay_store *s, int from_fd, int to_fd, uint64_t size, struct ay_digest *found,
+			 bool *reflinked, struct ay_err *err);
+
 /** ay__objects_drop() - remove the objects of the manifest @fd that no tree links, in short exclusive slices. */
 int ay__objects_drop(struct ay_store *s, int manifest_fd, struct ay_gc_result *res, struct ay_err *err);
 

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "store/linked.h"
 #include "store/object.h"
 
 #define PREFIX "staging-"
@@ -71,8 +72,9 @@ static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_
 		AY_CLOSE int manifest = ay__open_beneath(tree, "manifest", O_RDONLY);
 		if (ay__remove_tree(s->fs, tree, "root") < 0)
 			return;
-		/* raw/ and new/ have links to objects too. */
-		if (ay__remove_tree(s->fs, dir, "raw") < 0 || ay__remove_tree(s->fs, dir, "new") < 0)
+		/* raw/, new/ and buckets/ have links to objects too. */
+		if (ay__remove_tree(s->fs, dir, "raw") < 0 || ay__remove_tree(s->fs, dir, "new") < 0 ||
+		    ay__remove_tree(s->fs, dir, "buckets") < 0)
 			return;
 		/*
 		 * A manifest that was not written to its end is broken; no object was renamed in then. But if the
@@ -82,6 +84,9 @@ static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_
 			: manifest < 0      ? manifest
 					    : ay__objects_drop(s, manifest, res, NULL);
 		if (r < 0 && r != AY_EFORMAT && r != AY_EVERSION && r != AY_ELIMIT)
+			return;
+		AY_CLOSE int linked = ay__open_beneath(tree, AY__LINKED_FILE, O_RDONLY);
+		if (linked >= 0 && ay__linked_drop(s, linked, res, NULL) < 0)
 			return;
 		if (ay__remove_tree(s->fs, tree, "release") < 0 || ay__remove_tree(s->fs, tree, ".ref") < 0)
 			return;

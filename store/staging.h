@@ -5,6 +5,7 @@
  *     tmp/staging-<bootid>-<random>/   flock()ed by its owner; swept when nobody holds the lock
  *         raw/<64 hex>                 a bundle's outputs, named by content
  *         new/<62+2 hex>.<variant>     objects with their metadata, about to be renamed in
+ *         buckets/ab/<62 hex>.<variant>  the same, in as many directories as objects/ has (adopt)
  *         tree/                        root/ manifest release .ref; becomes branches/B/SERIAL, or was that
  *
  * The manifest in tree/ is what makes cleaning up complete: an object that it names

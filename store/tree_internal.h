@@ -38,6 +38,7 @@ struct ay__build {
 	int branch_dir, lock; /* lock: .apply */
 	struct ay__staging st;
 	int raw, new_, tree; /* directories in staging; tree/manifest is written by the caller */
+	int buckets; /* -1, or a directory in staging with objects as objects/ has them: "ab/cdef….variant" */
 	const struct ay_branch_rule *rule; /* NULL: no limits; borrowed from the store's root */
 	struct ay_release release;
 	const void *envelope;
@@ -56,6 +57,13 @@ struct ay__build {
  */
 int ay__build_begin(struct ay__build *b, struct ay_store *s, const char *branch, const void *envelope,
 		    size_t envelope_len, struct ay_err *err);
+/**
+ * ay__build_begin_unsigned() - the same before there is a release: who makes it out of what is on the disk.
+ * The branch's limits are known. ay__build_sign() must follow before ay__build_commit().
+ */
+int ay__build_begin_unsigned(struct ay__build *b, struct ay_store *s, const char *branch, struct ay_err *err);
+/** ay__build_sign() - here is the release; borrowed as in ay__build_begin(), with its errors. */
+int ay__build_sign(struct ay__build *b, const void *envelope, size_t envelope_len, struct ay_err *err);
 /**
  * ay__build_check_entry() - the branch's limits, and what this store cannot keep. 0, AY_EROLE, AY_EFORMAT.
  * To be asked of every entry of the new tree, before anything is staged; then ay__build_tell_losses().

@@ -174,8 +174,6 @@ static void an_update_is_durable_before_it_is_said(void **arg)
 			"link objects/ab/#.% -> tmp/S/tree/root/own (shared)\n"
 			"syncfs\n"
 			"rename tmp/S/tree -> branches/b/2\n"
-			"fsync objects/ab\n"
-			"fsync objects\n"
 			"fsync tmp/S\n"
 			"fsync branches/b\n"
 			"fsync branches\n"
