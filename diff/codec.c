@@ -26,7 +26,9 @@
 /* What the slow ones must gain on a sample, as a share of it, to be worth their time. */
 #define GAIN_SHARE  64
 #define SAMPLE_LEN  (64u << 10) /* a sample, at a third and at two thirds of the stream */
-#define SAMPLED_MIN (1u << 20)  /* below, the slow ones are quick enough */
+#define SURE_SHARE  25          /* by how much xz must win on samples: more than any whole stream took back */
+#define SURE_MIN    (512u << 10)
+#define SAMPLED_MIN (1u << 20) /* below, the slow ones are quick enough */
 
 const char *ay_codec_name(unsigned codec)
 {
@@ -155,6 +157,28 @@ static int entropy_only(const uint8_t *data, size_t len, int level, unsigned cod
 	return rc;
 }
 
+/* On samples xz is so much smaller that it will be on the whole: zstd's slow pass, as long as xz's, is spared. */
+static int surely_xz(const uint8_t *data, size_t len, int level, unsigned codecs, uint8_t *out, bool *yes)
+{
+	size_t zstd = 0, xz = 0, one = 0;
+	int rc = 0;
+
+	*yes = false;
+	if (len < SURE_MIN || (codecs & AY_CODECS_ALL) != AY_CODECS_ALL)
+		return 0;
+	for (unsigned i = 1; i <= 2 && rc == 0; i++) {
+		const uint8_t *sample = data + len / 3 * i - SAMPLE_LEN / 2;
+
+		rc = zstd_pack(sample, SAMPLE_LEN, level, out, len, &one);
+		zstd += one ? one : SAMPLE_LEN;
+		if (rc == 0)
+			rc = xz_pack(sample, SAMPLE_LEN, out, len, &one);
+		xz += one ? one : SAMPLE_LEN;
+	}
+	*yes = xz < zstd - zstd / SURE_SHARE;
+	return rc;
+}
+
 int ay_codec_pack(const void *data, size_t len, int level, unsigned codecs, struct ay_buf *out,
 		  enum ay_codec *codec)
 {
@@ -168,11 +192,13 @@ int ay_codec_pack(const void *data, size_t len, int level, unsigned codecs, stru
 		return -ENOMEM;
 	rc = zstd_pack(data, len, QUICK_LEVEL, a, len - 1, &a_len);
 	if (rc == 0 && a_len != 0 && (a_len < len - len / 256 || len < 4096)) {
-		bool quick = false;
+		bool quick = false, xz = false;
 
 		a_len = 0;
 		rc = entropy_only(data, len, level, codecs, a, &quick);
-		if (rc == 0 && (codecs & AY_CODEC_BIT(AY_CODEC_ZSTD)))
+		if (rc == 0 && !quick)
+			rc = surely_xz(data, len, level, codecs, a, &xz);
+		if (rc == 0 && !xz && (codecs & AY_CODEC_BIT(AY_CODEC_ZSTD)))
 			rc = zstd_pack(data, len, quick ? ENTROPY_ONLY : level, a, len - 1, &a_len);
 		if (rc == 0 && !quick && (codecs & AY_CODEC_BIT(AY_CODEC_XZ)))
 			rc = xz_pack(data, len, b, len - 1, &b_len);
