@@ -24,6 +24,7 @@
  *     reserve = 16M                  room on the disk that updates never take
  *     max-size = none                what the store is to stay below
  *     auto-gc = yes                  collect after each update
+ *     apply-memory = 128M            what applying a bundle may take; none; auto: half of the machine's
  *     heal-from = /media/stick       repository directories that `ayni fsck --heal` takes good copies from
  *
  *     [branch xo/stable]             switch, confirm, tries, keep of one branch
@@ -83,11 +84,18 @@ struct ay_config {
 	uint64_t reserve;                        /* bytes */
 	uint64_t max_size;                       /* bytes; 0: no limit */
 	bool auto_gc;
+	uint64_t apply_memory; /* bytes; 0: no limit */
 	char heal_from[AY_CONFIG_HEAL_MAX][AY_CONFIG_PATH_MAX];
 	unsigned n_heal_from;
 };
 
 void ay_config_defaults(struct ay_config *c);
+
+/**
+ * ay_apply_memory_auto() - half of the machine's memory, and at least 64 MiB: an update must not drive out what the
+ * laptop's owner is doing, and every plain bundle fits.
+ */
+uint64_t ay_apply_memory_auto(void);
 
 /**
  * ay_config_set() - one key, as in the file; peers are added.

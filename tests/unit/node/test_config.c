@@ -45,6 +45,7 @@ static const char all_keys[] = "# a comment\n"
 			       "peers = [2001:db8::1]:7\n"
 			       "auto-update = no\n"
 			       "rate = 500K\n"
+			       "apply-memory = 128M\n"
 			       "switch = window 22:00-05:30\n"
 			       "confirm = boot\n"
 			       "tries = 5\n"
@@ -89,6 +90,11 @@ static void test_every_key(void **state)
 	assert_int_equal(config.reserve, 300 << 20);
 	assert_int_equal(config.max_size, UINT64_C(2) << 30);
 	assert_false(config.auto_gc);
+	assert_int_equal(config.apply_memory, 128 << 20);
+	assert_int_equal(parse("[node]\napply-memory = none\n"), 0);
+	assert_int_equal(config.apply_memory, 0);
+	assert_int_equal(parse("[node]\napply-memory = auto\n"), 0);
+	assert_true(config.apply_memory == ay_apply_memory_auto() && config.apply_memory >= 64 << 20);
 }
 
 /* A branch's own section goes over [node]'s, key by key; of files the later one. */
@@ -150,6 +156,10 @@ static void test_mistakes(void **state)
 		{"peers = 192.0.2.1:65536", "IP addresses"},
 		{"peers = fe80::1%nosuchif0", "IP addresses"},
 		{"rate = 5", "from 1K"},
+		{"apply-memory = 5", "from 1M"},
+		{"apply-memory = 1023K", "from 1M"},
+		{"apply-memory = 5X", "from 1M"},
+		{"apply-memory = -1", "from 1M"},
 		{"rate = 5X", "from 1K"},
 		{"rate = 1001G", "to 1000G"},
 		{"rate = 99999999999999999999", "from 1K"},
