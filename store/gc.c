@@ -9,8 +9,9 @@
  *
  * Never taken: the current tree and the one before it (where a rollback goes), what is ready
  * to become current, what was found good last, what is pinned (store/turn.h), the
- * newest ones as many as asked, a tree whose .ref somebody holds, and anything of a branch
- * in which a tree is being made (its old tree may be the base).
+ * newest ones as many as asked, and anything of a branch in which a tree is being made (its
+ * old tree may be the base). A tree that somebody uses goes out of its branch like any other, so that
+ * nobody new finds it, but it is taken apart only when its last user has gone (store/in_use.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -66,20 +67,13 @@ static int pick(struct ay_store *s, const char *branch, unsigned keep, uint32_t 
 	return 0;
 }
 
-/* Move tree @serial into a new staging directory. 0; AY_EBUSY it is in use; -errno. */
-static int move_aside(struct ay_store *s, int dir, const char *branch, uint32_t serial,
-		      struct ay__staging *st, struct ay_err *err)
+int ay__tree_aside(struct ay_store *s, int dir, const char *branch, uint32_t serial, struct ay__staging *st,
+		   struct ay_err *err)
 {
 	const struct ay_fs_ops *ops = s->fs->ops;
 	char name[AY__SERIAL_NAME_MAX];
 
 	ay__serial_name(serial, name);
-	AY_CLOSE int tree = ay__open_beneath(dir, name, O_RDONLY | O_DIRECTORY);
-	if (tree < 0)
-		return ay_err_errno(err, -tree, "cannot open %s %u", branch, serial);
-	AY_CLOSE int ref = ay__open_beneath(tree, ".ref", O_RDONLY);
-	if (ref >= 0 && ay__lock(ref, LOCK_EX | LOCK_NB) < 0)
-		return AY_EBUSY;
 	int r = ay__staging_begin(s, st, err);
 	if (r < 0)
 		return r;
@@ -134,9 +128,9 @@ int ay_store_remove_tree(struct ay_store *s, const char *branch, uint32_t serial
 	if (fstatat(dir, name, &sb, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? ay_err_set(err, AY_ENOTHING, "%s %u is not here", branch, serial)
 				       : ay_err_errno(err, errno, "%s %u", branch, serial);
-	r = move_aside(s, dir, branch, serial, &st, err);
+	r = ay__tree_aside(s, dir, branch, serial, &st, err);
 	ay__staging_end(&st, &gone);
-	return r == AY_EBUSY ? ay_err_set(err, r, "remove %s %u: somebody uses it", branch, serial) : r;
+	return r;
 }
 
 static int gc_branch(struct ay_store *s, const char *branch, unsigned keep, struct ay_gc_result *res,
@@ -159,12 +153,12 @@ static int gc_branch(struct ay_store *s, const char *branch, unsigned keep, stru
 		int r = lock < 0 ? lock : pick(s, branch, keep, above, &serial, err);
 		if (r < 0 || serial == 0)
 			return r;
-		r = move_aside(s, dir, branch, serial, &st, err);
+		r = ay__tree_aside(s, dir, branch, serial, &st, err);
 		ay__lock(lock, LOCK_UN); /* switching need not wait while files are removed */
 		ay__staging_end(&st, res);
-		if (r < 0 && r != AY_EBUSY)
+		if (r < 0)
 			return r;
-		res->trees += r == 0;
+		res->trees++;
 		above = serial;
 	}
 }

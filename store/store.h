@@ -147,14 +147,16 @@ int ay_store_verify(struct ay_store *s, const char *branch, uint32_t serial, uin
 		    struct ay_err *err);
 
 /**
- * ay_store_remove_tree() - remove branches/BRANCH/SERIAL: moved aside first, then deleted. Its objects stay until gc.
+ * ay_store_remove_tree() - remove branches/BRANCH/SERIAL: moved aside first, then deleted with the objects that only it
+ * links. While somebody uses it (store/use.h) it stays aside; who opens the store or collects after that deletes it.
  *
- * Return: 0; AY_ENOTHING it is not there; AY_EBUSY it is the current tree, or somebody uses it.
+ * Return: 0; AY_ENOTHING it is not there; AY_EBUSY it is the current tree or otherwise needed, or its branch is busy.
  */
 int ay_store_remove_tree(struct ay_store *s, const char *branch, uint32_t serial, struct ay_err *err);
 
 struct ay_gc_result {
 	unsigned trees;
+	unsigned in_use; /* trees that were removed, now or earlier, and wait for their last user */
 	uint64_t objects, bytes;
 };
 /**

@@ -8,7 +8,8 @@
  *     branches/B/.turn          exclusive: one process runs hooks and moves the branch on (AY_EBUSY; store/turn.h)
  *     branches/B/.apply         exclusive: one apply or import per branch (AY_EBUSY); the collector respects it
  *     branches/B/.switch        exclusive, waited for: `current` and the branch's state change together
- *     branches/B/SERIAL/.ref    shared: the tree is in use; the collector wants it exclusive
+ *     branches/B/SERIAL/.ref    shared: the tree is in use; who deletes it, moved aside, has it exclusive
+ *     tmp/                      (the directory itself) exclusive, for a moment: whose turn it is to ask for `lock`
  *     tmp/staging-*             (the directory itself) exclusive: its maker lives
  *     state/.lock               exclusive, waited for: who reads, decides and replaces a file of state/ or roots/
  *     bundles/partial/<digest>  exclusive: one process collects it (AY_EBUSY); the collector leaves it alone

@@ -30,6 +30,13 @@ int ay__release_read(int tree, struct ay_release *out, struct ay_digest *digest,
 /** ay__write_file() - a new file with mode 0644, not synced: for what a syncfs follows. 0 or -errno. */
 int ay__write_file(struct ay_fs *fs, int dirfd, const char *name, const void *data, size_t len);
 
+/**
+ * ay__tree_aside() - move tree @serial of the branch @dir into a new staging directory @st, durably; the caller ends that
+ * (store/gc.c), whereby it is deleted, or left to a later sweep while somebody uses it. 0 or -errno.
+ */
+int ay__tree_aside(struct ay_store *s, int dir, const char *branch, uint32_t serial, struct ay__staging *st,
+		   struct ay_err *err);
+
 /* ---- building (store/build.c): what apply and import have in common ---- */
 
 struct ay__build {
