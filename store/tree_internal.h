@@ -97,5 +97,11 @@ void ay__build_end(struct ay__build *b);
 
 /** ay__tree_link() - make tree/root out of tree/manifest and the objects (store/tree.c). */
 int ay__tree_link(struct ay__build *b, struct ay_err *err);
+/**
+ * ay__make_special() - make the symbolic link, device or fifo @e as @name in @dir, with its metadata; nothing
+ * when this store does not keep such (ay__entry_kept()). 0 or -errno.
+ */
+int ay__make_special(struct ay_store *s, int dir, const char *name, const struct ay_entry *e,
+		     struct ay_err *err);
 
 #endif
