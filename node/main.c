@@ -30,6 +30,7 @@ static const struct {
 	{"laptop", &ay_cmd_run},
 	{"laptop", &ay_cmd_mount},
 	{"laptop", &ay_cmd_umount},
+	{"laptop", &ay_cmd_checkout},
 	{"laptop", &ay_cmd_list},
 	{"laptop", &ay_cmd_log},
 	{"laptop", &ay_cmd_rollback},

@@ -52,6 +52,16 @@ void ay_store_close(struct ay_store *s);
 const char *ay_store_path(const struct ay_store *s);
 bool ay_store_owner_me(const struct ay_store *s);
 
+/* fs-verity on objects: where the file system has it; always, or fail; never. */
+enum ay_verity { AY_VERITY_AUTO, AY_VERITY_YES, AY_VERITY_NO };
+
+/**
+ * ay_store_set_verity() - from now on, for what is stored from now on; recorded in the store.
+ *
+ * Return: 0; AY_EUNSUPPORTED `yes`, and the file system has none: nothing was changed; -errno.
+ */
+int ay_store_set_verity(struct ay_store *s, enum ay_verity verity, struct ay_err *err);
+
 /**
  * ay_store_on_losses() - who is told what an owner=me store cannot keep of a tree: once per tree, before its contents
  * are written. Whoever makes trees sets this, so that nothing is dropped in silence.

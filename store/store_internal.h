@@ -32,6 +32,8 @@ struct ay_store {
 	struct ay_fs *fs;
 	char *path; /* as given; for messages */
 	bool owner_me, readonly;
+	enum ay_verity verity;
+	bool verity_missing; /* auto: the file system has shown that it has none */
 	ay_losses_fn on_losses;
 	void *on_losses_ctx;
 	int dir; /* the store's own directory */
@@ -40,8 +42,20 @@ struct ay_store {
 	struct ay_root *root; /* state.c's cache of the newest verified root, freed by ay_store_close() */
 };
 
+/* The options in VERSION. */
+struct ay__store_options {
+	bool owner_me;
+	enum ay_verity verity;
+};
+
+#define AY__STORE_VERSION_TEXT_MAX 64
+
 /** ay__store_version_parse() - the text of VERSION. 0; AY_EVERSION another version's; AY_ESTORE none at all. */
-int ay__store_version_parse(const char *text, size_t len, bool *owner_me);
+int ay__store_version_parse(const char *text, size_t len, struct ay__store_options *out);
+/** ay__store_version_text() - the one text that says @o. */
+void ay__store_version_text(const struct ay__store_options *o, char out[AY__STORE_VERSION_TEXT_MAX]);
+/** ay__store_version_write() - VERSION anew, durably, from what @s has. */
+int ay__store_version_write(struct ay_store *s, struct ay_err *err);
 
 /** ay__store_writable() - 0, or -EROFS with a sentence when the store was opened AY_STORE_READONLY. */
 int ay__store_writable(const struct ay_store *s, struct ay_err *err);

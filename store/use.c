@@ -25,6 +25,8 @@ void ay_use_source(const struct stat *root, char out[AY_USE_SOURCE_MAX])
 
 void ay_use_release(struct ay_use *u)
 {
+	if (u->tree >= 0)
+		close(u->tree);
 	if (u->root >= 0)
 		close(u->root);
 	if (u->ref >= 0)
@@ -58,7 +60,10 @@ static int take(int branch, uint32_t serial, struct ay_use *out)
 		return -errno;
 	if (held.st_ino != named.st_ino || held.st_dev != named.st_dev)
 		return -ENOENT;
-	*out = (struct ay_use){.serial = serial, .root = ay_steal_fd(&root), .ref = ay_steal_fd(&ref)};
+	*out = (struct ay_use){.serial = serial,
+			       .tree = ay_steal_fd(&tree),
+			       .root = ay_steal_fd(&root),
+			       .ref = ay_steal_fd(&ref)};
 	return 0;
 }
 

@@ -14,11 +14,12 @@
 
 struct ay_use {
 	uint32_t serial;
+	int tree; /* its directory: root, manifest, release */
 	int root; /* O_PATH | O_DIRECTORY: the tree */
 	int ref;  /* holds the lock; pass it on (dup, fork, exec without O_CLOEXEC) and they hold it too */
 };
 
-#define AY_USE_NONE ((struct ay_use){.root = -1, .ref = -1})
+#define AY_USE_NONE ((struct ay_use){.tree = -1, .root = -1, .ref = -1})
 
 /**
  * ay_store_use() - use branches/@branch/@serial (0: the current one). Works in a store opened read-only.
