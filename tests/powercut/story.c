@@ -184,7 +184,7 @@ static int collect(struct teller *t, int which, uint64_t blocks, bool finish, st
 		r = sync_and_say(t, f, b, err);
 	if (r == 0 && finish) {
 		phase(t, "finish");
-		if ((r = ay_bundle_file_sync(f, err)) == 0 && (r = ay_bundle_file_finish(f, err)) == 0)
+		if ((r = ay_bundle_file_finish(f, err)) == 0)
 			say(t, "must bundle:%s whole\n", b->name);
 	}
 	ay_bundle_file_close(f);

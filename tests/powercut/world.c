@@ -70,6 +70,19 @@ static void settle(struct kit *k, const char *dir)
 	must(utimensat(k->fd, dir, ts, 0) < 0 ? -errno : 0, NULL, dir);
 }
 
+/* Data between holes: its size is there long before its content. */
+static void put_sparse(struct kit *k, const char *path, unsigned n)
+{
+	const struct timespec ts[2] = {{1700000000, 5}, {1700000000 + (int64_t)n, 5}};
+	char data[6000];
+	AY_CLOSE int fd = openat(k->fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+
+	memset(data, 'a' + (int)n, sizeof(data));
+	if (fd < 0 || pwrite(fd, data, sizeof(data), 0) < 0 || pwrite(fd, data, sizeof(data), 90000) < 0 ||
+	    ftruncate(fd, 200000) < 0 || futimens(fd, ts) < 0)
+		must(-errno, NULL, path);
+}
+
 /* Serials of one branch share most of their files; nothing is large, so that a story is a few megabytes. */
 static void make_tree(struct kit *k, const char *v, unsigned n, uint64_t family)
 {
@@ -81,6 +94,7 @@ static void make_tree(struct kit *k, const char *v, unsigned n, uint64_t family)
 	kit_noise(k, AT("bin/large"), 150000, family * 1000 + n, 0755);
 	kit_noise(k, AT("bin/kept"), 30000, family * 1000 + 500, 04755);
 	kit_noise(k, AT("bin/few"), 5000, family * 2000 + n, 0644);
+	put_sparse(k, AT("bin/sparse"), n);
 	kit_text(k, AT("kept"), "always the same", 0644);
 	kit_text(k, AT("empty"), "", 0644);
 	kit_text(k, AT("mode"), "only my mode changes", n % 2 ? 0644 : 0600);
