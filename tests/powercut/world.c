@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/prng.h"
 #include "manifest/root.h"
+#include "tests/support/kit_repo.h"
 
 static void must(int r, const struct ay_err *err, const char *what)
 {
@@ -182,6 +183,10 @@ void world_make(struct world *w)
 		make_tree(&w->k, dir, i + 1, 8);
 		kit_publish(&w->k, dir, "c", i + 1, &w->c[i]);
 	}
+	make_tree(&w->k, "d1", 1, 9);
+	kit_publish(&w->k, "d1", "d", 1, &w->d);
+	w->repo = kit_repo(&w->k);
+	kit_repo_all(&w->k, w->repo, NULL, &w->b[2]);
 	make_blob(w, BLOB_1, "b1", NULL, &w->b[0]);
 	make_blob(w, BLOB_2, "b2", &w->b[0], &w->b[1]);
 	make_blob(w, BLOB_3, "b3", &w->b[1], &w->b[2]);
@@ -203,6 +208,8 @@ void world_free(struct world *w)
 		kit_tree_release(&w->b[i]);
 	for (unsigned i = 0; i < 2; i++)
 		kit_tree_release(&w->c[i]);
+	kit_tree_release(&w->d);
+	ay_repo_close(w->repo);
 	ay_buf_release(&w->root2);
 	kit_release(&w->k);
 }
