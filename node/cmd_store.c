@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The commands that look at a store or tidy it: list, log, gc, verify.
+ * The commands that tidy a store or look at its trees: gc, verify. (list, log: node/cmd_list.c)
  * They work on the store itself, with or without a running node; a node that runs
  * is told to look again.
  */
@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <jansson.h>
 
@@ -98,114 +97,6 @@ static int finish(struct args *a, int r)
 	return r;
 }
 
-static const char *date_text(uint64_t date_s, char out[32])
-{
-	time_t t = (time_t)date_s;
-	struct tm tm;
-	if (!gmtime_r(&t, &tm) || strftime(out, 32, "%Y-%m-%d %H:%M", &tm) == 0)
-		snprintf(out, 32, "%" PRIu64, date_s);
-	return out;
-}
-
-static json_t *tree_json(const struct ay_tree_info *t)
-{
-	char manifest[AY_DIGEST_HEX + 1];
-	return json_pack("{s:s, s:I, s:b, s:s, s:I, s:s, s:I, s:I, s:s}", "branch", t->release.branch,
-			 "serial", (json_int_t)t->serial, "current", (int)t->current, "name", t->release.name,
-			 "date", (json_int_t)t->release.date_s, "manifest",
-			 ay_digest_hex(&t->release.manifest, manifest), "entries",
-			 (json_int_t)t->release.entries, "bytes", (json_int_t)t->release.unpacked_size,
-			 "notes", t->release.notes);
-}
-
-/* ---- list and log ---- */
-
-typedef void (*tree_fn)(const struct ay_tree_info *t);
-
-static void list_tree(const struct ay_tree_info *t)
-{
-	char date[32], size[32];
-	printf("%c %-24s %6u  %s  %10s  %s\n", t->current ? '*' : ' ', t->release.branch, t->serial,
-	       date_text(t->release.date_s, date), ay_human_bytes(t->release.unpacked_size, size),
-	       t->release.name);
-}
-
-static void print_notes(const char *notes)
-{
-	for (const char *line = notes; *line;) {
-		int n = (int)strcspn(line, "\n");
-		printf("%s%.*s\n", line == notes ? "\n    " : "    ", n, line);
-		line += n;
-		line += *line == '\n';
-	}
-}
-
-static void log_tree(const struct ay_tree_info *t)
-{
-	char date[32], size[32], hex[AY_DIGEST_HEX + 1];
-	printf("release %u%s%s%s\n", t->serial, t->release.name[0] ? " " : "", t->release.name,
-	       t->current ? " (current)" : "");
-	printf("date:     %s UTC\nmanifest: %s\ncontents: %" PRIu64 " entries, %s\n",
-	       date_text(t->release.date_s, date), ay_digest_hex(&t->release.manifest, hex),
-	       t->release.entries, ay_human_bytes(t->release.unpacked_size, size));
-	if (t->release.notes[0])
-		print_notes(t->release.notes);
-	putchar('\n');
-}
-
-static int walk_branch(struct args *a, const char *branch, bool newest_first, tree_fn print, json_t *array,
-		       size_t *count, struct ay_err *err)
-{
-	AY_FREE struct ay_tree_info *trees = NULL;
-	size_t n = 0;
-	int r = ay_store_trees(a->s, branch, &trees, &n, err);
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		const struct ay_tree_info *t = &trees[newest_first ? n - 1 - i : i];
-		if (array)
-			json_array_append_new(array, tree_json(t));
-		else
-			print(t);
-	}
-	*count += n;
-	return r;
-}
-
-static int walk(struct args *a, bool newest_first, tree_fn print, struct ay_err *err)
-{
-	json_t *array = a->json ? json_array() : NULL;
-	char **names = NULL;
-	size_t n = 0, count = 0;
-	int r = 0;
-	if (a->branch)
-		r = walk_branch(a, a->branch, newest_first, print, array, &count, err);
-	else if ((r = ay_store_branches(a->s, &names, &n, err)) == 0)
-		for (size_t i = 0; r == 0 && i < n; i++)
-			r = walk_branch(a, names[i], newest_first, print, array, &count, err);
-	ay_store_names_free(names, n);
-	if (r == 0 && array)
-		r = ay_print_json(array, err);
-	else
-		json_decref(array);
-	if (r == 0 && count == 0)
-		return ay_err_set(err, AY_ENOTHING, "no tree of %s in %s yet",
-				  a->branch ? a->branch : "any branch", a->store);
-	return r;
-}
-
-static int run_list(int argc, char **argv, struct ay_err *err)
-{
-	struct args a;
-	int r = begin(&a, argc, argv, 0, 0, 1, AY_STORE_READONLY, err);
-	return r < 0 ? r : finish(&a, walk(&a, false, list_tree, err));
-}
-
-static int run_log(int argc, char **argv, struct ay_err *err)
-{
-	struct args a;
-	int r = begin(&a, argc, argv, 0, 1, 1, AY_STORE_READONLY, err);
-	return r < 0 ? r : finish(&a, walk(&a, true, log_tree, err));
-}
-
 /* ---- gc, verify ---- */
 
 static int gc(struct args *a, struct ay_err *err)
@@ -274,26 +165,6 @@ static int run_verify(int argc, char **argv, struct ay_err *err)
 #define COMMON_HELP                                                                                          \
 	"  -s, --store DIR      the store (" AY_STORE_PATH ")\n"                                             \
 	"      --json           print JSON\n"
-
-const struct ay_cmd ay_cmd_list = {
-	"list",
-	"list the releases that are here",
-	"Usage: ayni list [BRANCH] [--store DIR] [--json]\n"
-	"\n"
-	"One line a release: serial, date, size, name; * marks the current one. Exit code 3 when there is none.\n"
-	"\n" COMMON_HELP,
-	run_list,
-};
-
-const struct ay_cmd ay_cmd_log = {
-	"log",
-	"tell what the releases of a branch brought",
-	"Usage: ayni log BRANCH [--store DIR] [--json]\n"
-	"\n"
-	"The releases that are here, newest first, with their notes.\n"
-	"\n" COMMON_HELP,
-	run_log,
-};
 
 const struct ay_cmd ay_cmd_gc = {
 	"gc",
