@@ -154,12 +154,12 @@ int ay_store_verify(struct ay_store *s, const char *branch, uint32_t serial, uin
 int ay_store_remove_tree(struct ay_store *s, const char *branch, uint32_t serial, struct ay_err *err);
 
 struct ay_gc_result {
-	unsigned trees;
+	unsigned trees, bundles;
 	uint64_t objects, bytes;
 };
 /**
  * ay_store_gc() - remove trees beyond the newest @keep (the current one and the one before it always stay),
- * objects that no tree links, bundles that lead nowhere, old staging.
+ * objects that no tree links, bundles that lead nowhere, old staging. Within budgets: store/budget.h.
  */
 int ay_store_gc(struct ay_store *s, unsigned keep, struct ay_gc_result *res, struct ay_err *err);
 

@@ -31,6 +31,7 @@ struct ay_store {
 	struct ay_fs *fs;
 	char *path; /* as given; for messages */
 	bool owner_me, readonly;
+	uint64_t reserve; /* bytes that stay free; store/budget.h */
 	ay_losses_fn on_losses;
 	void *on_losses_ctx;
 	int dir; /* the store's own directory */
