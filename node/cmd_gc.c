@@ -66,10 +66,14 @@ static int gc(const struct args *a, struct ay_store *s, const struct ay_config *
 	if (r < 0)
 		return r;
 	if (a->json)
-		return ay_print_json(json_pack("{s:I, s:I, s:I, s:I}", "trees", (json_int_t)res.trees,
-					       "objects", (json_int_t)res.objects, "bundles",
-					       (json_int_t)res.bundles, "bytes", (json_int_t)res.bytes),
+		return ay_print_json(json_pack("{s:I, s:I, s:I, s:I, s:I}", "trees", (json_int_t)res.trees,
+					       "in_use", (json_int_t)res.in_use, "objects",
+					       (json_int_t)res.objects, "bundles", (json_int_t)res.bundles,
+					       "bytes", (json_int_t)res.bytes),
 				     err);
+	if (res.in_use)
+		printf("%u removed %s wait for their last user\n", res.in_use,
+		       res.in_use == 1 ? "tree" : "trees");
 	printf("removed %u %s and %" PRIu64 " objects, and %u %s: %s\n", res.trees,
 	       res.trees == 1 ? "tree" : "trees", res.objects, res.bundles,
 	       res.bundles == 1 ? "bundle" : "bundles", ay_human_bytes(res.bytes, size));

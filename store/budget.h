@@ -7,8 +7,8 @@
  *               newest bundle of each branch, whichever is more (DESIGN section 7)
  *     short     above max_size, or less free than reserve and what is needed: the other such bundles, then old trees,
  *               the oldest first, until it is enough
- *     never     the current tree; what is ready; where a trial goes back to; pinned, kept or used trees; a branch in which
- *               a tree is being made; a bundle that leads to a tree that is not here yet, or is being collected
+ *     never     the current tree; what is ready; where a trial goes back to; pinned and kept trees; a branch in which a tree is being
+ *               made; what somebody uses goes only when he has gone (store/in_use.c); a bundle that leads to a tree that is not here yet, or is being collected
  */
 #ifndef AYNI_STORE_BUDGET_H
 #define AYNI_STORE_BUDGET_H

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "store/in_use.h"
 #include "store/linked.h"
 #include "store/object.h"
 
@@ -69,6 +70,12 @@ static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_
 	AY_CLOSE int tree = ay__open_beneath(dir, "tree", O_RDONLY | O_DIRECTORY);
 
 	if (tree >= 0) {
+		AY_CLOSE int ref = -1; /* held until all is gone */
+		if (ay__tree_in_use(tree, name, &ref)) {
+			if (res)
+				res->in_use++;
+			return;
+		}
 		AY_CLOSE int manifest = ay__open_beneath(tree, "manifest", O_RDONLY);
 		if (ay__remove_tree(s->fs, tree, "root") < 0)
 			return;
