@@ -30,9 +30,12 @@ static bool settled(const struct crash_change *c, uint32_t at)
 	return c->durable <= at;
 }
 
+/* Only where the cut is behind the sync that was left out. */
 static bool suspect(const struct draw *d, uint32_t i)
 {
-	return d->l->changes[i].suspect;
+	const struct crash_change *c = &d->l->changes[i];
+
+	return c->suspect != 0 && c->suspect <= d->cut->at;
 }
 
 /* By how each of the open changes is drawn. */

@@ -104,7 +104,8 @@ void crash_sync_at(struct crash_log *l, uint32_t time, enum crash_sync kind, uin
 		if (c->durable == CRASH_NEVER && !c->lost && covers(kind, inode, c)) {
 			if (fate == CRASH_DURABLE)
 				c->durable = time;
-			c->suspect |= fate == CRASH_SUSPECT;
+			if (fate == CRASH_SUSPECT && c->suspect == 0)
+				c->suspect = time;
 			c->lost = fate == CRASH_LOST && c->what == CRASH_PAGE_DATA;
 		}
 		if (c->durable == CRASH_NEVER && !c->lost && i < clean)

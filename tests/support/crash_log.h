@@ -56,7 +56,7 @@ struct crash_change {
 	uint32_t time, durable; /* numbers of calls; durable CRASH_NEVER: not yet */
 	uint32_t inode, key;    /* key: of the name (slot, xattr), or the page's number */
 	uint8_t what, pair;
-	bool suspect; /* a sync that was left out would have made it durable */
+	uint32_t suspect; /* the call of a sync that was left out and would have made it durable; 0: none */
 	bool lost;    /* a sync of it failed: no later one will make it durable */
 	uint64_t value, value2;
 	uint8_t *bytes; /* page or xattr value, owned */

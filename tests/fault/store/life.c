@@ -184,9 +184,7 @@ static int collect(const struct world *w, struct ay_store *s, unsigned i, uint32
 	for (uint64_t k = 0; r == 0 && k < blocks && k < ay_blocks_of(size); k++)
 		r = ay_bundle_file_write(f, k, data + k * AY_BLOCK_SIZE, ay_block_len(size, k), err);
 	if (r == 0)
-		r = ay_bundle_file_sync(f, err);
-	if (r == 0 && finish)
-		r = ay_bundle_file_finish(f, err);
+		r = finish ? ay_bundle_file_finish(f, err) : ay_bundle_file_sync(f, err);
 	ay_bundle_file_close(f);
 	return r;
 }
@@ -422,8 +420,10 @@ static bool live_step(struct life *l, struct ay_store **s, const struct step *st
 {
 	struct ay_err err = {0};
 
-	if (mishap && kill)
+	if (mishap && kill && mishap % 2)
 		l->c.kill_at = l->c.calls + mishap;
+	else if (mishap && kill)
+		l->c.kill_at_sync = 1 + mishap / 2 % 6;
 	else if (mishap)
 		l->c.fail_at = l->c.calls + mishap;
 	for (int tries = 0; tries < 3; tries++) {
@@ -437,7 +437,7 @@ static bool live_step(struct life *l, struct ay_store **s, const struct step *st
 			r = life_step(l->w, *s, step, &err);
 		}
 		if (!l->c.dead && (r == 0 || life_nothing_wrong(step, r))) {
-			l->c.kill_at = l->c.fail_at = 0;
+			l->c.kill_at = l->c.kill_at_sync = l->c.fail_at = 0;
 			return true;
 		}
 		bool met = l->c.dead || l->c.failed;
@@ -448,7 +448,7 @@ static bool live_step(struct life *l, struct ay_store **s, const struct step *st
 			*s = NULL;
 		}
 		l->c.dead = l->c.failed = false;
-		l->c.kill_at = l->c.fail_at = 0;
+		l->c.kill_at = l->c.kill_at_sync = l->c.fail_at = 0;
 		if (!met)
 			return NOT(v, "%s %u %u: %d %s", op_names[step->op], step->b, step->serial, r,
 				   err.msg);
@@ -498,6 +498,7 @@ bool life_tell(struct life *l, const struct world *w, const struct life_options 
 	kit_rm(&k, "disk");
 	kit_mkdir(&k, "disk", 0755);
 	fs_crash_init(&l->c, l->disk.dir);
+	l->c.sites = o->sites;
 	l->c.mutant = o->mutant;
 	l->c.mutation = o->mutation;
 	l->c.links_max = o->links_max;

@@ -115,6 +115,7 @@ struct life_options {
 	unsigned mishaps;          /* kills and failed syncs: one step in so many has one; 0: none */
 	unsigned links_max;        /* of the file system; 0: many */
 	const struct step *script; /* NULL: drawn */
+	struct crash_sites *sites; /* borrowed; NULL: do not care */
 	const char *mutant;
 	enum crash_mutation mutation;
 };
