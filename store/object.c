@@ -332,6 +332,17 @@ int ay__object_put(struct ay_store *s, int dirfd, const char *from, const struct
 	return r < 0 ? ay_err_errno(err, -r, "cannot put object %s", name->s) : 0;
 }
 
+int ay__object_replace(struct ay_store *s, int dirfd, const char *from, const struct ay__object_name *name,
+		       struct ay__touched *touched)
+{
+	int r = s->fs->ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
+
+	touched->bucket[bucket_of(name)] = true;
+	if (r == -ENOENT && (r = make_bucket(s, name, touched)) == 0)
+		r = s->fs->ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
+	return r;
+}
+
 int ay__object_sync(struct ay_store *s, const struct ay__touched *touched, struct ay_err *err)
 {
 	for (unsigned i = 0; i < 256; i++) {

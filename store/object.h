@@ -72,6 +72,12 @@ struct ay__touched {
 /** ay__object_put() - rename @from in @dirfd to objects/@name. Is it there and intact: drop ours. */
 int ay__object_put(struct ay_store *s, int dirfd, const char *from, const struct ay__object_name *name,
 		   struct ay__touched *touched, struct ay_err *err);
+/**
+ * ay__object_replace() - rename @from in @dirfd to objects/@name, whatever is there: for healing, which has read both.
+ * 0 or -errno.
+ */
+int ay__object_replace(struct ay_store *s, int dirfd, const char *from, const struct ay__object_name *name,
+		       struct ay__touched *touched);
 /** ay__object_sync() - fsync what was touched. */
 int ay__object_sync(struct ay_store *s, const struct ay__touched *touched, struct ay_err *err);
 

@@ -341,6 +341,47 @@ int ay_state_change_branch(struct ay_store *s, const char *branch,
 	return rc < 0 ? rc : 0;
 }
 
+int ay__state_rebuild(struct ay_store *s, const char *branch, uint32_t floor, uint32_t current,
+		      struct ay_err *err)
+{
+	struct ay_branch_state now = {.follow = true, .floor = floor, .pending = current, .good = current},
+			       kept;
+	char name[NAME_MAX + 1];
+
+	AY_CLOSE int locked = -1;
+	int rc = branch_file(s, branch, name, err);
+	if (rc == 0)
+		rc = begin_change(s, &locked, err);
+	if (rc < 0)
+		return rc;
+	if (ay_state_branch(s, branch, &kept, NULL) == 0)
+		return 0; /* another process was faster */
+	snprintf(now.branch, sizeof(now.branch), "%s", branch);
+	kept = (struct ay_branch_state){0};
+	return branch_replace(s, name, &now, &kept, err);
+}
+
+int ay__state_forget(struct ay_store *s, const char *branch, struct ay_err *err)
+{
+	char name[NAME_MAX + 1];
+
+	AY_CLOSE int locked = -1;
+	int rc = branch_file(s, branch, name, err);
+	if (rc == 0)
+		rc = begin_change(s, &locked, err);
+	if (rc < 0)
+		return rc;
+	AY_CLOSE int dir = ay__open_beneath(s->state, BRANCH_DIR, O_RDONLY | O_DIRECTORY);
+	if (dir == -ENOENT)
+		return 0;
+	rc = dir < 0 ? dir : s->fs->ops->unlink(s->fs, dir, name, 0);
+	if (rc == -ENOENT)
+		return 0;
+	if (rc == 0)
+		rc = s->fs->ops->fsync(s->fs, dir);
+	return rc < 0 ? ay_err_errno(err, -rc, "%s/state/" BRANCH_DIR "/%s", s->path, name) : 1;
+}
+
 static int take_all(void *ctx, struct ay_branch_state *b, struct ay_err *err)
 {
 	(void)err;

@@ -42,4 +42,13 @@ void ay__hex_put(struct ay_buf *out, const uint8_t *data, size_t len);
 /** ay__hex_get() - exactly @len bytes from lower-case digits. */
 bool ay__hex_get(const char *text, size_t text_len, uint8_t *out, size_t len);
 
+/**
+ * ay__state_rebuild() - in the place of a branch's state that cannot be read: followed, @floor, @current (0: none) good, no
+ * head, nothing bad. One that can be read meanwhile stays. Durable.
+ */
+int ay__state_rebuild(struct ay_store *s, const char *branch, uint32_t floor, uint32_t current,
+		      struct ay_err *err);
+/** ay__state_forget() - remove all that is remembered of a branch. 1; 0 there was nothing; negative. */
+int ay__state_forget(struct ay_store *s, const char *branch, struct ay_err *err);
+
 #endif

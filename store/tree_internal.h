@@ -30,6 +30,13 @@ int ay__release_read(int tree, struct ay_release *out, struct ay_digest *digest,
 /** ay__write_file() - a new file with mode 0644, not synced: for what a syncfs follows. 0 or -errno. */
 int ay__write_file(struct ay_fs *fs, int dirfd, const char *name, const void *data, size_t len);
 
+/**
+ * ay__tree_aside() - move tree @serial of the branch @dir into a new staging directory @st, durably; the caller ends that
+ * (store/gc.c). 0; AY_EBUSY it is in use (without a sentence); -errno.
+ */
+int ay__tree_aside(struct ay_store *s, int dir, const char *branch, uint32_t serial, struct ay__staging *st,
+		   struct ay_err *err);
+
 /* ---- building (store/build.c): what apply and import have in common ---- */
 
 struct ay__build {
@@ -90,5 +97,11 @@ void ay__build_end(struct ay__build *b);
 
 /** ay__tree_link() - make tree/root out of tree/manifest and the objects (store/tree.c). */
 int ay__tree_link(struct ay__build *b, struct ay_err *err);
+/**
+ * ay__make_special() - make the symbolic link, device or fifo @e as @name in @dir, with its metadata; nothing
+ * when this store does not keep such (ay__entry_kept()). 0 or -errno.
+ */
+int ay__make_special(struct ay_store *s, int dir, const char *name, const struct ay_entry *e,
+		     struct ay_err *err);
 
 #endif
