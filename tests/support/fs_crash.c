@@ -224,26 +224,36 @@ static unsigned site_number(struct fs_crash *c, const void *site)
 	return i;
 }
 
-static bool is_mutant(struct fs_crash *c, const char *op, uint32_t inode, const void *site)
+/* Is it the mutant? @full: its name. */
+static bool is_mutant(struct fs_crash *c, const char *op, uint32_t inode, const void *site, char full[1300])
 {
-	char real_path[1024], path[1024], name[1200], full[1232];
+	char real_path[1024], path[1024], name[1200];
 
 	crash_path(&c->log, inode, real_path, sizeof(real_path));
 	star(real_path, path, sizeof(path));
 	snprintf(name, sizeof(name), "%s %s %s", c->label, op, path[0] ? path : ".");
-	snprintf(full, sizeof(full), "%s #%u @%u", name, count_name(c, name), site_number(c, site));
-	unsigned i = 0;
-	while (i < c->n_syncs && strcmp(c->syncs[i], full) != 0)
-		i++;
-	if (i == c->n_syncs) {
-		c->syncs = reallocarray(c->syncs, c->n_syncs + 1, sizeof(*c->syncs));
-		if (!c->syncs)
-			crash_die("out of memory");
-		c->syncs[c->n_syncs++] = strdup(full);
-	}
+	/* Of files and directories the place tells enough; syncfs has but one path. */
+	snprintf(full, 1300, "%s #%u @%u", name, strcmp(op, "syncfs") == 0 ? count_name(c, name) : 1,
+		 site_number(c, site));
 	bool hit = c->mutant && strcmp(c->mutant, full) == 0;
 	c->mutated |= hit;
 	return hit;
+}
+
+static void note_useful(struct fs_crash *c, const char *name, const void *site)
+{
+	unsigned i = 0;
+
+	if (c->sites)
+		c->sites->useful[site_number(c, site)] = true;
+	while (i < c->n_syncs && strcmp(c->syncs[i], name) != 0)
+		i++;
+	if (i < c->n_syncs)
+		return;
+	c->syncs = reallocarray(c->syncs, c->n_syncs + 1, sizeof(*c->syncs));
+	if (!c->syncs)
+		crash_die("out of memory");
+	c->syncs[c->n_syncs++] = strdup(name);
 }
 
 /* A mutated sync is made up for. @at: the call that makes durable what was there when it should have been. */
@@ -495,14 +505,16 @@ static int sync_one(struct ay_fs *fs, int fd, const char *op, enum crash_sync ki
 		return 0; /* outside */
 	if (kind != CRASH_SYNCFS)
 		catch_up(c, fd, inode);
-	bool mutant = is_mutant(c, op, inode, site);
+	char name[1300];
+	bool mutant = is_mutant(c, op, inode, site, name);
 	if (c->fail_at && c->calls >= c->fail_at) {
 		c->fail_at = 0;
 		c->failed = true;
 		crash_sync_at(&c->log, c->calls, kind, inode, CRASH_LOST);
 		return -EIO;
 	}
-	crash_sync_at(&c->log, c->calls, kind, inode, mutant ? CRASH_SUSPECT : CRASH_DURABLE);
+	if (crash_sync_at(&c->log, c->calls, kind, inode, mutant ? CRASH_SUSPECT : CRASH_DURABLE) > 0)
+		note_useful(c, name, site);
 	if (mutant && c->mutation == CRASH_TOO_LATE) {
 		c->late = true;
 		c->late_before = c->calls;

@@ -17,8 +17,8 @@
  *     mutant      one sync of the store left out, as if its line were not there; or done after the next rename or removal
  *                 that should have waited for it
  *
- * A mutant is named by what is synced where: "LABEL OP PATH #N @S", the Nth such sync since the label was set, from the
- * S-th place in the program. Names in PATH that differ from run to run are starred.
+ * A mutant is named by what is synced where: "LABEL OP PATH #N @S", the Nth such sync since the label was set (of syncfs; all
+ * others are one), from the S-th place in the program. Names in PATH that differ from run to run are starred.
  */
 #ifndef AYNI_TESTS_SUPPORT_FS_CRASH_H
 #define AYNI_TESTS_SUPPORT_FS_CRASH_H
@@ -31,6 +31,7 @@ enum crash_mutation { CRASH_LEFT_OUT, CRASH_TOO_LATE };
 /* The places in the program that sync, numbered as they are met. May be shared by several disks, and then agrees. */
 struct crash_sites {
 	const void *at[256];
+	bool useful[256]; /* something was not durable yet that such a sync was for */
 	unsigned n;
 };
 
@@ -53,10 +54,9 @@ struct fs_crash {
 	enum crash_sync late_kind;
 	uint32_t late_inode;
 	char label[32];
-	char **syncs; /* the name of every sync that was made, each once */
+	char **syncs; /* the name of every sync that was made for something, each once */
 	unsigned n_syncs;
-	unsigned of_label; /* syncs.. counted per name since the label was set */
-	struct crash_count {
+	struct crash_count { /* since the label was set */
 		char *name;
 		unsigned n;
 	} * counts;

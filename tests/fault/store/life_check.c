@@ -288,7 +288,8 @@ static bool no_garbage(const char *path, bool objects, struct verdict *v)
 struct after {
 	const struct life *l;
 	struct kit kit; /* its dir holds lib/store */
-	unsigned step;  /* the one that was cut */
+	unsigned step;  /* the one that was cut, */
+	struct step what;
 	struct facts none;
 	const struct facts *was, *will;
 };
@@ -316,7 +317,7 @@ static void build(const struct crash_log *log, const struct crash_cut *cut, cons
 static bool start_again(struct after *a, struct ay_fs *fs, struct verdict *v)
 {
 	const struct world *w = a->l->w;
-	const struct step *step = &a->l->step[a->step];
+	const struct step *step = &a->what;
 	struct ay_store *s = NULL;
 	struct ay_err err = {0};
 	struct facts is;
@@ -325,7 +326,7 @@ static bool start_again(struct after *a, struct ay_fs *fs, struct verdict *v)
 	if (a->step > 0 &&
 	    (!life_look(w, a->kit.dir, &is, v) || !facts_between(a->was, &is, a->will, step->op, v)))
 		return false;
-	if (life_open(w, a->kit.dir, fs, &s, &err) < 0)
+	if (life_open(a->l, a->kit.dir, fs, &s, &err) < 0)
 		return NOT(v, "it does not open: %s", err.msg);
 	bool ok = look(w, a->kit.dir, s, &is, v) && facts_between(a->was, &is, a->will, step->op, v);
 	if (a->was->has_id && memcmp(is.id, a->was->id, sizeof(is.id)) != 0)
@@ -348,13 +349,13 @@ static bool all_is_well(struct after *a, struct verdict *v)
 	struct ay_err err = {0};
 	struct facts is;
 	bool ok = true;
-	const enum op op = a->l->step[a->step].op;
+	const enum op op = a->what.op;
 	struct kit k = a->kit;
 
 	kit_rm(&k, "lib/store/state/swept"); /* this boot has another id */
 	fs_fault_init(&quiet);
 	quiet.syncs_off = true;
-	if (life_open(w, a->kit.dir, &quiet.fs, &s, &err) < 0)
+	if (life_open(a->l, a->kit.dir, &quiet.fs, &s, &err) < 0)
 		return NOT(v, "it does not open a second time: %s", err.msg);
 	ok = look(w, a->kit.dir, s, &is, v) && facts_between(a->will, &is, a->will, op, v);
 	if (ok && ay_store_gc(s, LIFE_SERIALS, NULL, &err) < 0)
@@ -371,10 +372,12 @@ bool life_cut(const struct life *l, const struct crash_cut *cut, bool again, str
 	struct fs_fault quiet;
 	struct fs_crash c;
 
-	while (a.step + 1 < l->n && l->end[a.step] <= cut->at)
+	while (a.step < l->n && l->end[a.step] <= cut->at)
 		a.step++;
 	a.was = a.step ? &l->behind[a.step - 1] : &a.none;
-	a.will = &l->behind[a.step];
+	a.will = a.step < l->n ? &l->behind[a.step] : a.was;
+	if (a.step < l->n) /* else all was done, and nothing is cut */
+		a.what = l->step[a.step];
 	v->why[0] = '\0';
 	after_dir(&a, l->w, "after");
 	build(&l->c.log, cut, a.kit.dir);
