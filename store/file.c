@@ -191,7 +191,10 @@ int ay__lock(int fd, int op)
 	return 0;
 }
 
-/* Write and sync @tmp, rename it to @name, sync the directory. @renamed: @name is the new one, whatever is returned. */
+/*
+ * Write and sync @tmp, rename it to @name, sync the directory. @renamed: @name is the new one, whatever is returned;
+ * NULL: leave the directory unsynced.
+ */
 static int replace_by(struct ay_fs *fs, int dirfd, const char *tmp, const char *name, const void *data,
 		      size_t len, bool *renamed)
 {
@@ -214,6 +217,8 @@ static int replace_by(struct ay_fs *fs, int dirfd, const char *tmp, const char *
 		fs->ops->unlink(fs, dirfd, tmp, 0);
 		return r;
 	}
+	if (!renamed) /* nothing is promised of it */
+		return 0;
 	*renamed = true;
 	return fs->ops->fsync(fs, dirfd);
 }
@@ -241,13 +246,12 @@ static void put_back(struct ay_fs *fs, int dirfd, const char *name, int old)
 {
 	AY_FREE uint8_t *data = NULL;
 	struct stat st;
-	bool renamed;
 
 	if (old < 0) {
 		fs->ops->unlink(fs, dirfd, name, 0);
 	} else if (fstat(old, &st) == 0 && (data = malloc((size_t)st.st_size + 1)) != NULL &&
 		   pread(old, data, (size_t)st.st_size, 0) == st.st_size) {
-		replace(fs, dirfd, name, data, (size_t)st.st_size, &renamed);
+		replace(fs, dirfd, name, data, (size_t)st.st_size, NULL);
 	}
 }
 
