@@ -15,6 +15,7 @@
 #include <zstd_errors.h>
 
 #include "base/cleanup.h"
+#include "base/sparse.h"
 
 #define XZ_DICT_MAX (64u << 20)
 /* Bytes with so little structure that two slow passes over them would be wasted. */
@@ -43,13 +44,17 @@ static void free_cctx(ZSTD_CCtx **cctx)
 static int zstd_pack(const void *data, size_t len, int level, uint8_t *out, size_t cap, size_t *packed)
 {
 	AY_CLEANUP(free_cctx) ZSTD_CCtx *cctx = ZSTD_createCCtx();
-	int window = 10;
+	bool zeros = ay_is_zero(data, len);
+	int window = zeros ? 17 : 10;
 
 	*packed = 0;
 	if (!cctx)
 		return -ENOMEM;
-	while (window < 30 && (size_t)1 << window < len)
+	/* Zeros, of which a file with holes has gigabytes, are as small with tables that need not be cleared for long. */
+	while (!zeros && window < 30 && (size_t)1 << window < len)
 		window++;
+	if (zeros)
+		level = 1;
 	/* A window over the whole stream costs the reader nothing: it unpacks into one piece of memory. */
 	size_t rc = ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, level);
 	if (!ZSTD_isError(rc))
@@ -114,7 +119,7 @@ int ay_codec_pack(const void *data, size_t len, int level, unsigned codecs, stru
 		a_len = 0;
 		if (codecs & AY_CODEC_BIT(AY_CODEC_ZSTD))
 			rc = zstd_pack(data, len, level, a, len - 1, &a_len);
-		if (rc == 0 && (codecs & AY_CODEC_BIT(AY_CODEC_XZ)))
+		if (rc == 0 && (codecs & AY_CODEC_BIT(AY_CODEC_XZ)) && !ay_is_zero(data, len))
 			rc = xz_pack(data, len, b, len - 1, &b_len);
 	} else {
 		a_len = 0;
