@@ -4,6 +4,7 @@
 #   node/main.c, sim/main.c           -> $(B)/ayni, $(B)/ayni-sim
 #   tests/{unit,story,fault}/ROOM/test_X.c -> $(B)/tests/KIND/ROOM/test_X; other .c files there are linked into
 #                                        each program of their folder, tests/support/*.c into every test
+#   tests/powercut/*.c                -> $(B)/powercut, where libfuse3 is there
 #   tests/fuzz/ROOM/fuzz_X.c          -> $(B)/replay/ROOM/fuzz_X (plain main) and $(B)/fuzz/ROOM/fuzz_X (libFuzzer)
 #
 # Libraries are looked up when $(B)/config.mk is made, after missing packages were installed.
@@ -60,7 +61,7 @@ HELPER_SRC  := $(filter-out $(TEST_SRC),$(wildcard tests/unit/*/*.c tests/story/
 FUZZ_SRC    := $(wildcard tests/fuzz/*/fuzz_*.c)
 E2E         := $(sort $(wildcard tests/e2e/test_*.sh))
 ALL_SRC     := $(wildcard $(ROOMS:%=%/*.c)) $(SRC_support) $(TEST_SRC) $(HELPER_SRC) $(FUZZ_SRC) \
-               $(wildcard tests/fuzz/*.c tests/bench/*.c)
+               $(wildcard tests/fuzz/*.c tests/bench/*.c tests/powercut/*.c)
 
 # TEST=mask keeps what has the mask in its name; a mask with * or ? builds all and is matched by tests/run.sh.
 mask = $(if $(or $(findstring *,$(TEST)),$(findstring ?,$(TEST)),$(if $(TEST),,all)),$(1),$(strip \
@@ -117,8 +118,8 @@ LIB_sim      = -lm
 libs = $(foreach r,$(USES_$(1)),$(LIB_$(r))) -lm
 
 # ---- what `make` builds
-.PHONY: all programs lib tests fuzzers replays check demo bench lint lint-fast format fuzz sim deps install clean help FORCE
-all: $(PROGRAMS) $(LIBS) tests replays $(if $(shell command -v $(CLANG) 2>/dev/null),$(if $(SANITIZE),,fuzzers))
+.PHONY: all programs lib tests fuzzers replays check demo bench lint lint-fast format fuzz sim crash powercut deps install clean help FORCE
+all: $(PROGRAMS) $(LIBS) tests replays $(if $(shell pkg-config --exists fuse3 && echo yes),$(B)/powercut) $(if $(shell command -v $(CLANG) 2>/dev/null),$(if $(SANITIZE),,fuzzers))
 programs: $(PROGRAMS)
 	@:
 lib: $(LIBS)
@@ -179,6 +180,10 @@ $(B)/ayni: $(B)/obj/node/main.o $(USES_node:%=$(B)/lib%.a)
 $(B)/ayni-sim: $(B)/obj/sim/main.o $(USES_sim:%=$(B)/lib%.a)
 	$(call link,$(call libs,sim))
 
+# libfuse3 is looked for here and not in config.mk: only this needs it, and it may be installed later.
+$(B)/powercut: $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/powercut/*.c)) $(B)/libsupport.a $(USES_store:%=$(B)/lib%.a)
+	$(call link,$(shell pkg-config --libs fuse3) $(call libs,store))
+
 # One set of rules per room for its tests, replays and fuzzers.
 define test_rules
 $(foreach k,unit story fault,
@@ -234,6 +239,19 @@ fuzz:
 sim: $(B)/ayni-sim
 	$(B)/ayni-sim $(if $(SEED),--seed $(SEED),--seeds 200)
 
+crash:
+	@packaging/deps.sh build check
+	+@$(SUBMAKE) AYNI_DEPS_OK=1 BUILD='$(BUILD)' SANITIZE='$(SANITIZE)' $(B)/tests/fault/store/test_crash
+	@CMOCKA_MESSAGE_OUTPUT=STDOUT AYNI_CRASH_SEED='$(SEED)' AYNI_CRASH_STATES='$(STATES)' $(B)/tests/fault/store/test_crash
+
+# 100,000 states and more: STATES=40000 (for each file system) FS=ext4,xfs,btrfs SEED=1 STORIES=20 JOBS=4; MUTANTS=1 leaves out each sync in turn
+powercut:
+	@packaging/deps.sh build powercut
+	+@$(SUBMAKE) AYNI_DEPS_OK=1 BUILD='$(BUILD)' $(B)/powercut
+	@$(abspath $(B))/powercut $(if $(MUTANTS),--mutants $(if $(ONLY),--only '$(ONLY)')) --fs $(or $(FS),ext4$(comma)xfs$(comma)btrfs) \
+		--states $(or $(STATES),$(if $(MUTANTS),2000,40000)) --stories $(or $(STORIES),$(if $(MUTANTS),2,20)) \
+		--seed $(or $(SEED),1) --jobs $(or $(filter-out $(shell nproc),$(JOBS)),4) --tear $(or $(TEAR),4096) --keep '$(abspath $(BUILD))'
+
 deps:
 	@packaging/deps.sh build lint demo bench check
 
@@ -259,6 +277,8 @@ help:
 	@echo 'make format       put all C files into the form of .clang-format'
 	@echo 'make fuzz         each libFuzzer target for FUZZ_SECONDS=60; TEST=mask'
 	@echo 'make sim SEED=n   repeat one simulated run; without SEED 200 of them'
+	@echo 'make crash        cut the power of a store in STATES=6000 ways, from SEED=1 on (memory only)'
+	@echo 'make powercut     power cuts on ext4, xfs and btrfs (root): STATES=40000 FS=ext4,xfs,btrfs SEED=1 STORIES=20 JOBS=4; MUTANTS=1'
 	@echo 'make deps         install the Debian packages that are missing'
 	@echo 'make install      DESTDIR= PREFIX=/usr'
 	@echo 'Options: SANITIZE=address,undefined  WERROR=1  CC=gcc  V=1  BUILD=dir  JOBS=n'

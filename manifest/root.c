@@ -15,6 +15,8 @@
 #include "base/path.h"
 #include "manifest/text.h"
 
+#define ROOT_VERSION_MAX 2 /* of the text: 2 brought "share" */
+
 static const char *const role_names[AY_ROLES] = {"root", "release", "head", "school"};
 
 const char *ay_role_name(enum ay_role role)
@@ -192,6 +194,15 @@ static bool take_option(struct ay_slice *rest, const char *prefix, bool exact, s
 	return true;
 }
 
+static unsigned text_version(const struct ay_root *root)
+{
+	for (unsigned i = 0; i < root->n_branches; i++) {
+		if (root->branches[i].share)
+			return 2;
+	}
+	return 1;
+}
+
 static int get_branch(struct ay__text *t, struct ay_root *root, struct ay_branch_rule *rule,
 		      struct ay_err *err)
 {
@@ -214,9 +225,13 @@ static int get_branch(struct ay__text *t, struct ay_root *root, struct ay_branch
 	rule->nocaps = take_option(&v, "nocaps", true, &w);
 	if (take_option(&v, "uids=", false, &w) && get_uids(w, rule))
 		return ay__text_bad(t, err, "uids= is not LOW-HIGH");
+	rule->share = take_option(&v, "share", true, &w);
+	if (rule->share && t->version < 2)
+		return ay__text_bad(t, err, "\"share\" is of ayni-root 2");
 	if (v.data)
 		return ay__text_bad(
-			t, err, "a branch's limits are release= nosuid nodev nocaps uids=, in this order");
+			t, err,
+			"a branch's limits are release= nosuid nodev nocaps uids= share, in this order");
 	return 0;
 }
 
@@ -289,13 +304,19 @@ static int parse(struct ay__text *t, struct ay_root *root, struct ay_err *err)
 		r = get_branches(t, root, err);
 	if (!r)
 		r = get_revoked(t, root, err);
-	return r ? r : ay__text_end(t, err);
+	if (r)
+		return r;
+	/* One form only: the newer version is for what the older one cannot say. */
+	if (t->version != text_version(root))
+		return ay_err_set(err, AY_EFORMAT,
+				  "ayni-root line 1: a root without \"share\" is of version 1");
+	return ay__text_end(t, err);
 }
 
 int ay_root_parse(const void *text, size_t len, struct ay_root **out, struct ay_err *err)
 {
 	struct ay__text t;
-	int r = ay__text_open(&t, text, len, "ayni-root", err);
+	int r = ay__text_open_upto(&t, text, len, "ayni-root", ROOT_VERSION_MAX, err);
 
 	if (r)
 		return r;
@@ -328,7 +349,7 @@ static void put_branch(struct ay_buf *out, const struct ay_root *root, const str
 		   b->nocaps ? " nocaps" : "");
 	if (b->has_uids)
 		ay_put_fmt(out, " uids=%u-%u", b->uid_low, b->uid_high);
-	ay_put_u8(out, '\n');
+	ay_put_str(out, b->share ? " share\n" : "\n");
 }
 
 /* Counts and indices of a root that a caller put together. */
@@ -361,7 +382,8 @@ int ay_root_write(const struct ay_root *root, struct ay_buf *out, struct ay_err 
 	if (check_indices(root))
 		return ay_err_set(err, AY_EFORMAT,
 				  "writing a root: a role or branch names a key that is not there");
-	ay_put_fmt(out, "ayni-root 1\nversion: %u\nfleet: %s\n", root->version, root->fleet);
+	ay_put_fmt(out, "ayni-root %u\nversion: %u\nfleet: %s\n", text_version(root), root->version,
+		   root->fleet);
 	for (unsigned i = 0; i < root->n_keys; i++) {
 		ay_public_key_line(&root->keys[i], line);
 		ay_put_fmt(out, "key: %s\n", line);

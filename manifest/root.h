@@ -8,14 +8,15 @@
  *     key: RWbase64...\n                             one line per key, sorted by key id
  *     role: root THRESHOLD KEYID KEYID...\n          key ids 16 hex digits; all four roles, in this order
  *     role: release ...\n   role: head ...\n   role: school ...\n
- *     branch: NAME [release=KEYID,KEYID] [nosuid] [nodev] [nocaps] [uids=LOW-HIGH]\n   sorted; optional
+ *     branch: NAME [release=KEYID,KEYID] [nosuid] [nodev] [nocaps] [uids=LOW-HIGH] [share]\n  sorted; optional
  *     revoked: KEYID...\n                            optional: school keys no longer believed
  *
  * Key ids as minisign prints them. A root that could not be met is malformed: a
  * threshold above its number of keys, one key under two ids, release= outside the
  * role or below its threshold, a revoked key in another role than school. A head
  * has one signature, so role head has threshold 1. "role: school 1" without keys:
- * no schools.
+ * no schools. Line 1 is "ayni-root 2" exactly when a branch has "share": its owner lets other
+ * branches of a store have its contents by naming their digests (docs/formats.md, "Root").
  *
  * Version N+1 counts only with the thresholds of N and of N+1, one step at a time
  * (as in TUF, "5.3 Update the root role"). The version is the root epoch.
@@ -46,6 +47,7 @@ struct ay_branch_rule {
 	bool nosuid, nodev, nocaps;
 	bool has_uids;
 	uint32_t uid_low, uid_high; /* also for gids */
+	bool share;                 /* other branches may have its contents by naming them */
 };
 
 struct ay_root {

@@ -48,6 +48,12 @@ static bool next_line(struct ay__text *t, struct ay_slice *line)
 
 int ay__text_open(struct ay__text *t, const void *text, size_t len, const char *type, struct ay_err *err)
 {
+	return ay__text_open_upto(t, text, len, type, 1, err);
+}
+
+int ay__text_open_upto(struct ay__text *t, const void *text, size_t len, const char *type, unsigned newest,
+		       struct ay_err *err)
+{
 	struct ay_slice line, word;
 
 	*t = (struct ay__text){.type = type, .pos = text};
@@ -64,9 +70,10 @@ int ay__text_open(struct ay__text *t, const void *text, size_t len, const char *
 	uint64_t version;
 	if (!ay__word(&line, &word) || line.data || ay__parse_u64(word.data, word.len, UINT32_MAX, &version))
 		return ay_err_set(err, AY_EFORMAT, "%s line 1: no version number", type);
-	if (version != 1)
+	if (version < 1 || version > newest)
 		return ay_err_set(err, AY_EVERSION, "%s: version %u is not known here; upgrade ayni", type,
 				  (unsigned)version);
+	t->version = (unsigned)version;
 	return 0;
 }
 

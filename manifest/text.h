@@ -21,6 +21,7 @@ struct ay__text {
 	const char *type; /* "ayni-release", for messages */
 	const uint8_t *pos, *end;
 	unsigned line; /* of the value returned last */
+	unsigned version;
 };
 
 /**
@@ -29,6 +30,9 @@ struct ay__text {
  * Return: 0; AY_EFORMAT (also: another type), AY_EVERSION, AY_ELIMIT (above AY_SIGNED_TEXT_MAX).
  */
 int ay__text_open(struct ay__text *t, const void *text, size_t len, const char *type, struct ay_err *err);
+/** ay__text_open_upto() - the same for a type that has versions 1 to @newest; which it is stands in @t->version. */
+int ay__text_open_upto(struct ay__text *t, const void *text, size_t len, const char *type, unsigned newest,
+		       struct ay_err *err);
 /** ay__text_value() - the next line's value, which must have @key; borrowed from the text. 0 or AY_EFORMAT. */
 int ay__text_value(struct ay__text *t, const char *key, struct ay_slice *value, struct ay_err *err);
 /** ay__text_peek() - has the next line @key? */

@@ -167,6 +167,31 @@ static const char *set_rate(struct ay_config *c, const struct key *k, const char
 	return NULL;
 }
 
+static const char *set_heal_from(struct ay_config *c, const struct key *k, const char *v)
+{
+	static const char allowed[] = "at most 8 absolute paths of directories, blanks between them";
+	(void)k;
+	unsigned n = 0;
+	for (const char *p = v + strspn(v, " \t"); *p; p += strspn(p, " \t")) {
+		size_t len = strcspn(p, " \t");
+		if (*p != '/' || len >= AY_CONFIG_PATH_MAX || n == AY_CONFIG_HEAL_MAX)
+			return allowed;
+		p += len;
+		n++;
+	}
+	if (n == 0)
+		return allowed;
+	c->n_heal_from = 0;
+	for (const char *p = v + strspn(v, " \t"); *p; p += strspn(p, " \t")) {
+		size_t len = strcspn(p, " \t");
+		char *to = c->heal_from[c->n_heal_from++];
+		memcpy(to, p, len);
+		to[len] = '\0';
+		p += len;
+	}
+	return NULL;
+}
+
 #define FIELD(f) offsetof(struct ay_config, f), sizeof(((struct ay_config *)0)->f)
 static const struct key keys[] = {
 	{"store", set_path, FIELD(store)},
@@ -182,6 +207,7 @@ static const struct key keys[] = {
 	{"peers", set_peers, 0, 0},
 	{"auto-update", set_bool, FIELD(auto_update)},
 	{"rate", set_rate, 0, 0},
+	{"heal-from", set_heal_from, 0, 0},
 };
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -196,7 +222,7 @@ static int find_key(const char *name)
 
 static int unknown_key(const char *key, struct ay_err *err)
 {
-	char names[256] = "";
+	char names[1024] = "";
 	for (size_t i = 0, n = 0; i < N_KEYS; i++)
 		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", i ? ", " : "", keys[i].name);
 	return ay_err_set(err, AY_EUSAGE, "there is no key \"%.64s\"; there are %s", key, names);

@@ -16,6 +16,7 @@
  *     peers = 192.0.2.1 [2001:db8::1]:24953
  *     auto-update = yes
  *     rate = 500K                    bytes a second to others; none
+ *     heal-from = /media/stick       repository directories that `ayni fsck --heal` takes good copies from
  *
  * A key may stand once per file, but for peers, which add up within one file; a
  * later file's value replaces an earlier one's. The command line comes last.
@@ -33,6 +34,7 @@
 #define AY_PORT_CHAT 24954
 
 #define AY_CONFIG_PATH_MAX    1024
+#define AY_CONFIG_HEAL_MAX    8
 #define AY_CONFIG_PEERS_MAX   32           /* more is a school's job */
 #define AY_CONFIG_FILE_MAX    (256 * 1024) /* bytes of one file */
 #define AY_CONFIG_DROPINS_MAX 256
@@ -51,6 +53,8 @@ struct ay_config {
 	unsigned n_peers;
 	bool auto_update;
 	uint64_t rate; /* bytes a second; 0: no limit */
+	char heal_from[AY_CONFIG_HEAL_MAX][AY_CONFIG_PATH_MAX];
+	unsigned n_heal_from;
 };
 
 void ay_config_defaults(struct ay_config *c);

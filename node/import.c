@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "node/cmd.h"
+#include "node/repo_trust.h"
 #include "proto/plan.h"
 #include "store/state.h"
 
@@ -58,42 +59,6 @@ static void remember_bad(struct work *w, int code, const struct ay_err *why)
 
 /* ---- what the repository knows ---- */
 
-static int follow_roots(struct work *w, struct ay_err *err)
-{
-	int r = ay_state_root(w->s, &w->root, err);
-	while (r == 0) {
-		AY_FREE uint8_t *data = NULL;
-		size_t len = 0;
-		uint32_t next = w->root->version + 1;
-		r = ay_repo_get_root(w->repo, next, NULL, &data, &len, NULL);
-		if (r == -ENOENT)
-			return 0;
-		if (r == 0)
-			r = ay_state_add_root(w->s, data, len, err);
-		else
-			ay_err_set(err, r, "%s", ay_strerror(r));
-		/* Found under the name of another version: not this one's successor. */
-		if (r == AY_ENOTHING)
-			r = ay_err_set(err, AY_EFORMAT, "it holds root version %u", w->root->version);
-		if (r < 0)
-			return ay_err_wrap(err, r, "%s/roots/%u", ay_repo_path(w->repo), next);
-		r = ay_state_root(w->s, &w->root, err);
-	}
-	return r;
-}
-
-static int check_head(struct work *w, const uint8_t bytes[AY_HEAD_SIZE], struct ay_err *err)
-{
-	struct ay_branch_id id;
-	int r = ay_trust_head(w->root, bytes, AY_HEAD_SIZE, &w->head, err);
-	if (r < 0)
-		return r;
-	ay_branch_id(w->root->fleet, w->branch, &id);
-	return memcmp(&id, &w->head.branch, sizeof(id)) == 0
-		       ? 0
-		       : ay_err_set(err, AY_EROLE, "it is another branch's");
-}
-
 /* Is the release there that the head names? If not, what is below it may still be had. */
 static void check_named_release(struct work *w)
 {
@@ -114,42 +79,6 @@ static void check_named_release(struct work *w)
 		return;
 	ay_err_wrap(&why, r, "%s/releases/%s", ay_repo_path(w->repo), ay_digest_hex(&w->head.release, hex));
 	remember_bad(w, r, &why);
-}
-
-struct new_head {
-	uint8_t bytes[AY_HEAD_SIZE];
-	struct work *w;
-};
-
-/* Also refreshes what the import goes by. */
-static int take_head(void *ctx, struct ay_branch_state *b, struct ay_err *err)
-{
-	struct new_head *n = ctx;
-	struct ay_head old;
-	(void)err;
-	/* A stick may be older than what was heard by radio: then it still may hold something newer than we have. */
-	bool newer = !b->has_head || ay_head_parse(b->head, AY_HEAD_SIZE, &old, NULL) < 0 ||
-		     ay_head_cmp(&n->w->head, &old) > 0;
-	if (newer) {
-		b->has_head = true;
-		memcpy(b->head, n->bytes, AY_HEAD_SIZE);
-	}
-	n->w->state = *b;
-	return !newer;
-}
-
-static int load_head(struct work *w, struct ay_err *err)
-{
-	struct new_head n = {.w = w};
-	int r = ay_repo_get_head(w->repo, w->branch, n.bytes, err);
-	if (r == -ENOENT)
-		return ay_err_set(err, AY_ENOTHING, "%s has no branch %s", ay_repo_path(w->repo), w->branch);
-	if (r < 0)
-		return r;
-	r = check_head(w, n.bytes, err);
-	if (r < 0)
-		return ay_err_wrap(err, r, "head of %s in %s", w->branch, ay_repo_path(w->repo));
-	return ay_state_change_branch(w->s, w->branch, take_head, &n, err);
 }
 
 /* May a way lead through this release? The store would refuse what is below the floor. */
@@ -479,11 +408,11 @@ static int say_why_not(struct work *w, uint32_t now, struct ay_err *err)
 static int bring(struct work *w, int (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx,
 		 struct ay_imported *out, struct ay_err *err)
 {
-	int r = follow_roots(w, err);
+	int r = ay_repo_follow_roots(w->s, w->repo, &w->root, err);
 	if (r == 0)
 		r = load_here(w, err);
 	if (r == 0)
-		r = load_head(w, err);
+		r = ay_repo_take_head(w->s, w->repo, w->root, w->branch, &w->head, &w->state, err);
 	if (r < 0)
 		return r;
 	out->from = out->to = w->reached;

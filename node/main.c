@@ -18,10 +18,12 @@ static const struct {
 	const char *group;
 	const struct ay_cmd *cmd;
 } commands[] = {
+	/* clang-format off */
 	{"publisher", &ay_cmd_keygen},
 	{"publisher", &ay_cmd_root},
 	{"publisher", &ay_cmd_publish},
 	{"laptop", &ay_cmd_init},
+	{"laptop", &ay_cmd_adopt},
 	{"laptop", &ay_cmd_update},
 	{"laptop", &ay_cmd_status},
 	{"laptop", &ay_cmd_import},
@@ -30,9 +32,12 @@ static const struct {
 	{"laptop", &ay_cmd_rollback},
 	{"laptop", &ay_cmd_gc},
 	{"laptop", &ay_cmd_verify},
+	{"laptop", &ay_cmd_fsck},
+	{"laptop", &ay_cmd_branch},
 	{"laptop and school", &ay_cmd_node},
 	{"everybody", &ay_cmd_show},
 	{NULL, &ay_cmd_apply_worker},
+	/* clang-format on */
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -57,6 +57,8 @@ static json_t *rule_json(const struct ay_root *root, const struct ay_branch_rule
 		json_array_append_new(ids, key_id(root->keys[rule->release[i]].id));
 	json_t *o = json_pack("{s:s, s:o, s:b, s:b, s:b}", "branch", rule->name, "release", ids, "nosuid",
 			      (int)rule->nosuid, "nodev", (int)rule->nodev, "nocaps", (int)rule->nocaps);
+	if (rule->share)
+		json_object_set_new(o, "share", json_true());
 	if (rule->has_uids)
 		json_object_set_new(
 			o, "uids",

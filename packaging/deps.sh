@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Install the Debian 12 packages that are missing, and say which:
 #
-#   deps.sh [--check] SET...      sets: build lint check demo bench
+#   deps.sh [--check] SET...      sets: build lint check demo bench powercut
 #
 # --check only answers (exit 1: something is missing, its names on stdout). As root missing packages are
 # installed; otherwise the command to type is printed and the exit code is 1. On a system without dpkg the
@@ -12,9 +12,10 @@ set -eu
 # libc6-dev: gcc only recommends it, and recommendations are not installed.
 BUILD="gcc libc6-dev pkg-config libcmocka-dev libuv1-dev libsodium-dev libdivsufsort-dev libzstd-dev
 	liblzma-dev libssl-dev libinih-dev libjansson-dev"
-LINT="clang clang-format clang-tidy libclang-rt-14-dev llvm-14"
+LINT="clang clang-format clang-tidy libclang-rt-14-dev llvm-14 libfuse3-dev"
 DEMO="iproute2 procps util-linux"
 CHECK="git minisign fsverity bsdiff xz-utils zstd e2fsprogs xfsprogs btrfs-progs mount attr acl libcap2-bin mmdebstrap"
+POWERCUT="libfuse3-dev pkg-config e2fsprogs xfsprogs btrfs-progs"
 BENCH="ostree busybox time"
 
 check_only=
@@ -28,9 +29,10 @@ for set in "$@"; do
 	build) want="$want $BUILD" ;;
 	lint) want="$want $LINT" ;;
 	demo) want="$want $DEMO" ;;
-	check) want="$want $LINT $DEMO $CHECK" ;;
+	check) want="$want $LINT $DEMO $CHECK $POWERCUT" ;;
 	bench) want="$want $BENCH" ;;
-	*) echo "deps.sh: unknown set '$set' (build lint check demo bench)" >&2; exit 2 ;;
+	powercut) want="$want $POWERCUT" ;;
+	*) echo "deps.sh: unknown set '$set' (build lint check demo bench powercut)" >&2; exit 2 ;;
 	esac
 done
 want=$(printf '%s\n' $want | sort -u)
@@ -47,6 +49,10 @@ present_elsewhere() {
 	libssl-dev) pkg-config libcrypto ;;
 	libinih-dev) pkg-config inih ;;
 	libjansson-dev) pkg-config jansson ;;
+	libfuse3-dev) pkg-config fuse3 ;;
+	e2fsprogs) command -v mkfs.ext4 ;;
+	xfsprogs) command -v mkfs.xfs ;;
+	btrfs-progs) command -v mkfs.btrfs ;;
 	lib*-dev) pkg-config "${1%-dev}" ;;
 	iproute2) command -v ip ;;
 	procps) command -v ps ;;

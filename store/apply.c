@@ -12,7 +12,7 @@
  *     commit        store/build.c
  *
  * What is remembered is small and does not grow with contents: the base index
- * (16 bytes per old file). Whether a content has come is asked of raw/ itself. The bundle
+ * (24 bytes per old file). Whether a content has come is asked of raw/ itself. The bundle
  * is a stranger's file; what it may do is bounded by the offer and the release, both signed.
  */
 #include <errno.h>
@@ -25,6 +25,7 @@
 #include "diff/bundle.h"
 #include "manifest/delta.h"
 #include "store/base_index.h"
+#include "store/shared.h"
 #include "store/tree_internal.h"
 
 #define DELTA_FACTOR 2 /* a delta is at most both manifests and a byte per line */
@@ -36,6 +37,7 @@ struct apply {
 	uint32_t from_serial; /* 0: from nothing */
 	uint64_t from_manifest_size;
 	struct ay__base_index bases;
+	struct ay__shared shared;    /* what other branches share; looked at only when something is missing */
 	struct ay__fd_writer *delta; /* the manifest delta, to staging; then the new manifest */
 	int delta_fd;
 	uint64_t inodes, copies;     /* what the new tree needs beyond the records: seen in the merge */
@@ -350,7 +352,12 @@ static int from_base(struct apply *ap, const struct ay_entry *e, const struct ay
 		     struct ay_err *err)
 {
 	AY_CLOSE int fd = ay__base_index_open(&ap->bases, ap->b.s, &e->digest);
+	int q = fd == -ENOENT ? ay__shared_load(&ap->shared, ap->b.s, ap->b.branch, err) : 0;
 
+	if (q < 0)
+		return q;
+	if (fd == -ENOENT)
+		fd = ay__shared_open(&ap->shared, ap->b.s, &e->digest);
 	if (fd == -ENOENT)
 		return ay_err_set(err, AY_EFORMAT, "%s: the bundle lacks its content", e->path);
 	if (fd < 0)
@@ -457,6 +464,7 @@ int ay_store_apply(struct ay_store *s, const struct ay_apply *a, struct ay_err *
 	if (ap->delta_fd >= 0)
 		close(ap->delta_fd);
 	ay__base_index_release(&ap->bases);
+	ay__shared_release(&ap->shared);
 	ay__build_end(&ap->b);
 	if (r < 0 && r != AY_ENOTHING)
 		return ay_err_wrap(err, r, "apply %s %u", a->branch, serial);

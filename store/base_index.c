@@ -10,14 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t prefix_of(const struct ay_digest *d)
-{
-	uint64_t v = 0;
-	for (int i = 0; i < 8; i++)
-		v = v << 8 | d->b[i];
-	return v;
-}
-
 int ay__base_index_add(struct ay__base_index *x, const struct ay_digest *d, const uint8_t v[AY__VARIANT_LEN])
 {
 	if (x->n == x->cap) {
@@ -29,7 +21,7 @@ int ay__base_index_add(struct ay__base_index *x, const struct ay_digest *d, cons
 		x->cap = cap;
 	}
 	struct ay__base_row *row = &x->rows[x->n++];
-	row->prefix = prefix_of(d);
+	memcpy(row->prefix, d->b, sizeof(row->prefix));
 	memcpy(row->variant, v, AY__VARIANT_LEN);
 	x->sorted = false;
 	return 0;
@@ -39,9 +31,8 @@ static int cmp_rows(const void *a, const void *b)
 {
 	const struct ay__base_row *x = a, *y = b;
 
-	if (x->prefix != y->prefix)
-		return x->prefix < y->prefix ? -1 : 1;
-	return memcmp(x->variant, y->variant, AY__VARIANT_LEN);
+	int c = memcmp(x->prefix, y->prefix, sizeof(x->prefix));
+	return c ? c : memcmp(x->variant, y->variant, AY__VARIANT_LEN);
 }
 
 void ay__base_index_sort(struct ay__base_index *x)
@@ -64,15 +55,20 @@ void ay__base_index_release(struct ay__base_index *x)
 	memset(x, 0, sizeof(*x));
 }
 
-/* The first row that is not below @prefix. */
-static size_t lower_bound(const struct ay__base_index *x, uint64_t prefix)
+static bool is_of(const struct ay__base_row *row, const struct ay_digest *d)
+{
+	return memcmp(row->prefix, d->b, sizeof(row->prefix)) == 0;
+}
+
+/* The first row that is not below @d. */
+static size_t lower_bound(const struct ay__base_index *x, const struct ay_digest *d)
 {
 	size_t low = 0, high = x->n;
 
 	AY_ASSERT(x->sorted || x->n == 0);
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
-		if (x->rows[mid].prefix < prefix)
+		if (memcmp(x->rows[mid].prefix, d->b, sizeof(x->rows[mid].prefix)) < 0)
 			low = mid + 1;
 		else
 			high = mid;
@@ -83,9 +79,7 @@ static size_t lower_bound(const struct ay__base_index *x, uint64_t prefix)
 bool ay__base_index_has(const struct ay__base_index *x, const struct ay_digest *d,
 			const uint8_t v[AY__VARIANT_LEN])
 {
-	uint64_t prefix = prefix_of(d);
-
-	for (size_t i = lower_bound(x, prefix); i < x->n && x->rows[i].prefix == prefix; i++) {
+	for (size_t i = lower_bound(x, d); i < x->n && is_of(&x->rows[i], d); i++) {
 		if (memcmp(x->rows[i].variant, v, AY__VARIANT_LEN) == 0)
 			return true;
 	}
@@ -94,13 +88,17 @@ bool ay__base_index_has(const struct ay__base_index *x, const struct ay_digest *
 
 int ay__base_index_open(const struct ay__base_index *x, struct ay_store *s, const struct ay_digest *d)
 {
-	uint64_t prefix = prefix_of(d);
+	return ay__base_index_open_in(x, s->objects, d);
+}
+
+int ay__base_index_open_in(const struct ay__base_index *x, int objects, const struct ay_digest *d)
+{
 	int r = -ENOENT;
 
-	for (size_t i = lower_bound(x, prefix); i < x->n && x->rows[i].prefix == prefix; i++) {
+	for (size_t i = lower_bound(x, d); i < x->n && is_of(&x->rows[i], d); i++) {
 		struct ay__object_name name;
 		ay__object_name(d, x->rows[i].variant, &name);
-		r = ay__open_beneath(s->objects, name.s, O_RDONLY);
+		r = ay__open_beneath(objects, name.s, O_RDONLY);
 		if (r != -ENOENT)
 			return r;
 	}

@@ -8,7 +8,10 @@
  *     link tree/root                                store lock held shared from here back to the renames
  *     syncfs                                        the whole tree is on the disk before it gets its name
  *     rename tree -> branches/B/SERIAL
- *     fsync objects/ab ..., objects, staging, branches/B, branches
+ *     fsync staging, branches/B, branches
+ *
+ * Every directory in which a name was made or moved is synced after that: those of objects/ by the second syncfs,
+ * which no name there follows; one fsync each would be up to 256 flushes of the disk for nothing.
  *
  * After the last line the tree survives a power cut; before the rename it does not
  * exist. Should the last syncs fail, the tree is moved back into staging: nobody
@@ -26,6 +29,12 @@
 #include "store/tree_internal.h"
 #include "store/xattr.h"
 
+static int sync_all(struct ay__build *b, struct ay_err *err)
+{
+	int r = b->s->fs->ops->syncfs(b->s->fs, b->s->dir);
+	return r < 0 ? ay_err_errno(err, -r, "cannot sync the file system of %s", b->s->path) : 0;
+}
+
 /* A serial that is here already: the same release is success without work, another is not to be believed. */
 static int check_present(struct ay__build *b, const char *serial, struct ay_err *err)
 {
@@ -40,6 +49,9 @@ static int check_present(struct ay__build *b, const char *serial, struct ay_err 
 	int r = ay__release_read(tree, &have, &digest, err);
 	if (r < 0)
 		return ay_err_wrap(err, r, "tree %s of %s", serial, b->branch);
+	/* Who made it may have been killed before he had it durable. */
+	if (ay_digest_eq(&have.manifest, &b->release.manifest) && (r = sync_all(b, err)) < 0)
+		return r;
 	if (ay_digest_eq(&have.manifest, &b->release.manifest))
 		return ay_err_set(err, AY_ENOTHING, "%s %s is here already", b->branch, serial);
 	return ay_err_set(err, AY_EROLLBACK, "another release with serial %s of %s is here already", serial,
@@ -81,11 +93,8 @@ static int make_staging(struct ay__build *b, struct ay_err *err)
 	return r;
 }
 
-int ay__build_begin(struct ay__build *b, struct ay_store *s, const char *branch, const void *envelope,
-		    size_t envelope_len, struct ay_err *err)
+static void init(struct ay__build *b, struct ay_store *s, const char *branch)
 {
-	char serial[AY__SERIAL_NAME_MAX];
-
 	memset(b, 0, sizeof(*b));
 	*b = (struct ay__build){.s = s,
 				.branch = branch,
@@ -94,34 +103,75 @@ int ay__build_begin(struct ay__build *b, struct ay_store *s, const char *branch,
 				.st = AY__STAGING_NONE,
 				.raw = -1,
 				.new_ = -1,
-				.tree = -1,
-				.envelope = envelope,
-				.envelope_len = envelope_len};
-	int r = ay__store_writable(s, err);
-	if (r < 0 || (r = believe_release(b, err)) < 0)
-		return r;
-	b->branch_dir = ay__branch_open(s, branch, true, err);
+				.buckets = -1,
+				.tree = -1};
+}
+
+static int lock_branch(struct ay__build *b, struct ay_err *err)
+{
+	b->branch_dir = ay__branch_open(b->s, b->branch, true, err);
 	if (b->branch_dir < 0)
 		return b->branch_dir;
-	b->lock = ay__branch_lock(s, b->branch_dir, ".apply", LOCK_EX | LOCK_NB, err);
+	b->lock = ay__branch_lock(b->s, b->branch_dir, ".apply", LOCK_EX | LOCK_NB, err);
 	if (b->lock == -EWOULDBLOCK)
-		return ay_err_set(err, AY_EBUSY, "another process is making a tree of %s in %s", branch,
-				  s->path);
-	if (b->lock < 0)
-		return b->lock;
+		return ay_err_set(err, AY_EBUSY, "another process is making a tree of %s in %s", b->branch,
+				  b->s->path);
+	return b->lock < 0 ? b->lock : 0;
+}
+
+int ay__build_begin(struct ay__build *b, struct ay_store *s, const char *branch, const void *envelope,
+		    size_t envelope_len, struct ay_err *err)
+{
+	char serial[AY__SERIAL_NAME_MAX];
+
+	init(b, s, branch);
+	b->envelope = envelope;
+	b->envelope_len = envelope_len;
+	int r = ay__store_writable(s, err);
+	if (r < 0 || (r = believe_release(b, err)) < 0 || (r = lock_branch(b, err)) < 0)
+		return r;
 	ay__serial_name(b->release.serial, serial);
 	if ((r = check_present(b, serial, err)) < 0)
 		return r;
 	return make_staging(b, err);
 }
 
+int ay__build_begin_unsigned(struct ay__build *b, struct ay_store *s, const char *branch, struct ay_err *err)
+{
+	const struct ay_root *root;
+
+	init(b, s, branch);
+	int r = ay__store_writable(s, err);
+	if (r < 0)
+		return r;
+	if ((r = ay_state_root(s, &root, err)) < 0)
+		return ay_err_wrap(err, r, "no root that says who may sign %s", branch);
+	b->rule = ay_root_branch_rule(root, branch);
+	if ((r = lock_branch(b, err)) < 0)
+		return r;
+	return make_staging(b, err);
+}
+
+int ay__build_sign(struct ay__build *b, const void *envelope, size_t envelope_len, struct ay_err *err)
+{
+	char serial[AY__SERIAL_NAME_MAX];
+
+	b->envelope = envelope;
+	b->envelope_len = envelope_len;
+	int r = believe_release(b, err);
+	if (r < 0)
+		return r;
+	ay__serial_name(b->release.serial, serial);
+	return check_present(b, serial, err);
+}
+
 void ay__build_end(struct ay__build *b)
 {
-	int *fds[] = {&b->raw, &b->new_, &b->tree};
+	int *fds[] = {&b->raw, &b->new_, &b->tree, &b->buckets};
 
 	if (b->locked)
 		ay__store_unlock(b->s);
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		if (*fds[i] >= 0)
 			close(*fds[i]);
 	}
@@ -208,9 +258,10 @@ int ay__build_stage_link(struct ay__build *b, const struct ay__object_name *name
 	return r < 0 ? ay_err_errno(err, -r, "cannot stage object %s", name->s) : 0;
 }
 
-static int put_objects(struct ay__build *b, struct ay_err *err)
+/* Put every object in @dirfd; its name is @prefix and the file's name there. */
+static int put_each(struct ay__build *b, int dirfd, const char *prefix, struct ay_err *err)
 {
-	int fd = ay__open_beneath(b->new_, ".", O_RDONLY | O_DIRECTORY);
+	int fd = ay__open_beneath(dirfd, ".", O_RDONLY | O_DIRECTORY);
 	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
 
@@ -221,21 +272,44 @@ static int put_objects(struct ay__build *b, struct ay_err *err)
 	}
 	while ((errno = 0, e = readdir(d))) {
 		struct ay__object_name name;
+		char flat[AY__OBJECT_NAME_MAX + 256];
 		if (e->d_name[0] == '.')
 			continue;
-		AY_ASSERT(strlen(e->d_name) == AY__OBJECT_NAME_MAX - 2);
-		snprintf(name.s, sizeof(name.s), "%.2s/%s", e->d_name, e->d_name + 2);
-		int r = ay__object_put(b->s, b->new_, e->d_name, &name, &b->touched, err);
+		snprintf(flat, sizeof(flat), "%s%s", prefix, e->d_name);
+		AY_ASSERT(strlen(flat) == AY__OBJECT_NAME_MAX - 2);
+		snprintf(name.s, sizeof(name.s), "%.2s/%.79s", flat, flat + 2);
+		int r = ay__object_put(b->s, dirfd, e->d_name, &name, &b->touched, err);
 		if (r < 0)
 			return r;
 	}
 	return errno ? ay_err_errno(err, errno, "cannot list staged objects") : 0;
 }
 
-static int sync_all(struct ay__build *b, struct ay_err *err)
+static int put_objects(struct ay__build *b, struct ay_err *err)
 {
-	int r = b->s->fs->ops->syncfs(b->s->fs, b->s->dir);
-	return r < 0 ? ay_err_errno(err, -r, "cannot sync the file system of %s", b->s->path) : 0;
+	return put_each(b, b->new_, "", err);
+}
+
+/* Whole directories of objects, where the store has none of that name yet: 256 renames instead of one per file. */
+static int put_buckets(struct ay__build *b, struct ay_err *err)
+{
+	for (unsigned i = 0; b->buckets >= 0 && i < 256; i++) {
+		char name[4];
+		snprintf(name, sizeof(name), "%02x", i & 0xff);
+		AY_CLOSE int fd = ay__open_beneath(b->buckets, name, O_RDONLY | O_DIRECTORY);
+		if (fd == -ENOENT)
+			continue;
+		if (fd < 0)
+			return ay_err_errno(err, -fd, "cannot open staged objects");
+		int r = b->s->fs->ops->rename(b->s->fs, b->buckets, name, b->s->objects, name, true);
+		if (r == 0)
+			b->touched.objects = b->touched.bucket[i] = true;
+		else if (r != -EEXIST)
+			return ay_err_errno(err, -r, "cannot put objects %s", name);
+		else if ((r = put_each(b, fd, name, err)) < 0)
+			return r;
+	}
+	return 0;
 }
 
 /* Objects and the tree made of them; the collector waits meanwhile, because an object has but one link at first. */
@@ -246,7 +320,7 @@ static int put_and_link(struct ay__build *b, struct ay_err *err)
 	if (r < 0)
 		return r;
 	b->locked = true;
-	if ((r = put_objects(b, err)) == 0)
+	if ((r = put_buckets(b, err)) == 0 && (r = put_objects(b, err)) == 0)
 		r = ay__tree_link(b, err);
 	ay__store_unlock(b->s);
 	b->locked = false;
@@ -256,13 +330,26 @@ static int put_and_link(struct ay__build *b, struct ay_err *err)
 static int sync_dirs(struct ay__build *b, struct ay_err *err)
 {
 	const int fds[] = {b->st.dir, b->branch_dir, b->s->branches};
-	int r = ay__object_sync(b->s, &b->touched, err);
+	int r = 0;
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]) && r == 0; i++) {
 		if ((r = b->s->fs->ops->fsync(b->s->fs, fds[i])) < 0)
 			r = ay_err_errno(err, -r, "cannot sync a directory of %s", b->s->path);
 	}
 	return r;
+}
+
+/*
+ * Nobody knows whether the tree would be in its branch after a power cut, so it must not stay there; and it must be
+ * whole until it is known to be back in staging. If that cannot be known, the next start finds it there.
+ */
+static void take_back(struct ay__build *b, const char *serial)
+{
+	struct ay_fs *fs = b->s->fs;
+
+	if (fs->ops->rename(fs, b->branch_dir, serial, b->st.dir, "tree", true) < 0 ||
+	    fs->ops->fsync(fs, b->st.dir) < 0 || fs->ops->fsync(fs, b->branch_dir) < 0)
+		ay__staging_leave(&b->st);
 }
 
 int ay__build_commit(struct ay__build *b, struct ay_err *err)
@@ -282,6 +369,6 @@ int ay__build_commit(struct ay__build *b, struct ay_err *err)
 	if (r < 0)
 		return ay_err_errno(err, -r, "cannot move tree %s into branch %s", serial, b->branch);
 	if ((r = sync_dirs(b, err)) < 0)
-		fs->ops->rename(fs, b->branch_dir, serial, b->st.dir, "tree", true);
+		take_back(b, serial);
 	return r;
 }

@@ -289,7 +289,7 @@ static int lock_partial(struct ay_bundle_file *f, struct ay_err *err)
 static int open_partial(struct ay_bundle_file *f, bool create, struct ay_err *err)
 {
 	char name[AY_DIGEST_HEX + sizeof(".hashes")];
-	bool made, made_hashes;
+	bool made, made_hashes; /* the second is nobody's business */
 
 	int rc = open_partial_file(f, f->hex, create, &made, &f->fd);
 	if (rc == -ENOENT)
@@ -309,11 +309,16 @@ static int open_partial(struct ay_bundle_file *f, bool create, struct ay_err *er
 	rc = open_partial_file(f, name, true, &made_hashes, &f->hashes_fd);
 	if (rc < 0 && !(f->readonly && rc == -ENOENT))
 		return ay_err_errno(err, -rc, "open %s/bundles/partial/%s", f->s->path, name);
-	f->entries_dirty = made || made_hashes;
 	f->merkle = ay_merkle_new(&f->digest, f->size);
 	if (!f->merkle)
 		return ay_err_set(err, -ENOMEM, "bundle %s: out of memory", f->hex);
-	return resume(f, name, err);
+	if ((rc = resume(f, name, err)) < 0 || f->readonly)
+		return rc;
+	/* What is found here may be in the kernel only: whoever wrote it may have been killed before he synced it. */
+	f->entries_dirty = true;
+	f->data_dirty = f->n_had > 0;
+	f->hashes_dirty = f->hashes_len > 0;
+	return 0;
 }
 
 int ay_bundle_file_open(struct ay_store *s, const struct ay_digest *digest, uint64_t size, bool create,
@@ -418,14 +423,15 @@ int ay_bundle_file_write(struct ay_bundle_file *f, uint64_t index, const void *d
 
 /*
  * A failed sync is final: the kernel may have marked the pages clean, so that asking again would succeed and
- * prove nothing.
+ * prove nothing. Nor would reading: the cache has what the disk has not. So it is thrown away.
  */
 static int sync_failed(struct ay_bundle_file *f, int rc, struct ay_err *err)
 {
 	f->broken = true;
-	return ay_err_errno(err, -rc,
-			    "sync bundle %s in %s; close it, and what is on the disk will be checked anew",
-			    f->hex, f->s->path);
+	f->s->fs->ops->unlink(f->s->fs, f->s->partial, f->hex, 0);
+	drop_hashes(f);
+	return ay_err_errno(err, -rc, "sync bundle %s in %s; what was collected of it is thrown away", f->hex,
+			    f->s->path);
 }
 
 int ay_bundle_file_sync(struct ay_bundle_file *f, struct ay_err *err)

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -187,9 +188,9 @@ int ay__lock(int fd, int op)
 	return 0;
 }
 
-/* Write and sync @tmp, rename it to @name, sync the directory. */
+/* Write and sync @tmp, rename it to @name, sync the directory. @renamed: @name is the new one, whatever is returned. */
 static int replace_by(struct ay_fs *fs, int dirfd, const char *tmp, const char *name, const void *data,
-		      size_t len)
+		      size_t len, bool *renamed)
 {
 	AY_CLOSE int fd = fs->ops->open(fs, dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL, 0600);
 
@@ -210,11 +211,11 @@ static int replace_by(struct ay_fs *fs, int dirfd, const char *tmp, const char *
 		fs->ops->unlink(fs, dirfd, tmp, 0);
 		return r;
 	}
+	*renamed = true;
 	return fs->ops->fsync(fs, dirfd);
 }
 
-int ay__store_replace_file(struct ay_fs *fs, int dirfd, const char *name, const void *data, size_t len,
-			   struct ay_err *err)
+static int replace(struct ay_fs *fs, int dirfd, const char *name, const void *data, size_t len, bool *renamed)
 {
 	char rnd[17], tmp[sizeof(AY__TMP_PREFIX) + 17];
 
@@ -223,8 +224,39 @@ int ay__store_replace_file(struct ay_fs *fs, int dirfd, const char *name, const 
 	for (int tries = 0; tries < 64 && (r == -ENOENT || r == -EWOULDBLOCK); tries++) {
 		ay__random_name(rnd);
 		snprintf(tmp, sizeof(tmp), AY__TMP_PREFIX "%s", rnd);
-		r = replace_by(fs, dirfd, tmp, name, data, len);
+		r = replace_by(fs, dirfd, tmp, name, data, len, renamed);
 	}
+	return r;
+}
+
+/*
+ * The directory could not be synced, so nobody knows which file a power cut would leave; and all who read now would
+ * take the new one for durable. So the old one (@old, -1: none) is put back, as new data: asking for the same sync again
+ * would prove nothing.
+ */
+static void put_back(struct ay_fs *fs, int dirfd, const char *name, int old)
+{
+	AY_FREE uint8_t *data = NULL;
+	struct stat st;
+	bool renamed;
+
+	if (old < 0) {
+		fs->ops->unlink(fs, dirfd, name, 0);
+	} else if (fstat(old, &st) == 0 && (data = malloc((size_t)st.st_size + 1)) != NULL &&
+		   pread(old, data, (size_t)st.st_size, 0) == st.st_size) {
+		replace(fs, dirfd, name, data, (size_t)st.st_size, &renamed);
+	}
+}
+
+int ay__store_replace_file(struct ay_fs *fs, int dirfd, const char *name, const void *data, size_t len,
+			   struct ay_err *err)
+{
+	AY_CLOSE int old = ay__open_beneath(dirfd, name, O_RDONLY | O_NONBLOCK);
+	bool renamed = false;
+	int r = replace(fs, dirfd, name, data, len, &renamed);
+
+	if (r < 0 && renamed)
+		put_back(fs, dirfd, name, old);
 	return r < 0 ? ay_err_errno(err, -r, "cannot write %s", name) : 0;
 }
 

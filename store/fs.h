@@ -26,7 +26,8 @@ struct ay_fs_ops {
 	int (*open)(struct ay_fs *fs, int dirfd, const char *path, int flags,
 		    mode_t mode); /* fd; O_CLOEXEC added */
 	int (*mkdir)(struct ay_fs *fs, int dirfd, const char *name, mode_t mode);
-	int (*link)(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd, const char *to);
+	int (*link)(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd,
+		    const char *to); /* from "": the fd itself */
 	int (*symlink)(struct ay_fs *fs, const char *target, int dirfd, const char *name);
 	int (*mknod)(struct ay_fs *fs, int dirfd, const char *name, mode_t mode, dev_t dev);
 	int (*rename)(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd, const char *to,

@@ -21,6 +21,8 @@
 
 #include "store/file.h"
 
+#define PROC_FD_LEN (sizeof("/proc/self/fd/-2147483648/") + 256)
+
 static int result(int r)
 {
 	return r < 0 ? -errno : r;
@@ -41,7 +43,16 @@ static int real_mkdir(struct ay_fs *fs, int dirfd, const char *name, mode_t mode
 static int real_link(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd, const char *to)
 {
 	(void)fs;
-	return result(linkat(from_dirfd, from, to_dirfd, to, 0));
+	if (from[0])
+		return result(linkat(from_dirfd, from, to_dirfd, to, 0));
+	/* Without CAP_DAC_READ_SEARCH the kernel knows no such file; /proc leads to it all the same. */
+	if (linkat(from_dirfd, "", to_dirfd, to, AT_EMPTY_PATH) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return -errno;
+	char path[PROC_FD_LEN];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", from_dirfd);
+	return result(linkat(AT_FDCWD, path, to_dirfd, to, AT_SYMLINK_FOLLOW));
 }
 
 static int real_symlink(struct ay_fs *fs, const char *target, int dirfd, const char *name)
@@ -116,8 +127,6 @@ static int real_reflink(struct ay_fs *fs, int to_fd, int from_fd)
 	(void)fs;
 	return result(ioctl(to_fd, FICLONE, from_fd));
 }
-
-#define PROC_FD_LEN (sizeof("/proc/self/fd/-2147483648/") + 256)
 
 static int real_chmod(struct ay_fs *fs, int fd, mode_t mode)
 {

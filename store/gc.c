@@ -20,6 +20,7 @@
 
 #include "base/cleanup.h"
 #include "store/gc_bundles.h"
+#include "store/gc_objects.h"
 #include "store/turn.h"
 #include "store/tree_internal.h"
 
@@ -65,9 +66,8 @@ static int pick(struct ay_store *s, const char *branch, unsigned keep, uint32_t 
 	return 0;
 }
 
-/* Move tree @serial into a new staging directory. 0; AY_EBUSY it is in use; -errno. */
-static int move_aside(struct ay_store *s, int dir, const char *branch, uint32_t serial,
-		      struct ay__staging *st, struct ay_err *err)
+int ay__tree_aside(struct ay_store *s, int dir, const char *branch, uint32_t serial, struct ay__staging *st,
+		   struct ay_err *err)
 {
 	const struct ay_fs_ops *ops = s->fs->ops;
 	char name[AY__SERIAL_NAME_MAX];
@@ -133,7 +133,7 @@ int ay_store_remove_tree(struct ay_store *s, const char *branch, uint32_t serial
 	if (fstatat(dir, name, &sb, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? ay_err_set(err, AY_ENOTHING, "%s %u is not here", branch, serial)
 				       : ay_err_errno(err, errno, "%s %u", branch, serial);
-	r = move_aside(s, dir, branch, serial, &st, err);
+	r = ay__tree_aside(s, dir, branch, serial, &st, err);
 	ay__staging_end(&st, &gone);
 	return r == AY_EBUSY ? ay_err_set(err, r, "remove %s %u: somebody uses it", branch, serial) : r;
 }
@@ -158,7 +158,7 @@ static int gc_branch(struct ay_store *s, const char *branch, unsigned keep, stru
 		int r = lock < 0 ? lock : pick(s, branch, keep, above, &serial, err);
 		if (r < 0 || serial == 0)
 			return r;
-		r = move_aside(s, dir, branch, serial, &st, err);
+		r = ay__tree_aside(s, dir, branch, serial, &st, err);
 		ay__lock(lock, LOCK_UN); /* switching need not wait while files are removed */
 		ay__staging_end(&st, res);
 		if (r < 0 && r != AY_EBUSY)
@@ -184,6 +184,8 @@ int ay_store_gc(struct ay_store *s, unsigned keep, struct ay_gc_result *res, str
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = gc_branch(s, branches[i], keep, res, err);
 	ay_store_names_free(branches, n);
+	if (r == 0)
+		r = ay__gc_objects(s, res, err);
 	if (r == 0)
 		r = ay__gc_bundles(s, res, err);
 	return r < 0 ? ay_err_wrap(err, r, "collect in %s", s->path) : 0;

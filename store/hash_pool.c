@@ -22,7 +22,6 @@
 #include "base/error.h"
 #include "base/sparse.h"
 
-#define READ_SIZE (256u * 1024)
 #define TICK_MAX_NS                                                                                          \
 	20000000 /* two ticks of the slowest kernel clock (100 Hz); a ctime further ahead is a wrong clock */
 #define TICK_STEP_NS 1000000
@@ -70,8 +69,15 @@ static void wait_for_tick(const struct timespec *ctime)
 	}
 }
 
-static int hash(const struct ay__hash_pool *p, struct ay__hash_job *job, struct ay_hasher *h, uint8_t *buf)
+void ay__hash_job_wait(const struct ay__hash_job *job)
 {
+	wait_for_tick(&job->before.st_ctim);
+}
+
+int ay__hash_job_read(struct ay__hash_job *job, struct ay__hash_tools *tools)
+{
+	struct ay_hasher *h = tools->hasher;
+	uint8_t *buf = tools->buf;
 	struct stat after;
 	uint64_t at = 0, size = (uint64_t)job->before.st_size;
 	uint64_t end =
@@ -81,7 +87,7 @@ static int hash(const struct ay__hash_pool *p, struct ay__hash_job *job, struct 
 	ay_hasher_reset(h);
 	posix_fadvise(job->fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint: its failure costs time only */
 	while (at < size) {
-		if (atomic_load_explicit(&p->stop, memory_order_relaxed))
+		if (atomic_load_explicit(tools->stop, memory_order_relaxed))
 			return -ECANCELED;
 		if (at == end && ay_sparse_next(job->fd, at, size, &end)) {
 			ay_hasher_zeros(h, end - at);
@@ -89,7 +95,8 @@ static int hash(const struct ay__hash_pool *p, struct ay__hash_job *job, struct 
 			continue;
 		}
 		uint64_t left = end - at;
-		ssize_t n = pread(job->fd, buf, left < READ_SIZE ? (size_t)left : READ_SIZE, (off_t)at);
+		ssize_t n = pread(job->fd, buf, left < AY__HASH_READ_SIZE ? (size_t)left : AY__HASH_READ_SIZE,
+				  (off_t)at);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -107,9 +114,12 @@ static int hash(const struct ay__hash_pool *p, struct ay__hash_job *job, struct 
 	return 0;
 }
 
-static void run(const struct ay__hash_pool *p, struct ay__hash_job *job, struct ay_hasher *h, uint8_t *buf)
+static void run(struct ay__hash_job *job, struct ay__hash_tools *tools)
 {
-	job->rc = h && buf ? hash(p, job, h, buf) : -ENOMEM;
+	if (!tools->hasher || !tools->buf)
+		job->rc = -ENOMEM;
+	else
+		job->rc = job->work ? job->work(job, tools) : ay__hash_job_read(job, tools);
 	close(job->fd);
 	job->fd = -1;
 }
@@ -130,7 +140,8 @@ static void *work(void *arg)
 {
 	struct ay__hash_pool *p = arg;
 	AY_FREE struct ay_hasher *h = ay_hasher_new();
-	AY_FREE uint8_t *buf = malloc(READ_SIZE);
+	AY_FREE uint8_t *buf = malloc(AY__HASH_READ_SIZE);
+	struct ay__hash_tools tools = {.hasher = h, .buf = buf, .stop = &p->stop};
 
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
@@ -144,7 +155,7 @@ static void *work(void *arg)
 		if (p->waiting == AY__HASH_QUEUE_MAX - 1)
 			pthread_cond_signal(&p->moved);
 		pthread_mutex_unlock(&p->lock);
-		run(p, job, h, buf);
+		run(job, &tools);
 		pthread_mutex_lock(&p->lock);
 		job->done = true;
 		pthread_cond_signal(&p->moved);
@@ -164,7 +175,9 @@ struct ay__hash_pool *ay__hash_pool_new(unsigned threads)
 	p->last = &p->first;
 	if (threads == 0)
 		threads = ay__cpu_count();
-	if (threads > AY__HASH_THREADS_MAX)
+	if (threads == AY__HASH_INLINE)
+		threads = 0;
+	else if (threads > AY__HASH_THREADS_MAX)
 		threads = AY__HASH_THREADS_MAX;
 	/* Fewer threads than wished is slower, nothing else; without any the giver works itself. */
 	while (p->n_threads < threads && pthread_create(&p->threads[p->n_threads], NULL, work, p) == 0)
@@ -200,8 +213,9 @@ void ay__hash_pool_give(struct ay__hash_pool *p, struct ay__hash_job *job)
 	job->next = NULL;
 	if (p->n_threads == 0) {
 		AY_FREE struct ay_hasher *h = ay_hasher_new();
-		AY_FREE uint8_t *buf = malloc(READ_SIZE);
-		run(p, job, h, buf);
+		AY_FREE uint8_t *buf = malloc(AY__HASH_READ_SIZE);
+		struct ay__hash_tools tools = {.hasher = h, .buf = buf, .stop = &p->stop};
+		run(job, &tools);
 		job->done = true;
 		return;
 	}

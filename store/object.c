@@ -238,39 +238,45 @@ static bool cannot_reflink(int r)
 	       r == -EPERM || r == -ETXTBSY || r == -EACCES || r == -EBADF;
 }
 
-int ay__copy_file(struct ay_store *s, int from_fd, int to_fd, uint64_t size, const struct ay_digest *digest,
-		  struct ay_err *err)
+int ay__copy_file_digest(struct ay_store *s, int from_fd, int to_fd, uint64_t size, struct ay_digest *found,
+			 bool *reflinked, struct ay_err *err)
 {
-	struct ay_digest found;
 	struct stat st;
 	int r = s->fs->ops->reflink(s->fs, to_fd, from_fd);
 
+	if (reflinked)
+		*reflinked = r == 0;
 	if (r == 0) {
 		if (fstat(to_fd, &st) < 0)
 			return ay_err_errno(err, errno, "stat");
 		if ((uint64_t)st.st_size != size)
 			return ay_err_set(err, AY_EDIGEST, "it has %llu bytes instead of %llu",
 					  (unsigned long long)st.st_size, (unsigned long long)size);
-		if (!digest)
-			return 0;
-		if ((r = ay_digest_fd(to_fd, &found, NULL)) < 0)
+		if (found && (r = ay_digest_fd(to_fd, found, NULL)) < 0)
 			return ay_err_errno(err, -r, "read");
-	} else if (!cannot_reflink(r)) {
-		return ay_err_errno(err, -r, "reflink");
-	} else {
-		struct ay_hasher *h = digest ? ay_hasher_new() : NULL;
-		if (digest && !h)
-			return ay_err_errno(err, ENOMEM, "copy");
-		r = copy_bytes(s, from_fd, to_fd, size, h, err);
-		if (r == 0 && h)
-			ay_hasher_final(h, &found);
-		ay_hasher_free(h);
-		if (r < 0 || !digest)
-			return r;
+		return 0;
 	}
-	return ay_digest_eq(digest, &found)
-		       ? 0
-		       : ay_err_set(err, AY_EDIGEST, "its content is not what its digest says");
+	if (!cannot_reflink(r))
+		return ay_err_errno(err, -r, "reflink");
+	struct ay_hasher *h = found ? ay_hasher_new() : NULL;
+	if (found && !h)
+		return ay_err_errno(err, ENOMEM, "copy");
+	r = copy_bytes(s, from_fd, to_fd, size, h, err);
+	if (r == 0 && h)
+		ay_hasher_final(h, found);
+	ay_hasher_free(h);
+	return r;
+}
+
+int ay__copy_file(struct ay_store *s, int from_fd, int to_fd, uint64_t size, const struct ay_digest *digest,
+		  struct ay_err *err)
+{
+	struct ay_digest found;
+	int r = ay__copy_file_digest(s, from_fd, to_fd, size, digest ? &found : NULL, NULL, err);
+
+	if (r < 0 || !digest || ay_digest_eq(digest, &found))
+		return r;
+	return ay_err_set(err, AY_EDIGEST, "its content is not what its digest says");
 }
 
 /* ---- putting, linking ---- */
@@ -324,6 +330,17 @@ int ay__object_put(struct ay_store *s, int dirfd, const char *from, const struct
 			r = ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
 	}
 	return r < 0 ? ay_err_errno(err, -r, "cannot put object %s", name->s) : 0;
+}
+
+int ay__object_replace(struct ay_store *s, int dirfd, const char *from, const struct ay__object_name *name,
+		       struct ay__touched *touched)
+{
+	int r = s->fs->ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
+
+	touched->bucket[bucket_of(name)] = true;
+	if (r == -ENOENT && (r = make_bucket(s, name, touched)) == 0)
+		r = s->fs->ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
+	return r;
 }
 
 int ay__object_sync(struct ay_store *s, const struct ay__touched *touched, struct ay_err *err)

@@ -72,6 +72,12 @@ struct ay__touched {
 /** ay__object_put() - rename @from in @dirfd to objects/@name. Is it there and intact: drop ours. */
 int ay__object_put(struct ay_store *s, int dirfd, const char *from, const struct ay__object_name *name,
 		   struct ay__touched *touched, struct ay_err *err);
+/**
+ * ay__object_replace() - rename @from in @dirfd to objects/@name, whatever is there: for healing, which has read both.
+ * 0 or -errno.
+ */
+int ay__object_replace(struct ay_store *s, int dirfd, const char *from, const struct ay__object_name *name,
+		       struct ay__touched *touched);
 /** ay__object_sync() - fsync what was touched. */
 int ay__object_sync(struct ay_store *s, const struct ay__touched *touched, struct ay_err *err);
 
@@ -92,6 +98,13 @@ int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, 
  */
 int ay__copy_file(struct ay_store *s, int from_fd, int to_fd, uint64_t size, const struct ay_digest *digest,
 		  struct ay_err *err);
+
+/**
+ * ay__copy_file_digest() - the same, and tells the digest of the bytes that are now in @to_fd.
+ * @found: NULL: not wanted. @reflinked: may be NULL.
+ */
+int ay__copy_file_digest(struct ay_store *s, int from_fd, int to_fd, uint64_t size, struct ay_digest *found,
+			 bool *reflinked, struct ay_err *err);
 
 /** ay__objects_drop() - remove the objects of the manifest @fd that no tree links, in short exclusive slices. */
 int ay__objects_drop(struct ay_store *s, int manifest_fd, struct ay_gc_result *res, struct ay_err *err);

@@ -25,15 +25,16 @@ static const struct part {
 	const char *name;
 	mode_t mode;
 	size_t fd;
+	const char *inner; /* a directory in it; NULL: none */
 } parts[] = {
-	{"objects", 0700, offsetof(struct ay_store, objects)},
-	{"branches", 0755, offsetof(struct ay_store, branches)},
-	{"tmp", 0700, offsetof(struct ay_store, tmp)},
-	{"state", 0755, offsetof(struct ay_store, state)},
-	{"releases", 0755, offsetof(struct ay_store, releases)},
-	{"offers", 0755, offsetof(struct ay_store, offers)},
-	{"roots", 0755, offsetof(struct ay_store, roots)},
-	{"bundles", 0755, offsetof(struct ay_store, bundles)},
+	{"objects", 0700, offsetof(struct ay_store, objects), NULL},
+	{"branches", 0755, offsetof(struct ay_store, branches), NULL},
+	{"tmp", 0700, offsetof(struct ay_store, tmp), NULL},
+	{"state", 0755, offsetof(struct ay_store, state), "branches"},
+	{"releases", 0755, offsetof(struct ay_store, releases), NULL},
+	{"offers", 0755, offsetof(struct ay_store, offers), NULL},
+	{"roots", 0755, offsetof(struct ay_store, roots), NULL},
+	{"bundles", 0755, offsetof(struct ay_store, bundles), "partial"},
 };
 #define N_PARTS (sizeof(parts) / sizeof(parts[0]))
 
@@ -66,7 +67,7 @@ static bool only_parts(int dir)
 	return true;
 }
 
-/* mkdir -p, so that `--store /var/lib/ayni/store` works on a fresh machine; the last one is synced by its parent. */
+/* mkdir -p, so that `--store /var/lib/ayni/store` works on a fresh machine. make_parts() syncs it. */
 static int make_path(struct ay_fs *fs, const char *path)
 {
 	AY_FREE char *copy = strdup(path);
@@ -89,9 +90,16 @@ static int make_path(struct ay_fs *fs, const char *path)
 	if (dir < 0)
 		return -errno;
 	int r = fs->ops->mkdir(fs, dir, slash ? slash + 1 : path, 0755);
-	if (r < 0 && r != -EEXIST)
-		return r;
-	return fs->ops->fsync(fs, dir);
+	return r == -EEXIST ? 0 : r;
+}
+
+static int make_part(struct ay_store *s, const struct part *part, struct ay_err *err)
+{
+	AY_CLOSE int fd = ay__make_dir(s->fs, s->dir, part->name, part->mode, NULL);
+	AY_CLOSE int inner = fd < 0 || !part->inner ? -1 : ay__make_dir(s->fs, fd, part->inner, 0755, NULL);
+	int r = fd < 0 ? fd : part->inner && inner < 0 ? inner : 0;
+
+	return r < 0 ? ay_err_errno(err, -r, "cannot make %s/%s", s->path, part->name) : 0;
 }
 
 static int make_parts(struct ay_store *s, int flags, struct ay_err *err)
@@ -100,21 +108,17 @@ static int make_parts(struct ay_store *s, int flags, struct ay_err *err)
 		return ay_err_set(err, AY_EUSAGE,
 				  "%s: not a store and not empty; name an empty or a new directory", s->path);
 	for (size_t i = 0; i < N_PARTS; i++) {
-		AY_CLOSE int fd = ay__make_dir(s->fs, s->dir, parts[i].name, parts[i].mode, NULL);
-		if (fd < 0)
-			return ay_err_errno(err, -fd, "cannot make %s/%s", s->path, parts[i].name);
-		if (strcmp(parts[i].name, "bundles") == 0) {
-			AY_CLOSE int partial = ay__make_dir(s->fs, fd, "partial", 0755, NULL);
-			if (partial < 0)
-				return ay_err_errno(err, -partial, "cannot make %s/bundles/partial", s->path);
-		}
-		int r = s->fs->ops->fsync(s->fs, fd);
+		int r = make_part(s, &parts[i], err);
 		if (r < 0)
-			return ay_err_errno(err, -r, "cannot sync %s/%s", s->path, parts[i].name);
+			return r;
 	}
+	/* All of it, and the way here, whoever made which part of that and was killed then. */
+	int r = s->fs->ops->syncfs(s->fs, s->dir);
+	if (r < 0)
+		return ay_err_errno(err, -r, "cannot sync the file system of %s", s->path);
 	s->owner_me = flags & AY_STORE_OWNER_ME;
 	const char *version = s->owner_me ? VERSION_ME : VERSION_LINE;
-	int r = ay__store_replace_file(s->fs, s->dir, AY__STORE_VERSION_FILE, version, strlen(version), err);
+	r = ay__store_replace_file(s->fs, s->dir, AY__STORE_VERSION_FILE, version, strlen(version), err);
 	return r < 0 ? ay_err_wrap(err, r, "make store %s", s->path) : 0;
 }
 
@@ -162,6 +166,17 @@ static int check_user(const struct ay_store *s, bool owner_me, struct ay_err *er
 		s->path);
 }
 
+/* The file is made when VERSION is durable: where it is missing, who made the store may have been killed before. */
+static int open_lock(struct ay_store *s, struct ay_err *err)
+{
+	s->lock = s->fs->ops->open(s->fs, s->dir, "lock", O_RDWR, 0);
+	if (s->lock == -ENOENT) {
+		int r = s->fs->ops->fsync(s->fs, s->dir);
+		s->lock = r < 0 ? r : s->fs->ops->open(s->fs, s->dir, "lock", O_RDWR | O_CREAT, 0600);
+	}
+	return s->lock < 0 ? ay_err_errno(err, -s->lock, "cannot open %s/lock for writing", s->path) : 0;
+}
+
 static int open_parts(struct ay_store *s, struct ay_err *err)
 {
 	for (size_t i = 0; i < N_PARTS; i++) {
@@ -180,10 +195,7 @@ static int open_parts(struct ay_store *s, struct ay_err *err)
 		return ay_err_set(err, AY_ESTORE, "%s/bundles/partial is missing", s->path);
 	if (s->readonly)
 		return 0;
-	s->lock = s->fs->ops->open(s->fs, s->dir, "lock", O_RDWR | O_CREAT, 0600);
-	if (s->lock < 0)
-		return ay_err_errno(err, -s->lock, "cannot open %s/lock for writing", s->path);
-	return 0;
+	return open_lock(s, err);
 }
 
 static int open_store(struct ay_store *s, int flags, struct ay_err *err)

@@ -362,13 +362,23 @@ void ay_repo_bundle_abort(struct ay_repo *r, const char *name)
 		r->fs->ops->unlink(r->fs, r->dirs[AY__REPO_BUNDLES], name, 0);
 }
 
-int ay_repo_bundle_open(struct ay_repo *r, const struct ay_digest *d, int *fd, struct ay_err *err)
+static int open_named(struct ay_repo *r, int which, const struct ay_digest *d, int *fd, struct ay_err *err)
 {
 	char hex[AY_DIGEST_HEX + 1];
 
-	int got = ay__open_beneath(r->dirs[AY__REPO_BUNDLES], ay_digest_hex(d, hex), O_RDONLY | O_NONBLOCK);
+	int got = ay__open_beneath(r->dirs[which], ay_digest_hex(d, hex), O_RDONLY | O_NONBLOCK);
 	if (got < 0)
-		return ay_err_errno(err, -got, "%s/bundles/%s", r->path, hex);
+		return ay_err_errno(err, -got, "%s/%s/%s", r->path, dir_names[which], hex);
 	*fd = got;
 	return 0;
+}
+
+int ay_repo_bundle_open(struct ay_repo *r, const struct ay_digest *d, int *fd, struct ay_err *err)
+{
+	return open_named(r, AY__REPO_BUNDLES, d, fd, err);
+}
+
+int ay_repo_manifest_open(struct ay_repo *r, const struct ay_digest *d, int *fd, struct ay_err *err)
+{
+	return open_named(r, AY__REPO_MANIFESTS, d, fd, err);
 }

@@ -51,6 +51,8 @@ int ay_repo_bundle_commit(struct ay_repo *r, const char *name, const struct ay_d
 void ay_repo_bundle_abort(struct ay_repo *r, const char *name);
 /** ay_repo_bundle_open() - a bundle for reading; caller closes. */
 int ay_repo_bundle_open(struct ay_repo *r, const struct ay_digest *d, int *fd, struct ay_err *err);
+/** ay_repo_manifest_open() - a manifest for reading, not checked; caller closes. */
+int ay_repo_manifest_open(struct ay_repo *r, const struct ay_digest *d, int *fd, struct ay_err *err);
 
 /** ay_repo_put_root() - AY_EUSAGE when that version is there with other content. */
 int ay_repo_put_root(struct ay_repo *r, uint32_t version, const void *data, size_t len, struct ay_err *err);

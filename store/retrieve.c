@@ -85,6 +85,11 @@ int ay__retrieve_base(struct ay__retrieval *t, const struct ay_digest *d, uint64
 	return fd;
 }
 
+const char *ay__retrieve_where(const struct ay__retrieval *t)
+{
+	return t->how->repo ? ay_repo_path(t->how->repo) : ay_store_path(t->how->s);
+}
+
 int ay__retrieve_create(struct ay__retrieval *t, const char *hex)
 {
 	struct ay_fs *fs = t->how->s->fs;
@@ -316,10 +321,10 @@ static int say_missing(const struct ay__retrieval *t, size_t n, struct ay_err *e
 	}
 	if (t->why.code)
 		return ay_err_set(err, AY_ENOTHING, "%s does not give %zu of %zu contents (%.16s…): %s",
-				  ay_repo_path(t->how->repo), n, t->n, hex, t->why.msg);
+				  ay__retrieve_where(t), n, t->n, hex, t->why.msg);
 	return ay_err_set(err, AY_ENOTHING,
 			  "%s has no bundle of branch %s that gives %zu of %zu contents (%.16s…)",
-			  ay_repo_path(t->how->repo), t->how->branch, n, t->n, hex);
+			  ay__retrieve_where(t), t->how->branch, n, t->n, hex);
 }
 
 int ay_retrieve(const struct ay_retrieve *how, struct ay_wanted *wanted, size_t n, struct ay_retrieved *out,
@@ -343,6 +348,6 @@ int ay_retrieve(const struct ay_retrieve *how, struct ay_wanted *wanted, size_t 
 	ay__ways_release(&t);
 	size_t left = missing(&t);
 	if (r < 0)
-		return ay_err_wrap(err, r, "retrieve from %s", ay_repo_path(how->repo));
+		return ay_err_wrap(err, r, "retrieve from %s", ay__retrieve_where(&t));
 	return left > 0 ? say_missing(&t, left, err) : 0;
 }

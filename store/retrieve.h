@@ -29,8 +29,8 @@ struct ay_wanted {
 };
 
 struct ay_retrieve {
-	struct ay_store *s; /* for its file system seam and messages; nothing of it is read or changed */
-	struct ay_repo *repo;
+	struct ay_store *s;         /* for its file system seam and messages */
+	struct ay_repo *repo;       /* NULL: the bundles and offers that the store @s itself keeps */
 	const struct ay_root *root; /* with it releases and offers are believed */
 	const char *branch;
 	struct ay_digest manifest; /* the tree that wants them: bundles to it are tried first; zeros: none */

@@ -37,8 +37,7 @@ static void close_way(struct pass *p, int code, struct ay_err *why)
 	char hex[AY_DIGEST_HEX + 1];
 
 	p->w->closed = true;
-	ay_err_wrap(why, code, "%s/bundles/%s", ay_repo_path(p->t->how->repo),
-		    ay_digest_hex(&p->w->bundle, hex));
+	ay_err_wrap(why, code, "%s/bundles/%s", ay__retrieve_where(p->t), ay_digest_hex(&p->w->bundle, hex));
 	ay__retrieve_note(p->t, code, why);
 }
 
@@ -106,8 +105,16 @@ static int on_table_lack(void *ctx, const struct ay_bundle_record *r, bool *skip
 static int read_bundle(struct pass *p, const struct ay_bundle_sink *sink, bool records, struct ay_err *why)
 {
 	const struct ay_bundle_limits limits = {.memory = p->w->memory, .unpacked_size = p->w->unpacked_size};
+	const struct ay_retrieve *how = p->t->how;
+	char hex[AY_DIGEST_HEX + 1];
 	AY_CLOSE int fd = -1;
-	int r = ay_repo_bundle_open(p->t->how->repo, &p->w->bundle, &fd, why);
+	int r = 0;
+
+	ay_digest_hex(&p->w->bundle, hex);
+	if (how->repo)
+		r = ay_repo_bundle_open(how->repo, &p->w->bundle, &fd, why);
+	else if ((fd = ay__open_beneath(how->s->bundles, hex, O_RDONLY | O_NONBLOCK)) < 0)
+		r = ay_err_errno(why, -fd, "%.16s…", hex);
 
 	return r < 0 ? r : ay_bundle_read(fd, &limits, sink, records, why);
 }
@@ -175,6 +182,7 @@ static int on_begin(void *ctx, const struct ay_bundle_record *r, bool *skip, str
 		return fail(p, fd, "cannot make a file for what is retrieved", err);
 	p->out->fs = how->s->fs;
 	p->out->fd = fd;
+	p->out->sparse = true;
 	p->out->pos = p->out->held = 0;
 	return 0;
 }
@@ -205,7 +213,7 @@ static int on_data(void *ctx, const struct ay_bundle_record *r, const void *data
 static int on_end(void *ctx, const struct ay_bundle_record *r, struct ay_err *err)
 {
 	struct pass *p = ctx;
-	int rc = ay__fd_flush(p->out);
+	int rc = ay__fd_end_sparse(p->out);
 
 	(void)r;
 	close(p->out->fd);

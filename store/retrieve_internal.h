@@ -47,6 +47,8 @@ void ay__retrieve_note(struct ay__retrieval *t, int code, const struct ay_err *w
 int ay__retrieve_got(struct ay__retrieval *t, size_t i);
 /** ay__retrieve_base() - open base @d: from what was retrieved, else the caller's. fd or -errno. */
 int ay__retrieve_base(struct ay__retrieval *t, const struct ay_digest *d, uint64_t size);
+/** ay__retrieve_where() - whose bundles, for messages: the repository's path, or the store's. */
+const char *ay__retrieve_where(const struct ay__retrieval *t);
 /** ay__retrieve_create() - a new empty file named @hex, in place of what a failed run left there. fd or -errno. */
 int ay__retrieve_create(struct ay__retrieval *t, const char *hex);
 

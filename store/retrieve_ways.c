@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "store/retrieve_internal.h"
+#include "store/state.h"
 #include "store/tree_internal.h"
 
 #define PUBLISHER_TREES_MAX 64 /* a publisher keeps a few */
@@ -49,9 +50,17 @@ static int add_way(void *ctx, const uint8_t *data, size_t len)
 	return 0;
 }
 
+static int add_doc(void *ctx, const struct ay_digest *d, const uint8_t *data, size_t len)
+{
+	(void)d;
+	return add_way(ctx, data, len);
+}
+
 int ay__ways_to(struct ay__retrieval *t, const struct ay_digest *manifest, struct ay_err *err)
 {
-	int r = ay_digest_is_zero(manifest) ? 0 : ay_repo_each_offer(t->how->repo, manifest, add_way, t, err);
+	int r = ay_digest_is_zero(manifest) || !t->how->repo
+			? 0
+			: ay_repo_each_offer(t->how->repo, manifest, add_way, t, err);
 
 	return r == -ENOMEM ? ay_err_errno(err, ENOMEM, "retrieve") : r;
 }
@@ -70,7 +79,8 @@ static int add_release(void *ctx, const uint8_t *data, size_t len)
 
 int ay__ways_all(struct ay__retrieval *t, struct ay_err *err)
 {
-	int r = ay_repo_each_release(t->how->repo, add_release, t, err);
+	int r = t->how->repo ? ay_repo_each_release(t->how->repo, add_release, t, err)
+			     : ay_state_each_doc(t->how->s, AY_DOC_OFFER, add_doc, t, err);
 	return r == -ENOMEM ? ay_err_errno(err, ENOMEM, "retrieve") : r;
 }
 
@@ -165,7 +175,7 @@ static int open_publisher(struct ay__retrieval *t)
 
 int ay__retrieve_publisher(struct ay__retrieval *t, struct ay_err *err)
 {
-	AY_CLOSE int branch = open_publisher(t);
+	AY_CLOSE int branch = t->how->repo ? open_publisher(t) : -ENOENT;
 	int again = branch < 0 ? -1 : ay__open_beneath(branch, ".", O_RDONLY | O_DIRECTORY);
 	AY_CLOSEDIR DIR *d = again < 0 ? NULL : fdopendir(again);
 	struct dirent *e;

@@ -173,7 +173,9 @@ static int emit(struct scan *s, struct item *it)
 		if (added < 0)
 			return fail(s, added, it->e.path, "cannot remember its digest");
 	}
-	int rc = ay_manifest_add(s->writer, &it->e, s->err);
+	int rc = s->opts.hook ? s->opts.hook->entry(s->opts.hook->ctx, &it->e, s->err) : 0;
+	if (rc == 0)
+		rc = ay_manifest_add(s->writer, &it->e, s->err);
 	if (rc < 0)
 		return ay_err_wrap(s->err, rc, "scan %s", s->name);
 	s->totals->entries++;
@@ -318,8 +320,8 @@ static int read_names(struct dir *d)
 	return 0;
 }
 
-/* Enter the directory @fd (taken over), whose path is s->path. */
-static int enter(struct scan *s, int fd, const struct stat *st)
+/* Enter the directory @fd (taken over), whose path is s->path. @empty: leave out what is in it. */
+static int enter(struct scan *s, int fd, const struct stat *st, bool empty)
 {
 	struct dir *d = calloc(1, sizeof(*d));
 	if (!d) {
@@ -339,7 +341,7 @@ static int enter(struct scan *s, int fd, const struct stat *st)
 	int rc = add_xattrs(s, it, fd, -1, NULL);
 	if (rc < 0)
 		return rc;
-	rc = read_names(d);
+	rc = empty ? 0 : read_names(d);
 	return rc < 0 ? fail(s, rc, s->path, "cannot list it") : 0;
 }
 
@@ -401,7 +403,7 @@ static int open_same(struct scan *s, const char *name, const struct stat *st, in
 static struct ay__hash_job *job_new(struct scan *s, struct item *it, const struct stat *st)
 {
 	const struct ay_digest *known = s->opts.known ? ay_scan_cache_find(s->opts.known, st) : NULL;
-	struct ay__hash_job *job = calloc(1, sizeof(*job));
+	struct ay__hash_job *job = calloc(1, s->opts.hook ? s->opts.hook->job_size : sizeof(*job));
 
 	if (!job)
 		return NULL;
@@ -445,6 +447,8 @@ static int visit_file(struct scan *s, const char *name, const struct stat *st)
 	s->totals->read_files++;
 	s->totals->read_bytes += it->e.size;
 	job->fd = ay_steal_fd(&fd);
+	if (s->opts.hook)
+		s->opts.hook->job(s->opts.hook->ctx, job, &it->e);
 	ay__hash_pool_give(s->pool, job);
 	return 0;
 }
@@ -492,8 +496,12 @@ static int visit(struct scan *s, const char *name)
 	case S_IFIFO:
 		return visit_special(s, AY_ENTRY_FIFO, name, &st);
 	case S_IFDIR: {
-		int rc = open_same(s, name, &st, O_DIRECTORY, &fd);
-		return rc < 0 ? rc : enter(s, fd, &st);
+		int rc = s->opts.hook ? s->opts.hook->dir(s->opts.hook->ctx, s->path, &st, s->err) : 0;
+		if (rc < 0)
+			return ay_err_wrap(s->err, rc, "scan %s", s->name);
+		bool empty = rc > 0;
+		rc = open_same(s, name, &st, O_DIRECTORY, &fd);
+		return rc < 0 ? rc : enter(s, fd, &st, empty);
 	}
 	default:
 		return fail(s, AY_EUNSUPPORTED, s->path,
@@ -514,7 +522,7 @@ static int walk(struct scan *s)
 		close(fd);
 		return rc;
 	}
-	int rc = enter(s, fd, &st);
+	int rc = enter(s, fd, &st, false);
 	while (rc == 0 && s->dir) {
 		struct dir *d = s->dir;
 		rc = d->next == d->n ? leave(s) : visit(s, (char *)d->names.data + d->order[d->next++]);
@@ -544,7 +552,7 @@ int ay_scan(int dirfd, const char *name, const struct ay_scan_options *opts, ay_
 		s->opts = *opts;
 	if (s->opts.seen)
 		ay_scan_cache_begin(s->opts.seen);
-	s->pool = ay__hash_pool_new(s->opts.threads);
+	s->pool = s->opts.hook ? s->opts.hook->pool : ay__hash_pool_new(s->opts.threads);
 	s->writer = ay_manifest_writer_new(write, ctx);
 	int rc = s->pool && s->writer ? walk(s) : ay_err_set(err, -ENOMEM, "scan %s: out of memory", name);
 	if (rc == 0) {

@@ -15,12 +15,13 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "store/linked.h"
 #include "store/object.h"
 
 #define PREFIX "staging-"
 
-/* The first 32 hex digits of the kernel's boot id, without dashes. It tells a person which boot left what. */
-static void boot_id(char out[33])
+/* In a staging directory's name it tells a person which boot left what. */
+void ay__boot_id(char out[33])
 {
 	char text[64] = "";
 	size_t n = 0;
@@ -41,7 +42,7 @@ int ay__staging_begin(struct ay_store *s, struct ay__staging *st, struct ay_err 
 {
 	char boot[33], rnd[17];
 
-	boot_id(boot);
+	ay__boot_id(boot);
 	/* A sweeper may come between mkdir, open and lock: then it is gone or going, and another is made. */
 	for (int tries = 0; tries < 64; tries++) {
 		struct stat sb;
@@ -71,8 +72,9 @@ static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_
 		AY_CLOSE int manifest = ay__open_beneath(tree, "manifest", O_RDONLY);
 		if (ay__remove_tree(s->fs, tree, "root") < 0)
 			return;
-		/* raw/ and new/ have links to objects too. */
-		if (ay__remove_tree(s->fs, dir, "raw") < 0 || ay__remove_tree(s->fs, dir, "new") < 0)
+		/* raw/, new/ and buckets/ have links to objects too. */
+		if (ay__remove_tree(s->fs, dir, "raw") < 0 || ay__remove_tree(s->fs, dir, "new") < 0 ||
+		    ay__remove_tree(s->fs, dir, "buckets") < 0)
 			return;
 		/*
 		 * A manifest that was not written to its end is broken; no object was renamed in then. But if the
@@ -82,6 +84,9 @@ static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_
 			: manifest < 0      ? manifest
 					    : ay__objects_drop(s, manifest, res, NULL);
 		if (r < 0 && r != AY_EFORMAT && r != AY_EVERSION && r != AY_ELIMIT)
+			return;
+		AY_CLOSE int linked = ay__open_beneath(tree, AY__LINKED_FILE, O_RDONLY);
+		if (linked >= 0 && ay__linked_drop(s, linked, res, NULL) < 0)
 			return;
 		if (ay__remove_tree(s->fs, tree, "release") < 0 || ay__remove_tree(s->fs, tree, ".ref") < 0)
 			return;
@@ -98,6 +103,23 @@ void ay__staging_end(struct ay__staging *st, struct ay_gc_result *res)
 	st->dir = -1;
 }
 
+void ay__staging_leave(struct ay__staging *st)
+{
+	close(st->dir);
+	st->dir = -1;
+}
+
+/*
+ * A tree that was moved in here by somebody who died then: until that is durable, a power cut may put it
+ * back where it was, and it had better be whole.
+ */
+static bool may_take_apart(struct ay_store *s, int dir)
+{
+	struct stat st;
+
+	return fstatat(dir, "tree", &st, AT_SYMLINK_NOFOLLOW) < 0 || s->fs->ops->syncfs(s->fs, s->dir) == 0;
+}
+
 void ay__staging_sweep(struct ay_store *s, struct ay_gc_result *res)
 {
 	int fd = ay__open_beneath(s->tmp, ".", O_RDONLY | O_DIRECTORY);
@@ -110,7 +132,7 @@ void ay__staging_sweep(struct ay_store *s, struct ay_gc_result *res)
 		if (strncmp(e->d_name, PREFIX, sizeof(PREFIX) - 1) != 0)
 			continue;
 		AY_CLOSE int dir = ay__open_beneath(s->tmp, e->d_name, O_RDONLY | O_DIRECTORY);
-		if (dir >= 0 && ay__lock(dir, LOCK_EX | LOCK_NB) == 0)
+		if (dir >= 0 && ay__lock(dir, LOCK_EX | LOCK_NB) == 0 && may_take_apart(s, dir))
 			take_apart(s, dir, e->d_name, res);
 	}
 }

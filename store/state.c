@@ -44,6 +44,16 @@ static int begin_change(struct ay_store *s, int *locked, struct ay_err *err)
 	return 0;
 }
 
+/*
+ * What is to be promised was found to be there already: durably? Whoever wrote it may have been killed before he
+ * synced the directory @dirfd.
+ */
+int ay__state_sync_found(const struct ay_store *s, int dirfd, const char *name, struct ay_err *err)
+{
+	int rc = s->readonly ? 0 : s->fs->ops->fsync(s->fs, dirfd);
+	return rc < 0 ? ay_err_errno(err, -rc, "sync %s/%s", s->path, name) : 0;
+}
+
 /* ay__read_file(), but that a file is not there leaves no sentence behind in @err: it is no failure here. */
 static int read_if_there(int dirfd, const char *path, size_t max, uint8_t **data, size_t *len,
 			 struct ay_err *err)
@@ -191,6 +201,8 @@ int ay_state_add_root(struct ay_store *s, const void *envelope, size_t len, stru
 		return rc;
 	rc = s->root ? ay_trust_next_root(s->root, envelope, len, &root, err)
 		     : ay_trust_first_root(envelope, len, &root, err);
+	if (rc == AY_ENOTHING && ay__state_sync_found(s, s->roots, "roots", err) < 0)
+		return err ? err->code : -EIO;
 	if (rc < 0)
 		return rc;
 	snprintf(name, sizeof(name), "%" PRIu32, root->version);
@@ -318,9 +330,56 @@ int ay_state_change_branch(struct ay_store *s, const char *branch,
 		return rc;
 	now = kept;
 	rc = change(ctx, &now, err);
-	if (rc != 0)
-		return rc < 0 ? rc : 0;
+	if (rc == 0)
+		return branch_replace(s, name, &now, &kept, err);
+	if (rc > 0 || rc == AY_ENOTHING) { /* it is so already */
+		AY_CLOSE int dir = ay__open_beneath(s->state, BRANCH_DIR, O_RDONLY | O_DIRECTORY);
+		int synced = dir < 0 ? 0 : ay__state_sync_found(s, dir, "state/" BRANCH_DIR, err);
+		if (synced < 0)
+			return synced;
+	}
+	return rc < 0 ? rc : 0;
+}
+
+int ay__state_rebuild(struct ay_store *s, const char *branch, uint32_t floor, uint32_t current,
+		      struct ay_err *err)
+{
+	struct ay_branch_state now = {.follow = true, .floor = floor, .pending = current, .good = current},
+			       kept;
+	char name[NAME_MAX + 1];
+
+	AY_CLOSE int locked = -1;
+	int rc = branch_file(s, branch, name, err);
+	if (rc == 0)
+		rc = begin_change(s, &locked, err);
+	if (rc < 0)
+		return rc;
+	if (ay_state_branch(s, branch, &kept, NULL) == 0)
+		return 0; /* another process was faster */
+	snprintf(now.branch, sizeof(now.branch), "%s", branch);
+	kept = (struct ay_branch_state){0};
 	return branch_replace(s, name, &now, &kept, err);
+}
+
+int ay__state_forget(struct ay_store *s, const char *branch, struct ay_err *err)
+{
+	char name[NAME_MAX + 1];
+
+	AY_CLOSE int locked = -1;
+	int rc = branch_file(s, branch, name, err);
+	if (rc == 0)
+		rc = begin_change(s, &locked, err);
+	if (rc < 0)
+		return rc;
+	AY_CLOSE int dir = ay__open_beneath(s->state, BRANCH_DIR, O_RDONLY | O_DIRECTORY);
+	if (dir == -ENOENT)
+		return 0;
+	rc = dir < 0 ? dir : s->fs->ops->unlink(s->fs, dir, name, 0);
+	if (rc == -ENOENT)
+		return 0;
+	if (rc == 0)
+		rc = s->fs->ops->fsync(s->fs, dir);
+	return rc < 0 ? ay_err_errno(err, -rc, "%s/state/" BRANCH_DIR "/%s", s->path, name) : 1;
 }
 
 static int take_all(void *ctx, struct ay_branch_state *b, struct ay_err *err)
@@ -408,6 +467,8 @@ static int install_id_read(const struct ay_store *s, uint8_t id[INSTALL_ID_BYTES
 int ay_state_install_id(struct ay_store *s, uint8_t id[16], struct ay_err *err)
 {
 	int rc = install_id_read(s, id, err);
+	if (rc == 0)
+		return ay__state_sync_found(s, s->state, "state", err);
 	if (rc != -ENOENT)
 		return rc;
 	AY_CLOSE int locked = -1;

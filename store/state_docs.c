@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "store/state_internal.h"
 #include "store/store_internal.h"
 
 #define DOCS_MAX 65536 /* documents of one kind; each is at most AY_ENVELOPE_MAX on disk */
@@ -59,7 +60,7 @@ int ay_state_put_doc(struct ay_store *s, enum ay_doc_kind kind, const void *data
 				  dir_name, len, AY_ENVELOPE_MAX);
 	ay_digest_mem(data, len, &digest);
 	if (ay_state_get_doc(s, kind, &digest, &kept, &kept_len, NULL) == 0)
-		return 0;
+		return ay__state_sync_found(s, dir, dir_name, err);
 	rc = ay__store_replace_file(s->fs, dir, ay_digest_hex(&digest, hex), data, len, err);
 	return rc < 0 ? ay_err_wrap(err, rc, "%s/%s", s->path, dir_name) : 0;
 }

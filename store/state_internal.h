@@ -33,10 +33,22 @@ void ay__branch_state_write(const struct ay_branch_state *b, struct ay_buf *out)
 /** ay__branch_state_parse() - accepts exactly what is written, and version 1; the head's form is not looked at. */
 bool ay__branch_state_parse(const char *text, size_t len, struct ay_branch_state *b);
 
+/** ay__state_sync_found() - make durable that a file is in @dirfd, which an earlier process put there. */
+int ay__state_sync_found(const struct ay_store *s, int dirfd, const char *name, struct ay_err *err);
+
 /** ay__u32_get() - a number from 0 to 2^32-1 in its one form: decimal, no leading zero. */
 bool ay__u32_get(const char *text, size_t len, uint32_t *out);
 void ay__hex_put(struct ay_buf *out, const uint8_t *data, size_t len);
 /** ay__hex_get() - exactly @len bytes from lower-case digits. */
 bool ay__hex_get(const char *text, size_t text_len, uint8_t *out, size_t len);
+
+/**
+ * ay__state_rebuild() - in the place of a branch's state that cannot be read: followed, @floor, @current (0: none) good, no
+ * head, nothing bad. One that can be read meanwhile stays. Durable.
+ */
+int ay__state_rebuild(struct ay_store *s, const char *branch, uint32_t floor, uint32_t current,
+		      struct ay_err *err);
+/** ay__state_forget() - remove all that is remembered of a branch. 1; 0 there was nothing; negative. */
+int ay__state_forget(struct ay_store *s, const char *branch, struct ay_err *err);
 
 #endif

@@ -87,7 +87,7 @@ static int next_state(void *ctx, struct ay_branch_state *state, struct ay_err *e
 	if (serial > state->floor)
 		state->floor = serial;
 	/* Of a store that an older ayni made nothing is known but this: it worked. */
-	if (state->good == 0 && now > 0 && now != state->bad_serial && now != state->unconfirmed)
+	if (state->good == 0 && state->pending == 0 && now > 0 && now != state->bad_serial)
 		state->good = now;
 	if (m->rollback && serial < now && now > state->bad_serial)
 		state->bad_serial = now;

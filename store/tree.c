@@ -150,14 +150,14 @@ static int set_meta_by_name(struct ay_store *s, int dir, const char *name, const
 	return 0;
 }
 
-static int make_special(struct linker *l, int dir, const char *name, const struct ay_entry *e,
-			struct ay_err *err)
+int ay__make_special(struct ay_store *s, int dir, const char *name, const struct ay_entry *e,
+		     struct ay_err *err)
 {
-	struct ay_fs *fs = l->b->s->fs;
+	struct ay_fs *fs = s->fs;
 	struct ay__local_entry local;
 	int r;
 
-	if (!ay__entry_kept(l->b->s, e))
+	if (!ay__entry_kept(s, e))
 		return 0;
 	if (e->type == AY_ENTRY_SYMLINK) {
 		r = fs->ops->symlink(fs, e->target, dir, name);
@@ -174,8 +174,8 @@ static int make_special(struct linker *l, int dir, const char *name, const struc
 				    e->path);
 	if (r < 0)
 		return ay_err_errno(err, -r, "%s: cannot make it", e->path);
-	ay__entry_localise(l->b->s, e, &local);
-	return set_meta_by_name(l->b->s, dir, name, &local.e, err);
+	ay__entry_localise(s, e, &local);
+	return set_meta_by_name(s, dir, name, &local.e, err);
 }
 
 static int link_entry(struct linker *l, const struct ay_entry *e, struct ay_err *err)
@@ -199,7 +199,7 @@ static int link_entry(struct linker *l, const struct ay_entry *e, struct ay_err 
 	if (e->type == AY_ENTRY_DIR)
 		return push(l, dir, name, e, err);
 	if (e->type != AY_ENTRY_FILE)
-		return make_special(l, dir, name, e, err);
+		return ay__make_special(l->b->s, dir, name, e, err);
 	r = ay__object_link(l->b->s, e, dir, name, l->scratch, &l->b->touched, err);
 	if (r == -ENOENT)
 		return ay_err_set(err, AY_EBASE,

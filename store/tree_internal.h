@@ -30,6 +30,13 @@ int ay__release_read(int tree, struct ay_release *out, struct ay_digest *digest,
 /** ay__write_file() - a new file with mode 0644, not synced: for what a syncfs follows. 0 or -errno. */
 int ay__write_file(struct ay_fs *fs, int dirfd, const char *name, const void *data, size_t len);
 
+/**
+ * ay__tree_aside() - move tree @serial of the branch @dir into a new staging directory @st, durably; the caller ends that
+ * (store/gc.c). 0; AY_EBUSY it is in use (without a sentence); -errno.
+ */
+int ay__tree_aside(struct ay_store *s, int dir, const char *branch, uint32_t serial, struct ay__staging *st,
+		   struct ay_err *err);
+
 /* ---- building (store/build.c): what apply and import have in common ---- */
 
 struct ay__build {
@@ -38,6 +45,7 @@ struct ay__build {
 	int branch_dir, lock; /* lock: .apply */
 	struct ay__staging st;
 	int raw, new_, tree; /* directories in staging; tree/manifest is written by the caller */
+	int buckets; /* -1, or a directory in staging with objects as objects/ has them: "ab/cdef….variant" */
 	const struct ay_branch_rule *rule; /* NULL: no limits; borrowed from the store's root */
 	struct ay_release release;
 	const void *envelope;
@@ -56,6 +64,13 @@ struct ay__build {
  */
 int ay__build_begin(struct ay__build *b, struct ay_store *s, const char *branch, const void *envelope,
 		    size_t envelope_len, struct ay_err *err);
+/**
+ * ay__build_begin_unsigned() - the same before there is a release: who makes it out of what is on the disk.
+ * The branch's limits are known. ay__build_sign() must follow before ay__build_commit().
+ */
+int ay__build_begin_unsigned(struct ay__build *b, struct ay_store *s, const char *branch, struct ay_err *err);
+/** ay__build_sign() - here is the release; borrowed as in ay__build_begin(), with its errors. */
+int ay__build_sign(struct ay__build *b, const void *envelope, size_t envelope_len, struct ay_err *err);
 /**
  * ay__build_check_entry() - the branch's limits, and what this store cannot keep. 0, AY_EROLE, AY_EFORMAT.
  * To be asked of every entry of the new tree, before anything is staged; then ay__build_tell_losses().
@@ -82,5 +97,11 @@ void ay__build_end(struct ay__build *b);
 
 /** ay__tree_link() - make tree/root out of tree/manifest and the objects (store/tree.c). */
 int ay__tree_link(struct ay__build *b, struct ay_err *err);
+/**
+ * ay__make_special() - make the symbolic link, device or fifo @e as @name in @dir, with its metadata; nothing
+ * when this store does not keep such (ay__entry_kept()). 0 or -errno.
+ */
+int ay__make_special(struct ay_store *s, int dir, const char *name, const struct ay_entry *e,
+		     struct ay_err *err);
 
 #endif

@@ -210,7 +210,7 @@ static int fault_link(struct ay_fs *fs, int from_dirfd, const char *from, int to
 	const struct fs_fault *o = fs->ctx;
 	struct stat st;
 
-	if (o->links_max && fstatat(from_dirfd, from, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	if (o->links_max && fstatat(from_dirfd, from, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0 &&
 	    st.st_nlink >= o->links_max)
 		return -EMLINK;
 	trace(fs->ctx, OP_LINK, from_dirfd, from, to_dirfd, to);

@@ -78,6 +78,9 @@ void kit_root_with_rule(struct kit *k, const char *branch, const char *rule)
 	if (ay_root_write(root, &text, &err) < 0)
 		die("root: %s", err.msg);
 	ay_root_free(root);
+	/* A root with "share" is of the second version of the text. */
+	if (branch && strstr(rule, "share"))
+		text.data[strlen("ayni-root ")] = '2';
 	ay_public_key_line(&k->public_key, line);
 	if (branch && rule[0])
 		ay_put_fmt(&text, "branch: %s %s\n", branch, rule);

@@ -174,8 +174,6 @@ static void an_update_is_durable_before_it_is_said(void **arg)
 			"link objects/ab/#.% -> tmp/S/tree/root/own (shared)\n"
 			"syncfs\n"
 			"rename tmp/S/tree -> branches/b/2\n"
-			"fsync objects/ab\n"
-			"fsync objects\n"
 			"fsync tmp/S\n"
 			"fsync branches/b\n"
 			"fsync branches\n"
@@ -231,7 +229,11 @@ static void a_tree_is_gone_for_good_before_its_files_go(void **arg)
 			"unlink tmp/S\n"
 			"unlink objects/ab/#.% (exclusive)\n"
 			"unlink tmp/S\n"
-			"open branches/b/.switch\n");
+			"open branches/b/.switch\n"
+			"open state/.tmp-%\n" /* the first collection of this boot */
+			"fsync state/.tmp-%\n"
+			"rename state/.tmp-% -> state/swept\n"
+			"fsync state\n");
 }
 
 int main(void)

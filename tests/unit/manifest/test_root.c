@@ -197,6 +197,42 @@ static void test_rules_between_lines(void **state)
 	ay_buf_release(&out);
 }
 
+/* Version 2 of the text is for roots that have a branch that shares, and for no others. */
+static void test_share(void **state)
+{
+	(void)state;
+	struct ay_err err = {0};
+	struct ay_buf out = {0};
+	struct ay_root *root = fleet_root(1), *read = NULL;
+
+	root->branches[1].share = true;
+	assert_code(ay_root_write(root, &out, &err), 0);
+	assert_strict(out.data, out.len, again);
+	const char *text = ay_buf_cstr(&out);
+	assert_int_equal(strncmp(text, "ayni-root 2\n", 12), 0);
+	assert_code(ay_root_parse(text, out.len, &read, &err), 0);
+	assert_true(ay_root_branch_rule(read, root->branches[1].name)->share);
+	assert_false(ay_root_branch_rule(read, root->branches[0].name)->share);
+	ay_root_free(read);
+	static const char *const edits[][2] = {
+		{"ayni-root 2", "ayni-root 1"}, /* version 1 knows no "share" */
+		{" share", ""},                 /* version 2 needs one */
+		{" share", " shares"},
+		{" share", " share share"},
+		{" share", "  share"},
+	};
+	for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
+		char *bad = changed(text, edits[i][0], edits[i][1]);
+		assert_code(ay_root_parse(bad, strlen(bad), &read, &err), AY_EFORMAT);
+		free(bad);
+	}
+	char *newer = changed(text, "ayni-root 2", "ayni-root 3");
+	assert_code(ay_root_parse(newer, strlen(newer), &read, &err), AY_EVERSION);
+	free(newer);
+	ay_root_free(root);
+	ay_buf_release(&out);
+}
+
 static void test_limits(void **state)
 {
 	(void)state;
@@ -264,6 +300,7 @@ int main(void)
 		cmocka_unit_test(test_there_and_back),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_rules_between_lines),
+		cmocka_unit_test(test_share),
 		cmocka_unit_test(test_limits),
 	};
 	return cmocka_run_group_tests_name("manifest/root", tests, NULL, NULL);

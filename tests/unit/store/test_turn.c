@@ -262,7 +262,6 @@ static void the_old_file_is_read_and_written_anew(void **arg)
 	uint32_t from, to;
 
 	kit_symlink(&t->k, "store/branches/xo%2Fstable/current", "2/root");
-	kit_mkdir(&t->k, "store/state/branches", 0755);
 	kit_text(&t->k, "store/state/branches/xo%2Fstable", old, 0644);
 	assert_turn(t, 2, 0, 0, 0, 0);
 	assert_true(kept_state(t).follow);

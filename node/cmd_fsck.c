@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `ayni fsck`: the whole store, and making it good again.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "node/cmd.h"
+#include "node/config.h"
+#include "node/paths.h"
+#include "node/progress.h"
+#include "store/fsck.h"
+
+#define REPOS_MAX    16
+#define FINDINGS_MAX 100000 /* in JSON, which is held in memory; all are counted */
+
+struct args {
+	const char *store, *config;
+	const char *repos[REPOS_MAX];
+	unsigned n_repos, n_given; /* those given on the command line must be there */
+	int heal, json, quiet;
+	struct ay_progress progress;
+	json_t *findings;
+};
+
+static int each(void *ctx, int val, const char *arg, struct ay_err *err)
+{
+	struct args *a = ctx;
+	switch (val) {
+	case 's':
+		a->store = arg;
+		return 0;
+	case 'C':
+		a->config = arg;
+		return 0;
+	default:
+		if (a->n_repos == REPOS_MAX)
+			return ay_err_set(err, AY_EUSAGE, "at most %d repositories", REPOS_MAX);
+		a->repos[a->n_repos++] = arg;
+		return 0;
+	}
+}
+
+/* Any bytes on one line, in a form that can be read back. */
+static const char *shown(const char *path, bool percent_too, struct ay_buf *out)
+{
+	ay_buf_reset(out);
+	for (const char *p = path; *p; p++) {
+		if ((unsigned char)*p < 0x20 || *p == 0x7f || (percent_too && *p == '%'))
+			ay_put_fmt(out, "%%%02X", (unsigned)(unsigned char)*p);
+		else
+			ay_put_u8(out, (uint8_t)*p);
+	}
+	const char *text = ay_buf_cstr(out);
+	return text ? text : "?";
+}
+
+static void print_finding(const struct ay_fsck_finding *f)
+{
+	struct ay_buf path = {0};
+	printf("%s: ", ay_fsck_outcome_name(f->outcome));
+	if (f->branch && f->serial)
+		printf("%s %u: ", f->branch, f->serial);
+	else if (f->branch)
+		printf("%s: ", f->branch);
+	if (f->what == AY_FSCK_CURRENT)
+		printf("current ");
+	else if (f->path)
+		printf("%s ", shown(f->path, f->what == AY_FSCK_PATH, &path));
+	else if (f->object)
+		printf("object %s: ", f->object);
+	printf("%s", f->why);
+	if (f->path && f->object)
+		printf(" (object %s)", f->object);
+	putchar('\n');
+	ay_buf_release(&path);
+}
+
+static void set_text(json_t *o, const char *key, const char *text)
+{
+	json_t *v = text ? json_string(text) : NULL;
+	if (text && !v) { /* a path is not UTF-8: then as manifests have it */
+		struct ay_buf b = {0};
+		ay_percent_put(&b, text, strlen(text));
+		const char *percent = ay_buf_cstr(&b);
+		v = percent ? json_string(percent) : NULL;
+		if (v)
+			json_object_set_new(o, "percent_encoded", json_true());
+		ay_buf_release(&b);
+	}
+	if (v)
+		json_object_set_new(o, key, v);
+}
+
+static void found(void *ctx, const struct ay_fsck_finding *f)
+{
+	struct args *a = ctx;
+	ay_progress_end(&a->progress);
+	if (!a->json) {
+		print_finding(f);
+		return;
+	}
+	if (json_array_size(a->findings) >= FINDINGS_MAX)
+		return;
+	json_t *o = json_pack("{s:s, s:s}", "what", ay_fsck_what_name(f->what), "outcome",
+			      ay_fsck_outcome_name(f->outcome));
+	set_text(o, "branch", f->branch);
+	if (f->serial)
+		json_object_set_new(o, "serial", json_integer(f->serial));
+	set_text(o, "path", f->path);
+	set_text(o, "object", f->object);
+	set_text(o, "why", f->why);
+	json_array_append_new(a->findings, o);
+}
+
+static void show_progress(void *ctx, uint64_t done, uint64_t total)
+{
+	struct args *a = ctx;
+	ay_progress_show(&a->progress, done, total);
+}
+
+static int report(struct args *a, const struct ay_fsck_result *res, struct ay_err *err)
+{
+	char size[32], more[32];
+	if (a->json)
+		return ay_print_json(
+			json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "objects",
+				  (json_int_t)res->objects, "bytes", (json_int_t)res->bytes, "trees",
+				  (json_int_t)res->trees, "entries", (json_int_t)res->entries, "bundles",
+				  (json_int_t)res->bundles, "damaged", (json_int_t)res->damaged, "healed",
+				  (json_int_t)res->healed, "left",
+				  (json_int_t)(a->heal ? res->left : res->damaged), "leftover_objects",
+				  (json_int_t)res->leftovers, "leftover_bytes",
+				  (json_int_t)res->leftover_bytes, "findings", a->findings),
+			err);
+	printf("%" PRIu64 " objects, %" PRIu64 " trees with %" PRIu64 " entries, %" PRIu64
+	       " bundles: %s read\n",
+	       res->objects, res->trees, res->entries, res->bundles, ay_human_bytes(res->bytes, size));
+	if (res->leftovers > 0)
+		printf("%" PRIu64 " objects that no tree uses (%s)%s\n", res->leftovers,
+		       ay_human_bytes(res->leftover_bytes, more), a->heal ? ": removed" : "");
+	if (res->damaged == 0)
+		puts("nothing is damaged");
+	else if (a->heal)
+		printf("%" PRIu64 " found damaged, %" PRIu64 " healed\n", res->damaged, res->healed);
+	return 0;
+}
+
+/* Those of the configuration come after those given; one that is not there now (a stick) is passed over. */
+static int add_configured(struct args *a, struct ay_config *c, struct ay_err *err)
+{
+	ay_config_defaults(c);
+	int r = ay_config_load(c, a->config ? a->config : AY_CONFIG_PATH, a->config != NULL, err);
+	if (r < 0)
+		return r;
+	if (!a->store)
+		a->store = c->store;
+	for (unsigned i = 0; i < c->n_heal_from && a->n_repos < REPOS_MAX; i++)
+		a->repos[a->n_repos++] = c->heal_from[i];
+	if (c->repo[0] && a->n_repos < REPOS_MAX)
+		a->repos[a->n_repos++] = c->repo;
+	return 0;
+}
+
+static int check(struct args *a, struct ay_err *err)
+{
+	struct ay_repo *repos[REPOS_MAX];
+	struct ay_store *s = NULL;
+	struct ay_fsck_result res = {0};
+	unsigned n = 0;
+	int r = 0;
+	for (unsigned i = 0; a->heal && i < a->n_repos && r == 0; i++) {
+		struct ay_err why = {0};
+		r = ay_repo_open(ay_fs_real(), a->repos[i], false, &repos[n], &why);
+		n += r == 0;
+		if (r < 0 && i >= a->n_given)
+			r = 0;
+		else if (r < 0)
+			ay_err_set(err, r, "%s", why.msg);
+	}
+	if (r == 0)
+		r = ay_open_store(a->store, a->heal ? 0 : AY_STORE_READONLY, &s, err);
+	if (r == 0) {
+		const struct ay_fsck f = {.heal = a->heal,
+					  .repos = repos,
+					  .n_repos = n,
+					  .found = found,
+					  .progress = show_progress,
+					  .ctx = a};
+		ay_progress_init(&a->progress, a->heal ? "healing" : "checking");
+		r = ay_store_fsck(s, &f, &res, err);
+		ay_progress_end(&a->progress);
+	}
+	if (r == 0)
+		r = report(a, &res, err);
+	ay_store_close(s);
+	while (n > 0)
+		ay_repo_close(repos[--n]);
+	if (r < 0)
+		return r;
+	uint64_t left = a->heal ? res.left : res.damaged;
+	return left == 0 ? 0
+	       : a->heal ? ay_err_set(err, AY_ESTORE, "%s: %" PRIu64 " could not be healed", a->store, left)
+			 : ay_err_set(err, AY_ESTORE, "%s: %" PRIu64 " damaged; `ayni fsck --heal` heals",
+				      a->store, left);
+}
+
+static int run(int argc, char **argv, struct ay_err *err)
+{
+	struct args a = {0};
+	AY_FREE struct ay_config *c = calloc(1, sizeof(*c));
+	int first = 0;
+	const struct option longs[] = {
+		{"store", required_argument, NULL, 's'},  {"repo", required_argument, NULL, 'r'},
+		{"config", required_argument, NULL, 'C'}, {"heal", no_argument, &a.heal, 1},
+		{"json", no_argument, &a.json, 1},        {0}};
+	int r = c ? ay_options(argc, argv, longs, each, &a, &first, err)
+		  : ay_err_set(err, -ENOMEM, "out of memory");
+	if (r < 0)
+		return r;
+	if (first != argc)
+		return ay_usage(err, "fsck", "fsck takes no arguments");
+	if (a.n_repos > 0 && !a.heal)
+		return ay_usage(err, "fsck", "--repo says where to heal from: give --heal too");
+	a.n_given = a.n_repos;
+	r = add_configured(&a, c, err);
+	if (r < 0)
+		return r;
+	a.findings = json_array();
+	r = check(&a, err);
+	json_decref(a.findings);
+	return r;
+}
+
+const struct ay_cmd ay_cmd_fsck = {
+	"fsck",
+	"check the whole store, and heal it",
+	"Usage: ayni fsck [--heal [--repo DIR...]] [--store DIR] [--config FILE] [--json]\n"
+	"\n"
+	"Reads every object on all cores and holds every tree, manifest, release, bundle and state against what it\n"
+	"should be. Names each damaged object and each path that links it. With --heal a damaged object is replaced by\n"
+	"a good copy, under its name and in every tree, one rename a path: what runs goes on running. Good copies\n"
+	"come from the store itself, from the bundles that it keeps, and from repository directories: those given, then those\n"
+	"of the configuration (heal-from, repo).\n"
+	"\n"
+	"Exit code 0: nothing is damaged, or all was healed; 1: damage is left, or the check could not be ended. What\n"
+	"is only left over (noted) is no damage.\n"
+	"\n"
+	"      --heal           make good what is damaged\n"
+	"  -r, --repo DIR       a repository directory to heal from; repeatable\n"
+	"  -s, --store DIR      the store (" AY_STORE_PATH ")\n"
+	"      --config FILE    instead of " AY_CONFIG_PATH "\n"
+	"      --json           print JSON\n",
+	run,
+};

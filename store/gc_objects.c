@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Collecting looks only at the objects of the tree that goes. After a power cut that may miss some: a file system owes
+ * us no order among names that were not synced, so the manifest that knew an object may be gone and the object be
+ * there. So the first collection of each boot looks at all of them, once; state/swept tells which boot that was.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "store/gc_objects.h"
+#include "store/tree_internal.h"
+
+#define SWEPT       "swept" /* in state/ */
+#define SLICE_FILES 256     /* entries looked at under the exclusive lock at once: a few milliseconds */
+
+/* One slice of a bucket, under the lock that the caller holds. 1: more; 0: that was all; negative: it failed. */
+static int drop_slice(struct ay_store *s, DIR *d, const char *bucket, struct ay_gc_result *res,
+		      struct ay_err *err)
+{
+	struct dirent *e;
+
+	for (int i = 0; i < SLICE_FILES; i++) {
+		struct stat st;
+		errno = 0;
+		if (!(e = readdir(d)))
+			return errno ? ay_err_errno(err, errno, "cannot list %s/objects/%s", s->path, bucket)
+				     : 0;
+		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+		    st.st_nlink > 1)
+			continue;
+		int r = s->fs->ops->unlink(s->fs, dirfd(d), e->d_name, 0);
+		if (r < 0 && r != -ENOENT)
+			return ay_err_errno(err, -r, "cannot remove object %s/%s", bucket, e->d_name);
+		res->objects++;
+		res->bytes += (uint64_t)st.st_blocks * 512;
+	}
+	return 1;
+}
+
+static int sweep_bucket(struct ay_store *s, const char *bucket, struct ay_gc_result *res, struct ay_err *err)
+{
+	int fd = ay__open_beneath(s->objects, bucket, O_RDONLY | O_DIRECTORY);
+	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	int r = 1;
+
+	if (fd == -ENOENT)
+		return 0;
+	if (!d)
+		return ay_err_errno(err, fd < 0 ? -fd : errno, "cannot list %s/objects/%s", s->path, bucket);
+	while (r > 0) {
+		if ((r = ay__store_lock(s, LOCK_EX, err)) < 0)
+			break;
+		r = drop_slice(s, d, bucket, res, err);
+		ay__store_unlock(s);
+	}
+	return r;
+}
+
+int ay__gc_objects(struct ay_store *s, struct ay_gc_result *res, struct ay_err *err)
+{
+	AY_FREE uint8_t *swept = NULL;
+	char boot[33], line[34];
+	size_t len = 0;
+	int r = 0;
+
+	ay__boot_id(boot);
+	snprintf(line, sizeof(line), "%s\n", boot);
+	if (ay__read_file(s->state, SWEPT, sizeof(line), &swept, &len, NULL) == 0 &&
+	    strcmp((const char *)swept, line) == 0)
+		return 0;
+	for (unsigned i = 0; i < 256 && r == 0; i++) {
+		char bucket[3];
+		snprintf(bucket, sizeof(bucket), "%02x", i);
+		r = sweep_bucket(s, bucket, res, err);
+	}
+	/* Should that fail (the disk may be full all the same), it is done once more the next time. */
+	if (r == 0)
+		ay__store_replace_file(s->fs, s->state, SWEPT, line, strlen(line), NULL);
+	return r;
+}

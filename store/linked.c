@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* Taking back what adopt lent: names in objects/ of inodes that belong to somebody's directory as well. */
+#include "store/linked.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+
+#define SLICE 256 /* lines under the exclusive lock at once */
+
+/* "NLINK NAME\n", and the name is of an object's form. */
+static bool parse(const char *line, unsigned long *nlink, struct ay__object_name *name)
+{
+	char *end;
+
+	*nlink = strtoul(line, &end, 10);
+	if (line[0] < '1' || line[0] > '9' || *end != ' ')
+		return false;
+	const char *p = end + 1;
+	size_t n = strcspn(p, "\n");
+	if (n != AY__OBJECT_NAME_MAX - 1 || p[n] != '\n' || p[2] != '/' || p[65] != '.')
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (i != 2 && i != 65 && !strchr("0123456789abcdef", p[i]))
+			return false;
+	}
+	memcpy(name->s, p, n);
+	name->s[n] = '\0';
+	return true;
+}
+
+/* 1: more. */
+static int drop_slice(struct ay_store *s, FILE *f, struct ay_gc_result *res, int *failed, struct ay_err *err)
+{
+	char line[AY__OBJECT_NAME_MAX + 32];
+
+	for (int i = 0; i < SLICE; i++) {
+		struct ay__object_name name;
+		unsigned long nlink;
+		struct stat st;
+		if (!fgets(line, sizeof(line), f) || !parse(line, &nlink, &name))
+			return 0;
+		if (fstatat(s->objects, name.s, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink != nlink)
+			continue;
+		int u = s->fs->ops->unlink(s->fs, s->objects, name.s, 0);
+		if (u < 0)
+			*failed = ay_err_errno(err, -u, "cannot remove object %s", name.s);
+		else if (res)
+			res->objects++; /* its bytes stay where the source is */
+	}
+	return 1;
+}
+
+int ay__linked_drop(struct ay_store *s, int fd, struct ay_gc_result *res, struct ay_err *err)
+{
+	int dup = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	AY_FCLOSE FILE *f = dup < 0 ? NULL : fdopen(dup, "r");
+	int r = 1, failed = 0;
+
+	if (!f) {
+		int saved = errno;
+		if (dup >= 0)
+			close(dup);
+		return ay_err_errno(err, saved, "cannot read which objects were linked");
+	}
+	while (r > 0) {
+		if ((r = ay__store_lock(s, LOCK_EX, err)) < 0)
+			return r;
+		r = drop_slice(s, f, res, &failed, err);
+		ay__store_unlock(s);
+	}
+	return failed;
+}

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: MIT */
+/* A store's life: the publisher's things, the steps, and the drawing of a life from a seed. See the header. */
+#include "tests/fault/store/life.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/prng.h"
+#include "manifest/head.h"
+#include "manifest/root.h"
+#include "store/bundles.h"
+#include "store/turn.h"
+
+const char *const life_branch[LIFE_BRANCHES] = {"b", "c/x"};
+const char *const op_names[OPS] = {"make",     "root",    "import", "apply",       "switch", "trial",
+				   "try",      "confirm", "fail",   "ready",       "pin",    "unpin",
+				   "rollback", "gc",      "remove", "head",        "follow", "doc",
+				   "drop-doc", "collect", "finish", "drop-bundle", "id"};
+
+/* ---- the publisher ---- */
+
+static void make_tree(struct kit *k, unsigned b, unsigned n)
+{
+	char p[64], v[16];
+
+	snprintf(v, sizeof(v), "v%u-%u", b, n);
+	kit_mkdir(k, v, 0755);
+#define AT(rest) (snprintf(p, sizeof(p), "%s/" rest, v), p)
+	if (b == 0) /* more than a page, so that it tears */
+		kit_noise(k, AT("changes"), 9000, 3000 + (uint64_t)n, 0644);
+	kit_text(k, AT("kept"), "always the same, in both branches", 0644);
+	kit_text(k, AT("mode"), "only my mode changes", n % 2 ? 0600 : 0640);
+	kit_mkdir(k, AT("d"), 0750);
+	kit_text(k, n % 2 ? AT("d/odd") : AT("d/even"), n % 2 ? "odd" : "even", 0644);
+	kit_text(k, AT("d/twin"), "always the same, in both branches", 0644);
+	kit_symlink(k, AT("link"), n % 2 ? "d" : "kept");
+#undef AT
+}
+
+static void make_root2(struct world *w)
+{
+	const struct ay_secret_key *keys[1] = {&w->k.key};
+	struct ay_root *root = ay_root_new();
+	struct ay_buf text = {0};
+	struct ay_err err = {0};
+
+	root->version = 2;
+	snprintf(root->fleet, sizeof(root->fleet), "test");
+	root->n_keys = 1;
+	root->keys[0] = w->k.public_key;
+	for (int i = 0; i < AY_ROLES; i++)
+		root->roles[i] = (struct ay_role_keys){.threshold = 1, .n = 1};
+	if (ay_root_write(root, &text, &err) < 0 ||
+	    ay_envelope_write(text.data, text.len, keys, 1, "test", &w->root2, &err) < 0)
+		crash_die("root 2: %s", err.msg);
+	ay_root_free(root);
+	ay_buf_release(&text);
+}
+
+static void make_heads(struct world *w, unsigned b, uint32_t serial)
+{
+	struct ay_head h = {.root_epoch = 1,
+			    .serial = serial,
+			    .rollout = 100,
+			    .release_size = (uint32_t)w->tree[b][serial].release.len,
+			    .signed_at_s = 1700000000 + serial};
+
+	ay_branch_id("test", life_branch[b], &h.branch);
+	ay_digest_mem(w->tree[b][serial].release.data, w->tree[b][serial].release.len, &h.release);
+	if (ay_head_sign(&h, &w->k.key, w->head[b][serial]) < 0)
+		crash_die("cannot sign a head");
+}
+
+static void make_source(struct world *w, unsigned i)
+{
+	struct ay_prng r;
+	size_t size =
+		i == 0 ? AY_PIECE_SIZE + 70000 : AY_BLOCK_SIZE + 5000; /* with and without hash blocks */
+	uint8_t *data = malloc(size + 8);
+
+	ay_prng_init(&r, 99 + i);
+	for (size_t at = 0; data && at < size; at += 8) {
+		uint64_t v = ay_prng_next(&r);
+		memcpy(data + at, &v, 8);
+	}
+	w->source[i].data = data;
+	w->source[i].size = size;
+	if (!data || ay_merkle_build_mem(data, size, &w->source[i].merkle) < 0)
+		crash_die("out of memory");
+	w->source[i].digest = *ay_merkle_digest(w->source[i].merkle);
+}
+
+void world_init(struct world *w)
+{
+	memset(w, 0, sizeof(*w));
+	kit_init(&w->k);
+	for (unsigned b = 0; b < LIFE_BRANCHES; b++) {
+		for (uint32_t n = 1; n <= LIFE_SERIALS; n++) {
+			char dir[16];
+			make_tree(&w->k, b, n);
+			snprintf(dir, sizeof(dir), "v%u-%u", b, n);
+			kit_publish(&w->k, dir, life_branch[b], n, &w->tree[b][n]);
+			make_heads(w, b, n);
+		}
+	}
+	for (uint32_t n = 1; n <= LIFE_SERIALS; n++) {
+		w->bundle[n][0] = kit_bundle(&w->k, NULL, &w->tree[0][n], &w->offer[n][0]);
+		w->bundle[n][1] =
+			n == 1 ? -1 : kit_bundle(&w->k, &w->tree[0][n - 1], &w->tree[0][n], &w->offer[n][1]);
+	}
+	make_root2(w);
+	for (unsigned i = 0; i < LIFE_BUNDLES; i++)
+		make_source(w, i);
+}
+
+void world_release(struct world *w)
+{
+	for (unsigned b = 0; b < LIFE_BRANCHES; b++) {
+		for (uint32_t n = 1; n <= LIFE_SERIALS; n++)
+			kit_tree_release(&w->tree[b][n]);
+	}
+	for (uint32_t n = 1; n <= LIFE_SERIALS; n++) {
+		close(w->bundle[n][0]);
+		if (w->bundle[n][1] >= 0)
+			close(w->bundle[n][1]);
+	}
+	for (unsigned i = 0; i < LIFE_BUNDLES; i++) {
+		free(w->source[i].data);
+		ay_merkle_free(w->source[i].merkle);
+	}
+	ay_buf_release(&w->root2);
+	kit_release(&w->k);
+}
+
+/* ---- the steps ---- */
+
+int life_open(const struct world *w, const char *dir, struct ay_fs *fs, struct ay_store **s,
+	      struct ay_err *err)
+{
+	char path[300];
+	const struct ay_root *root;
+	uint32_t serial;
+	int flags = AY_STORE_CREATE | (geteuid() ? AY_STORE_OWNER_ME : 0);
+
+	snprintf(path, sizeof(path), "%s/lib/store", dir);
+	int r = ay_store_open(fs, path, flags, s, err);
+	if (r < 0)
+		return r;
+	r = ay_state_root(*s, &root, err);
+	if (r == -ENOENT)
+		r = ay_state_add_root(*s, w->k.root.data, w->k.root.len, err);
+	for (unsigned b = 0; r == 0 && b < LIFE_BRANCHES; b++)
+		r = ay_store_finish_switch(*s, life_branch[b], &serial, err);
+	if (r < 0) {
+		ay_store_close(*s);
+		*s = NULL;
+	}
+	return r;
+}
+
+void life_doc(enum ay_doc_kind kind, uint32_t i, char out[64])
+{
+	snprintf(out, 64, "document %u of kind %d, believed by who reads it", i, kind);
+}
+
+static int collect(const struct world *w, struct ay_store *s, unsigned i, uint32_t blocks, bool finish,
+		   struct ay_err *err)
+{
+	const struct ay_merkle *m = w->source[i].merkle;
+	const uint8_t *data = w->source[i].data;
+	uint64_t size = w->source[i].size;
+	struct ay_bundle_file *f = NULL;
+	int r = ay_bundle_file_open(s, &w->source[i].digest, size, true, &f, err);
+
+	for (unsigned level = ay_merkle_levels(m); r == 0 && level-- > 0;)
+		for (uint64_t k = 0; r == 0 && k < ay_merkle_width(m, level); k++)
+			r = ay_bundle_file_add_hashes(f, level, k, ay_merkle_get(m, level, k), err);
+	for (uint64_t k = 0; r == 0 && k < blocks && k < ay_blocks_of(size); k++)
+		r = ay_bundle_file_write(f, k, data + k * AY_BLOCK_SIZE, ay_block_len(size, k), err);
+	if (r == 0)
+		r = ay_bundle_file_sync(f, err);
+	if (r == 0 && finish)
+		r = ay_bundle_file_finish(f, err);
+	ay_bundle_file_close(f);
+	return r;
+}
+
+static int set_follow(void *ctx, struct ay_branch_state *b, struct ay_err *err)
+{
+	(void)ctx, (void)err;
+	bool had = b->follow;
+	b->follow = true;
+	return had;
+}
+
+static int set_head(void *ctx, struct ay_branch_state *b, struct ay_err *err)
+{
+	(void)err;
+	b->has_head = true;
+	memcpy(b->head, ctx, AY_HEAD_SIZE);
+	return 0;
+}
+
+static int do_doc(struct ay_store *s, const struct step *step, struct ay_err *err)
+{
+	struct ay_digest d;
+	char text[64];
+
+	life_doc(step->b, step->serial, text);
+	if (step->op == OP_DOC)
+		return ay_state_put_doc(s, step->b, text, strlen(text), err);
+	ay_digest_mem(text, strlen(text), &d);
+	return ay_state_drop_doc(s, step->b, &d, err);
+}
+
+static int do_tree(const struct world *w, struct ay_store *s, const struct step *step, struct ay_err *err)
+{
+	const char *branch = life_branch[step->b];
+	const struct kit_tree *t = &w->tree[step->b][step->serial];
+	struct kit k = w->k;
+
+	if (step->op == OP_IMPORT)
+		return kit_import(&k, s, branch, t, err);
+	/* As a laptop chooses its way: from the tree before, if it is here. */
+	int tree = -1;
+	bool has = step->serial > 1 && ay_store_open_tree(s, branch, step->serial - 1, &tree, NULL) == 0;
+	if (tree >= 0)
+		close(tree);
+	return kit_apply(s, branch, t, w->bundle[step->serial][has], &w->offer[step->serial][has], err);
+}
+
+static int do_turn(struct ay_store *s, const struct step *step, struct ay_err *err)
+{
+	const char *branch = life_branch[step->b];
+	uint32_t a, b;
+
+	switch (step->op) {
+	case OP_SWITCH:
+		return ay_store_switch(s, branch, step->serial, false, err);
+	case OP_TRIAL:
+		return ay_turn_trial(s, branch, step->serial, 3, err);
+	case OP_TRY:
+		return ay_turn_try(s, branch, &a, err);
+	case OP_CONFIRM:
+		return ay_turn_confirm(s, branch, &a, err);
+	case OP_FAIL:
+		return ay_turn_fail(s, branch, &a, &b, err);
+	case OP_READY:
+		return ay_turn_ready(s, branch, step->serial, err);
+	case OP_PIN:
+		return ay_turn_pin(s, branch, step->serial, step->serial % 2, err);
+	case OP_UNPIN:
+		return ay_turn_unpin(s, branch, 0, err);
+	default:
+		return ay_store_rollback(s, branch, step->serial, &a, err);
+	}
+}
+
+int life_step(const struct world *w, struct ay_store *s, const struct step *step, struct ay_err *err)
+{
+	uint8_t id[16];
+	int r;
+
+	memset(err, 0, sizeof(*err));
+	switch (step->op) {
+	case OP_MAKE:
+		return 0; /* opening did it */
+	case OP_ROOT:
+		return ay_state_add_root(s, w->root2.data, w->root2.len, err);
+	case OP_IMPORT:
+	case OP_APPLY:
+		return do_tree(w, s, step, err);
+	case OP_GC:
+		return ay_store_gc(s, step->serial, NULL, err);
+	case OP_REMOVE:
+		return ay_store_remove_tree(s, life_branch[step->b], step->serial, err);
+	case OP_HEAD:
+		return ay_state_change_branch(s, life_branch[step->b], set_head,
+					      (void *)(uintptr_t)w->head[step->b][step->serial], err);
+	case OP_FOLLOW:
+		return ay_state_change_branch(s, life_branch[step->b], set_follow, NULL, err);
+	case OP_DOC:
+	case OP_DROP_DOC:
+		return do_doc(s, step, err);
+	case OP_COLLECT:
+		return collect(w, s, step->b, step->serial, false, err);
+	case OP_FINISH:
+		return collect(w, s, step->b, UINT32_MAX, true, err);
+	case OP_DROP_BUNDLE:
+		return ay_bundles_drop(s, &w->source[step->b].digest, err);
+	case OP_ID:
+		r = ay_state_install_id(s, id, err);
+		return r;
+	default:
+		return do_turn(s, step, err);
+	}
+}
+
+bool life_nothing_wrong(const struct step *step, int r)
+{
+	return r == AY_ENOTHING || (r == AY_EBUSY && step->op == OP_REMOVE) ||
+	       (r == -ENOENT && step->op == OP_FAIL);
+}
+
+/* ---- drawing a life ---- */
+
+static uint32_t highest(uint32_t bits)
+{
+	return bits ? 31 - (uint32_t)__builtin_clz(bits) : 0;
+}
+
+/* One of the serials in @bits, or 0. */
+static uint32_t any_of(struct ay_prng *r, uint32_t bits)
+{
+	uint32_t n = (uint32_t)__builtin_popcount(bits);
+
+	if (n == 0)
+		return 0;
+	for (uint64_t skip = ay_prng_below(r, n); skip > 0; skip--)
+		bits &= bits - 1;
+	return (uint32_t)__builtin_ctz(bits);
+}
+
+static uint32_t from(uint32_t serial)
+{
+	return ~((1u << serial) - 1);
+}
+
+/* Is this step possible now? Fills in what it is about. */
+static bool draw_tree_step(struct step *s, const struct branch_facts *b, struct ay_prng *r)
+{
+	uint32_t next = highest(b->trees) + 1, floor = b->state.floor;
+
+	if (next < floor)
+		next = floor;
+	switch (s->op) {
+	case OP_IMPORT:
+	case OP_APPLY:
+		s->serial = next;
+		return next <= LIFE_SERIALS && (s->op == OP_IMPORT || s->b == 0);
+	case OP_SWITCH:
+	case OP_TRIAL:
+	case OP_READY:
+		s->serial = any_of(r, b->trees & from(floor));
+		return s->serial > b->current || (s->serial > 0 && s->op == OP_SWITCH);
+	case OP_TRY:
+		return b->current && b->state.unconfirmed == b->current && b->state.tries > 0;
+	case OP_CONFIRM:
+	case OP_FAIL:
+		return b->current && b->state.unconfirmed == b->current &&
+		       (s->op == OP_CONFIRM || (b->trees & ~from(b->current)));
+	case OP_PIN:
+		s->serial = any_of(r, b->trees);
+		return s->serial && b->state.pinned.n + b->state.kept.n == 0;
+	case OP_UNPIN:
+		return b->state.pinned.n + b->state.kept.n > 0;
+	case OP_ROLLBACK:
+		s->serial = b->current ? any_of(r, b->trees & ~from(b->current)) : 0;
+		return s->serial > 0;
+	default: /* remove */
+		s->serial = any_of(r, b->trees & ~(1u << b->current));
+		return s->serial > 0;
+	}
+}
+
+static bool draw_other_step(struct step *s, const struct facts *f, struct ay_prng *r)
+{
+	switch (s->op) {
+	case OP_MAKE:
+		return false;
+	case OP_ROOT:
+		return f->root == 1;
+	case OP_GC:
+		s->serial = (uint32_t)ay_prng_below(r, 3);
+		return f->b[0].trees || f->b[1].trees;
+	case OP_HEAD:
+		s->serial = f->b[s->b].head + 1;
+		return s->serial <= LIFE_SERIALS;
+	case OP_FOLLOW:
+		return !f->b[s->b].state.follow;
+	case OP_DOC:
+	case OP_DROP_DOC:
+		s->serial = (uint32_t)ay_prng_below(r, LIFE_DOCS);
+		return f->doc[s->b][s->serial] == (s->op == OP_DROP_DOC);
+	case OP_COLLECT:
+		s->serial = highest((uint32_t)f->bundle[s->b].had) + 1 + (uint32_t)ay_prng_below(r, 6);
+		return !f->bundle[s->b].whole;
+	case OP_FINISH:
+		return !f->bundle[s->b].whole;
+	case OP_DROP_BUNDLE:
+		return f->bundle[s->b].there;
+	case OP_ID:
+		return !f->has_id;
+	default:
+		return draw_tree_step(s, &f->b[s->b], r);
+	}
+}
+
+static void draw_step(struct step *s, const struct facts *f, struct ay_prng *r)
+{
+	do {
+		s->op = (enum op)ay_prng_below(r, OPS);
+		/* Making trees and moving between them is what stores do most. */
+		if (ay_prng_below(r, 3) == 0)
+			s->op = OP_IMPORT + (enum op)ay_prng_below(r, 4);
+		s->b = (unsigned)ay_prng_below(r, 2);
+		s->serial = 0;
+	} while (!draw_other_step(s, f, r));
+}
+
+/* ---- living it ---- */
+
+/* Until it has succeeded; @mishap: none, a kill, or a failing sync, after so many calls. */
+static bool live_step(struct life *l, struct ay_store **s, const struct step *step, bool kill,
+		      uint32_t mishap, struct verdict *v)
+{
+	struct ay_err err = {0};
+
+	if (mishap && kill)
+		l->c.kill_at = l->c.calls + mishap;
+	else if (mishap)
+		l->c.fail_at = l->c.calls + mishap;
+	for (int tries = 0; tries < 3; tries++) {
+		int r = 0;
+		if (!*s) {
+			fs_crash_label(&l->c, "open");
+			r = life_open(l->w, l->disk.dir, &l->c.fs, s, &err);
+		}
+		if (r == 0) {
+			fs_crash_label(&l->c, op_names[step->op]);
+			r = life_step(l->w, *s, step, &err);
+		}
+		if (!l->c.dead && (r == 0 || life_nothing_wrong(step, r))) {
+			l->c.kill_at = l->c.fail_at = 0;
+			return true;
+		}
+		bool met = l->c.dead || l->c.failed;
+		l->kills += l->c.dead;
+		l->failures += l->c.failed;
+		if (l->c.dead || mishap % 2) { /* the process ended, or tries again by itself */
+			ay_store_close(*s);
+			*s = NULL;
+		}
+		l->c.dead = l->c.failed = false;
+		l->c.kill_at = l->c.fail_at = 0;
+		if (!met)
+			return NOT(v, "%s %u %u: %d %s", op_names[step->op], step->b, step->serial, r,
+				   err.msg);
+	}
+	return NOT(v, "%s %u %u: never done", op_names[step->op], step->b, step->serial);
+}
+
+static bool live(struct life *l, const struct life_options *o, struct verdict *v)
+{
+	struct ay_store *s = NULL;
+	struct ay_prng r;
+	bool ok = true;
+
+	ay_prng_init(&r, o->seed);
+	while (ok && l->n < o->steps && l->n < LIFE_STEPS) {
+		struct step *step = &l->step[l->n];
+		if (o->script) {
+			*step = o->script[l->n];
+			if (step->op == OPS)
+				break;
+		} else if (l->n > 0) {
+			draw_step(step, &l->behind[l->n - 1], &r);
+		}
+		bool mishap = o->mishaps && ay_prng_below(&r, o->mishaps) == 0;
+		bool kill = ay_prng_below(&r, 3) > 0;
+		uint32_t when = 1 + (uint32_t)ay_prng_below(&r, step->op <= OP_APPLY ? 80 : 12);
+		if (s && ay_prng_below(&r, 4) == 0) { /* a new process */
+			ay_store_close(s);
+			s = NULL;
+		}
+		ok = live_step(l, &s, step, kill, mishap ? when : 0, v) &&
+		     life_look(l->w, l->disk.dir, &l->behind[l->n], v);
+		l->end[l->n] = l->c.calls;
+		l->n += ok;
+	}
+	ay_store_close(s);
+	return ok;
+}
+
+bool life_tell(struct life *l, const struct world *w, const struct life_options *o, struct verdict *v)
+{
+	memset(l, 0, sizeof(*l));
+	l->w = w;
+	l->disk = w->k;
+	snprintf(l->disk.dir, sizeof(l->disk.dir), "%.200s/disk", w->k.dir);
+	struct kit k = w->k;
+	kit_rm(&k, "disk");
+	kit_mkdir(&k, "disk", 0755);
+	fs_crash_init(&l->c, l->disk.dir);
+	l->c.mutant = o->mutant;
+	l->c.mutation = o->mutation;
+	l->c.links_max = o->links_max;
+	return live(l, o, v);
+}
+
+void life_story(const struct life *l)
+{
+	for (unsigned i = 0; i < l->n; i++)
+		fprintf(stderr, "  %u %s %u %u, done at call %u\n", i, op_names[l->step[i].op], l->step[i].b,
+			l->step[i].serial, l->end[i]);
+}
+
+void life_release(struct life *l)
+{
+	struct kit k = l->w->k;
+
+	fs_crash_release(&l->c);
+	kit_rm(&k, "disk");
+}

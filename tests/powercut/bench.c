@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* Mount, look, unmount; what the mount changed is put right when the next image is written. */
+#include "tests/powercut/bench.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/powercut/facts.h"
+#include "tests/powercut/mnt.h"
+#include "tests/powercut/story.h"
+
+int bench_init(struct bench *b, const struct world *w, const struct blk_log *log, unsigned id)
+{
+	char file[320];
+
+	*b = (struct bench){.w = w, .fs = log->fs, .fd = -1, .held = -1, .size = log->disk_size};
+	snprintf(b->dir, sizeof(b->dir), "%s/look-%u", w->k.dir, id);
+	snprintf(file, sizeof(file), "%s/disk-%u", w->k.dir, id);
+	if (mkdir(b->dir, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	/* After a power cut the machine has been started anew; some of what a store does depends on that. */
+	int r = mnt_private();
+	if (r < 0 || (r = mnt_other_boot(file)) < 0)
+		return r;
+	unlink(file);
+	b->fd = open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (b->fd < 0 || ftruncate(b->fd, (off_t)b->size) < 0)
+		return -errno;
+	b->map = mmap(NULL, b->size, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, 0);
+	if (b->map == MAP_FAILED)
+		return -errno;
+	r = loop_attach(file, &b->held, b->dev);
+	unlink(file); /* the loop device holds it; nothing is left when we die */
+	return r;
+}
+
+void bench_release(struct bench *b)
+{
+	if (b->map && b->map != MAP_FAILED)
+		munmap(b->map, b->size);
+	if (b->held >= 0)
+		close(b->held);
+	if (b->fd >= 0)
+		close(b->fd);
+	rmdir(b->dir);
+	ay_buf_release(&b->facts);
+}
+
+static void finish(struct bench *b, const char *path)
+{
+	struct ay_buf after = {0};
+	struct ay_err err = {0};
+	const char *text;
+
+	if (story_finish(b->w, b->dir, &err) < 0) {
+		ay_put_fmt(&b->facts, "bad %s\n", err.msg);
+		return;
+	}
+	facts_of(b->w, path, true, &after);
+	text = ay_buf_cstr(&after);
+	for (const char *line = text; *line;) {
+		size_t n = strcspn(line, "\n");
+		if (strncmp(line, "bad ", 4) == 0)
+			ay_put_fmt(&b->facts, "bad after the second run: %.*s\n", (int)n - 4, line + 4);
+		line += n + (line[n] == '\n');
+	}
+	if (!strstr(text, "current:b 3\n") || !strstr(text, "tree:b:3 there\n"))
+		ay_put_str(&b->facts, "bad after the second run: serial 3 is not current\n");
+	ay_buf_release(&after);
+}
+
+static void run_in(const char *dir, const char *command)
+{
+	fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (chdir(dir) == 0)
+			execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+		_exit(127);
+	}
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+}
+
+int bench_look(struct bench *b, const struct image *im, bool second_run)
+{
+	char path[320];
+
+	image_write(im, b->fd, b->map);
+	ioctl(b->held, BLKFLSBUF, 0); /* nothing of the disk before this one may be remembered */
+	int r = fs_mount(b->fs, b->dev, b->dir);
+	if (r < 0) {
+		ay_buf_reset(&b->facts);
+		ay_put_fmt(&b->facts, "unmountable %s\n", strerror(-r));
+		return 1;
+	}
+	if (b->run)
+		run_in(b->dir, b->run);
+	story_store_path(b->dir, path, sizeof(path));
+	facts_of(b->w, path, false, &b->facts);
+	if (second_run)
+		finish(b, path);
+	return fs_umount(b->dir);
+}

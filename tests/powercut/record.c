@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* The layers, from below: FUSE file, loop device, file system, store. Taken down in the other order, whatever fails. */
+#include "tests/powercut/record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "tests/powercut/disk.h"
+#include "tests/powercut/mnt.h"
+#include "tests/powercut/story.h"
+
+/* An empty file system becomes the disk's first content. */
+static int make_base(const struct world *w, struct blk_log *log)
+{
+	char image[300];
+	int r;
+
+	snprintf(image, sizeof(image), "%s/mkfs", w->k.dir);
+	if ((r = fs_make(log->fs, image)) < 0)
+		return r;
+	AY_CLOSE int fd = open(image, O_RDONLY | O_CLOEXEC);
+	unlink(image);
+	if (fd < 0)
+		return -errno;
+	for (off_t at = 0, end; (at = lseek(fd, at, SEEK_DATA)) >= 0; at = end) {
+		end = lseek(fd, at, SEEK_HOLE);
+		for (off_t done = at; done < end;) {
+			ssize_t n = pread(fd, log->base + done, (size_t)(end - done), done);
+			if (n <= 0)
+				return -EIO;
+			memcpy(log->disk + done, log->base + done, (size_t)n);
+			done += n;
+		}
+	}
+	return 0;
+}
+
+static int tell(const struct world *w, const char *mounted, const char *marks_path, uint64_t seed,
+		struct seam *m)
+{
+	struct ay_err err = {0};
+	AY_CLOSE int marks = open(marks_path, O_WRONLY | O_CLOEXEC);
+
+	if (marks < 0)
+		return -errno;
+	int noise = noise_start(mounted, seed);
+	int r = story_tell(w, mounted, marks, m, seed, &err);
+	noise_stop(noise);
+	if (r < 0)
+		fprintf(stderr, "powercut: the story does not come to its end: %s\n", err.msg);
+	return r < 0 ? 1 : noise < 0 ? noise : 0;
+}
+
+static int mount_and_tell(const struct world *w, struct blk_log *log, const char *fuse, const char *skip,
+			  struct seam *m)
+{
+	char dir[300], path[320], marks[320], dev[32];
+	AY_CLOSE int held = -1;
+
+	snprintf(dir, sizeof(dir), "%s/mnt", w->k.dir);
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	snprintf(path, sizeof(path), "%s/disk", fuse);
+	snprintf(marks, sizeof(marks), "%s/marks", fuse);
+	int r = loop_attach(path, &held, dev);
+	if (r < 0 || (r = fs_mount(log->fs, dev, dir)) < 0)
+		return r;
+	story_store_path(dir, path, sizeof(path));
+	seam_init(m, path, skip);
+	r = tell(w, dir, marks, log->seed, m);
+	int u = fs_umount(dir);
+	return r != 0 ? r : u;
+}
+
+int record(const struct world *w, const char *fs, uint64_t seed, const char *skip, struct blk_log *log,
+	   struct seam *m)
+{
+	char fuse[300];
+
+	blk_log_reset(log);
+	snprintf(log->fs, sizeof(log->fs), "%s", fs);
+	snprintf(log->skip, sizeof(log->skip), "%s", skip ? skip : "");
+	log->seed = seed;
+	snprintf(fuse, sizeof(fuse), "%s/fuse", w->k.dir);
+	if (mkdir(fuse, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	int r = make_base(w, log);
+	pid_t disk = r < 0 ? r : disk_start(log, fuse);
+	if (disk < 0)
+		return disk;
+	r = mount_and_tell(w, log, fuse, skip, m);
+	disk_stop(disk, fuse);
+	if (r == 0 && log->full)
+		r = -ENOSPC;
+	/* A story has more syncs than this. Were flushes not passed on, everything after would prove nothing. */
+	if (r == 0 && log->n_flushes < 40) {
+		fprintf(stderr,
+			"powercut: only %llu flushes in the log: the loop device does not pass them on\n",
+			(unsigned long long)log->n_flushes);
+		r = -EOPNOTSUPP;
+	}
+	return r;
+}

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The steps of the story. Each is an ordinary call of the store between two marks; nothing in here knows how the
+ * store does it. What is not promised to survive (that something was dropped) stays a "may" for good.
+ */
+#include "tests/powercut/story.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/prng.h"
+#include "store/bundles.h"
+#include "store/state.h"
+#include "tests/powercut/facts.h"
+#include "tests/powercut/promise.h"
+
+struct teller {
+	const struct world *w;
+	struct seam *m;
+	struct ay_store *s;
+	char path[300];
+	int marks;
+	struct ay_prng r;
+};
+
+/* Everything up to the next phase() belongs to @name. The pause lets the others in. */
+static void phase(struct teller *t, const char *name)
+{
+	seam_phase(t->m, name);
+	usleep((useconds_t)ay_prng_below(&t->r, 3000));
+}
+
+__attribute__((format(printf, 2, 3))) static void say(struct teller *t, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	int n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	AY_ASSERT(n > 0 && (size_t)n < sizeof(text) && write(t->marks, text, (size_t)n) == n);
+}
+
+void story_store_path(const char *mounted, char *out, size_t len)
+{
+	snprintf(out, len, "%s/var/lib/store", mounted);
+}
+
+/* ---- beginnings ---- */
+
+static int begin(struct teller *t, struct ay_err *err)
+{
+	uint8_t id[16];
+	char hex[33];
+
+	phase(t, "init");
+	say(t, "may store there\n");
+	int r = ay_store_open(&t->m->fs, t->path, AY_STORE_CREATE, &t->s, err);
+	if (r < 0)
+		return r;
+	say(t, "must store there\n");
+	phase(t, "root");
+	say(t, "may root 1\n");
+	if ((r = ay_state_add_root(t->s, t->w->k.root.data, t->w->k.root.len, err)) < 0)
+		return r;
+	say(t, "must root 1\n");
+	phase(t, "id");
+	say(t, "may id *\n");
+	if ((r = ay_state_install_id(t->s, id, err)) < 0)
+		return r;
+	for (unsigned i = 0; i < 16; i++)
+		snprintf(hex + 2 * i, 3, "%02x", id[i]);
+	say(t, "must id %s\n", hex);
+	phase(t, "state");
+	say(t, "may follow:b 1\n");
+	struct ay_branch_state b = {.follow = true, .branch = "b"};
+	if ((r = ay_state_set_branch(t->s, &b, err)) < 0)
+		return r;
+	say(t, "must follow:b 1\n");
+	return 0;
+}
+
+static int second_root(struct teller *t, struct ay_err *err)
+{
+	phase(t, "root");
+	say(t, "may root 2\n");
+	int r = ay_state_add_root(t->s, t->w->root2.data, t->w->root2.len, err);
+	if (r == 0)
+		say(t, "must root 2\n");
+	return r;
+}
+
+static int set_head(void *ctx, struct ay_branch_state *b, struct ay_err *err)
+{
+	(void)err;
+	b->has_head = true;
+	memcpy(b->head, ctx, sizeof(b->head));
+	return 0;
+}
+
+static int head(struct teller *t, uint32_t serial, struct ay_err *err)
+{
+	uint8_t bytes[AY_HEAD_SIZE];
+
+	memcpy(bytes, t->w->heads[serial - 1], sizeof(bytes));
+	phase(t, "state");
+	say(t, "may head:b %u\n", serial);
+	int r = ay_state_change_branch(t->s, "b", set_head, bytes, err);
+	if (r == 0)
+		say(t, "must head:b %u\n", serial);
+	return r;
+}
+
+static int docs(struct teller *t, uint32_t serial, struct ay_err *err)
+{
+	const struct world *w = t->w;
+	const unsigned i = serial - 1;
+
+	phase(t, "doc");
+	say(t, "may release:%u there\nmay offer:%s there\n", serial, w->blobs[i].name);
+	int r = ay_state_put_doc(t->s, AY_DOC_RELEASE, w->b[i].release.data, w->b[i].release.len, err);
+	if (r < 0)
+		return r;
+	say(t, "must release:%u there\n", serial);
+	if ((r = ay_state_put_doc(t->s, AY_DOC_OFFER, w->offers[i].data, w->offers[i].len, err)) == 0)
+		say(t, "must offer:%s there\n", w->blobs[i].name);
+	return r;
+}
+
+/* ---- collecting ---- */
+
+static int sync_and_say(struct teller *t, struct ay_bundle_file *f, const struct blob *b, struct ay_err *err)
+{
+	char bits[VALUE_LEN];
+	int r = ay_bundle_file_sync(f, err);
+
+	if (r < 0)
+		return r;
+	facts_bits(ay_bundle_file_bitmap(f), ay_blocks_of(b->size), bits);
+	say(t, "had bundle:%s %s\n", b->name, bits);
+	return 0;
+}
+
+/* Up to @blocks more of them, in no order; each 64 KiB may be followed by a sync. */
+static int collect_some(struct teller *t, struct ay_bundle_file *f, const struct blob *b, uint64_t blocks,
+			struct ay_err *err)
+{
+	int r = 0;
+
+	for (unsigned level = ay_merkle_levels(b->merkle); level-- > 0;)
+		for (uint64_t i = 0; r == 0 && i < ay_merkle_width(b->merkle, level); i++)
+			r = ay_bundle_file_add_hashes(f, level, i, ay_merkle_get(b->merkle, level, i), err);
+	uint64_t all = ay_blocks_of(b->size), at = ay_prng_below(&t->r, all);
+	for (uint64_t n = 0; r == 0 && n < all && blocks > 0; n++, at = (at + 7) % all) {
+		if (ay_bundle_file_has(f, at))
+			continue;
+		r = ay_bundle_file_write(f, at, b->data + at * AY_BLOCK_SIZE, ay_block_len(b->size, at), err);
+		blocks--;
+		if (r == 0 && ay_prng_below(&t->r, 3) == 0)
+			r = sync_and_say(t, f, b, err);
+	}
+	return r;
+}
+
+/* Seven has no common factor with these numbers of blocks, so that all are come by. */
+static int collect(struct teller *t, int which, uint64_t blocks, bool finish, struct ay_err *err)
+{
+	const struct blob *b = &t->w->blobs[which];
+	struct ay_bundle_file *f = NULL;
+
+	AY_ASSERT(ay_blocks_of(b->size) % 7 != 0 && ay_blocks_of(b->size) < VALUE_LEN);
+	phase(t, "collect");
+	char none[VALUE_LEN] = "";
+	memset(none, '0', ay_blocks_of(b->size));
+	say(t, "may bundle:%s %s\n", b->name, none);
+	int r = ay_bundle_file_open(t->s, &b->digest, b->size, true, &f, err);
+	if (r == 0)
+		r = collect_some(t, f, b, finish ? UINT64_MAX : blocks, err);
+	if (r == 0 && !finish)
+		r = sync_and_say(t, f, b, err);
+	if (r == 0 && finish) {
+		phase(t, "finish");
+		if ((r = ay_bundle_file_sync(f, err)) == 0 && (r = ay_bundle_file_finish(f, err)) == 0)
+			say(t, "must bundle:%s whole\n", b->name);
+	}
+	ay_bundle_file_close(f);
+	return r;
+}
+
+static int drop(struct teller *t, int which, struct ay_err *err)
+{
+	const struct blob *b = &t->w->blobs[which];
+
+	phase(t, "drop");
+	say(t, "may bundle:%s -\n", b->name);
+	return ay_bundles_drop(t->s, &b->digest, err);
+}
+
+/* ---- trees ---- */
+
+static int apply(struct teller *t, uint32_t serial, int which, struct ay_err *err)
+{
+	const struct blob *b = &t->w->blobs[which];
+
+	phase(t, "apply");
+	say(t, "may tree:b:%u there\n", serial);
+	int r = kit_apply(t->s, "b", &t->w->b[serial - 1], b->fd, &b->offer, err);
+	if (r == 0)
+		say(t, "must tree:b:%u there\n", serial);
+	return r;
+}
+
+static int import(struct teller *t, uint32_t serial, struct ay_err *err)
+{
+	struct kit k = t->w->k;
+
+	phase(t, "import");
+	say(t, "may tree:c:%u there\n", serial);
+	int r = kit_import(&k, t->s, "c", &t->w->c[serial - 1], err);
+	if (r == 0)
+		say(t, "must tree:c:%u there\n", serial);
+	return r;
+}
+
+static int switch_to(struct teller *t, const char *branch, uint32_t serial, struct ay_err *err)
+{
+	phase(t, "switch");
+	say(t, "may floor:%s %u\nmay bad:%s -\nmay current:%s %u\n", branch, serial, branch, branch, serial);
+	int r = ay_store_switch(t->s, branch, serial, false, err);
+	if (r == 0)
+		say(t, "must floor:%s %u\nmust bad:%s -\nmust current:%s %u\n", branch, serial, branch,
+		    branch, serial);
+	return r;
+}
+
+static int roll_back(struct teller *t, uint32_t from, uint32_t to, struct ay_err *err)
+{
+	uint32_t got;
+
+	phase(t, "rollback");
+	say(t, "may bad:b %u\nmay current:b %u\n", from, to);
+	int r = ay_store_rollback(t->s, "b", to, &got, err);
+	if (r == 0)
+		say(t, "must bad:b %u\nmust current:b %u\n", from, to);
+	return r;
+}
+
+static int remove_tree(struct teller *t, const char *branch, uint32_t serial, struct ay_err *err)
+{
+	phase(t, "remove");
+	say(t, "may tree:%s:%u -\n", branch, serial);
+	int r = ay_store_remove_tree(t->s, branch, serial, err);
+	if (r == 0)
+		say(t, "must tree:%s:%u -\n", branch, serial);
+	return r;
+}
+
+/* Serial 1 goes; which bundles and offers still lead somewhere is gc's to say. */
+static int collect_garbage(struct teller *t, struct ay_err *err)
+{
+	struct ay_gc_result res;
+
+	phase(t, "gc");
+	say(t, "may tree:b:1 -\n");
+	for (unsigned i = 0; i < 3; i++)
+		say(t, "may bundle:%s -\nmay offer:%s -\n", t->w->blobs[i].name, t->w->blobs[i].name);
+	int r = ay_store_gc(t->s, 0, &res, err);
+	if (r == 0)
+		say(t, "must tree:b:1 -\n");
+	return r;
+}
+
+/* The process ends and another begins. */
+static int reopen(struct teller *t, struct ay_err *err)
+{
+	phase(t, "open");
+	ay_store_close(t->s);
+	t->s = NULL;
+	return ay_store_open(&t->m->fs, t->path, 0, &t->s, err);
+}
+
+/* ---- the story ---- */
+
+static int first_half(struct teller *t, struct ay_err *err)
+{
+	int r = begin(t, err);
+
+	if (r == 0)
+		r = docs(t, 1, err);
+	if (r == 0)
+		r = collect(t, BLOB_1, 1, false, err);
+	if (r == 0)
+		r = head(t, 1, err);
+	if (r == 0)
+		r = collect(t, BLOB_1, 0, true, err);
+	if (r == 0)
+		r = apply(t, 1, BLOB_1, err);
+	if (r == 0)
+		r = switch_to(t, "b", 1, err);
+	if (r == 0)
+		r = collect(t, BLOB_LONG, 3 + ay_prng_below(&t->r, 3), false, err);
+	if (r == 0)
+		r = docs(t, 2, err);
+	if (r == 0)
+		r = head(t, 2, err);
+	if (r == 0)
+		r = collect(t, BLOB_2, 0, true, err);
+	if (r == 0)
+		r = reopen(t, err);
+	if (r == 0)
+		r = apply(t, 2, BLOB_2, err);
+	if (r == 0)
+		r = switch_to(t, "b", 2, err);
+	return r;
+}
+
+static int second_half(struct teller *t, struct ay_err *err)
+{
+	int r = import(t, 1, err);
+
+	if (r == 0)
+		r = switch_to(t, "c", 1, err);
+	if (r == 0)
+		r = roll_back(t, 2, 1, err);
+	if (r == 0)
+		r = import(t, 2, err);
+	if (r == 0)
+		r = second_root(t, err);
+	if (r == 0)
+		r = collect(t, BLOB_LONG, 3, false, err);
+	if (r == 0)
+		r = switch_to(t, "b", 2, err);
+	if (r == 0)
+		r = remove_tree(t, "c", 2, err);
+	if (r == 0)
+		r = docs(t, 3, err);
+	if (r == 0)
+		r = head(t, 3, err);
+	if (r == 0)
+		r = collect(t, BLOB_3, 1, false, err);
+	if (r == 0)
+		r = reopen(t, err);
+	if (r == 0)
+		r = collect(t, BLOB_3, 0, true, err);
+	if (r == 0)
+		r = apply(t, 3, BLOB_3, err);
+	if (r == 0)
+		r = switch_to(t, "b", 3, err);
+	if (r == 0)
+		r = collect_garbage(t, err);
+	if (r == 0)
+		r = collect(t, BLOB_LONG, 0, true, err);
+	if (r == 0)
+		r = drop(t, BLOB_LONG, err);
+	phase(t, "end");
+	return r;
+}
+
+int story_tell(const struct world *w, const char *mounted, int marks, struct seam *m, uint64_t seed,
+	       struct ay_err *err)
+{
+	struct teller t = {.w = w, .m = m, .marks = marks};
+
+	ay_prng_init(&t.r, seed);
+	story_store_path(mounted, t.path, sizeof(t.path));
+	int r = first_half(&t, err);
+	if (r == 0)
+		r = second_half(&t, err);
+	ay_store_close(t.s);
+	return r < 0 ? ay_err_wrap(err, r, "%s", m->phase) : 0;
+}
+
+/* ---- the second run ---- */
+
+static int fetch_all(const struct world *w, struct ay_store *s, struct ay_err *err)
+{
+	const struct blob *b = &w->blobs[BLOB_3]; /* the one that is collected in parts */
+	struct ay_bundle_file *f = NULL;
+	int r = ay_bundle_file_open(s, &b->digest, b->size, true, &f, err);
+
+	for (unsigned level = ay_merkle_levels(b->merkle); r == 0 && level-- > 0;)
+		for (uint64_t i = 0; r == 0 && i < ay_merkle_width(b->merkle, level); i++)
+			r = ay_bundle_file_add_hashes(f, level, i, ay_merkle_get(b->merkle, level, i), err);
+	for (uint64_t i = 0; r == 0 && i < ay_blocks_of(b->size); i++)
+		r = ay_bundle_file_write(f, i, b->data + i * AY_BLOCK_SIZE, ay_block_len(b->size, i), err);
+	if (r == 0)
+		r = ay_bundle_file_finish(f, err);
+	ay_bundle_file_close(f);
+	return r;
+}
+
+int story_finish(const struct world *w, const char *mounted, struct ay_err *err)
+{
+	const struct blob *b = &w->blobs[BLOB_ALL];
+	struct ay_store *s = NULL;
+	const struct ay_root *root;
+	struct ay_gc_result res;
+	char path[300];
+
+	story_store_path(mounted, path, sizeof(path));
+	int r = ay_store_open(ay_fs_real(), path, AY_STORE_CREATE, &s, err);
+	if (r < 0)
+		return ay_err_wrap(err, r, "open");
+	if (ay_state_root(s, &root, NULL) < 0)
+		r = ay_state_add_root(s, w->k.root.data, w->k.root.len, err);
+	if (r == 0)
+		r = fetch_all(w, s, err);
+	if (r == 0 && (r = kit_apply(s, "b", &w->b[2], b->fd, &b->offer, err)) == AY_ENOTHING)
+		r = 0;
+	if (r == 0)
+		r = ay_store_switch(s, "b", 3, false, err);
+	if (r == 0)
+		r = ay_store_gc(s, 0, &res, err);
+	ay_store_close(s);
+	return r < 0 ? ay_err_wrap(err, r, "the second run") : 0;
+}

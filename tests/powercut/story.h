@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/powercut/story.h - a laptop's life with one store, told on a disk that remembers.
+ *
+ * Made, first bundle collected in parts, applied, switched to; heads, floors, roots, documents; further updates; a tree of
+ * another branch; back, and forth again; collected. Each step says beforehand what may change and afterwards what
+ * has (tests/powercut/promise.h). Beside it another process writes and syncs files that are not the store's, at
+ * random, so that the file system's own commits fall where they like.
+ */
+#ifndef AYNI_TESTS_POWERCUT_STORY_H
+#define AYNI_TESTS_POWERCUT_STORY_H
+
+#include "tests/powercut/blocklog.h"
+#include "tests/powercut/seam.h"
+#include "tests/powercut/world.h"
+
+/** story_store_path() - where in the mounted file system the store is. */
+void story_store_path(const char *mounted, char *out, size_t len);
+
+/**
+ * story_tell() - live through it once.
+ * @mounted: the empty file system. @marks: fd for marks. @m: the seam, with what is to be left out.
+ * @seed: draws the order of what has none, and the pauses.
+ *
+ * Return: 0, or the failure of the store's (@err): a story on a disk that works must come to its end.
+ */
+int story_tell(const struct world *w, const char *mounted, int marks, struct seam *m, uint64_t seed,
+	       struct ay_err *err);
+
+/**
+ * story_finish() - whatever a power cut left: go on to the newest release, and collect. 0, or what failed.
+ * After it facts_of() must find no "bad", and current:b 3.
+ */
+int story_finish(const struct world *w, const char *mounted, struct ay_err *err);
+
+/** noise_start() - the other process, until noise_stop(). */
+int noise_start(const char *mounted, uint64_t seed);
+void noise_stop(int pid);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/support/fs_crash.h - the seam of store/fs.h over a disk that forgets.
+ *
+ * The store works on a real directory; beside it a log is kept (tests/support/crash_log.h) of
+ * what was changed and what was synced, and from the log any state can be built that a power cut may leave.
+ * Syncs cost nothing: the disk is the log.
+ *
+ * Every call that changes something or syncs is counted from 1 and may go wrong:
+ *
+ *     kill_at     the process dies there: this call and all later ones do nothing. Its memory is gone too, so close
+ *                 the store and open it anew; then kill_at may be set again. What it did is in the kernel and may yet
+ *                 come to the disk.
+ *     fail_at     a sync that fails, as Linux fails one: the pages that it was to write stay in the cache, are marked as
+ *                 clean, and never come to the disk by a later sync. Names and metadata stay dirty: a file system
+ *                 that cannot write its journal changes nothing any more.
+ *     mutant      one sync of the store left out (or done one change too late), as if its line were not there
+ *
+ * A mutant is named by what is synced where: "LABEL OP PATH #N", the Nth such sync since the label was set. Names in PATH
+ * that differ from run to run are starred.
+ */
+#ifndef AYNI_TESTS_SUPPORT_FS_CRASH_H
+#define AYNI_TESTS_SUPPORT_FS_CRASH_H
+
+#include "store/fs.h"
+#include "tests/support/crash_log.h"
+
+enum crash_mutation { CRASH_LEFT_OUT, CRASH_TOO_LATE };
+
+struct fs_crash {
+	struct ay_fs fs; /* give &crash.fs to the store */
+	struct crash_log log;
+	char root[256];
+	uint32_t calls;   /* so far */
+	uint32_t kill_at; /* 0: never */
+	bool dead;        /* it was reached */
+	uint32_t fail_at;
+	unsigned links_max; /* if set, link gives EMLINK for an inode that has so many */
+	bool failed;        /* it was a sync, and it was reached */
+	const char *mutant; /* borrowed; NULL: none */
+	enum crash_mutation mutation;
+	bool late;            /* a mutated sync waits for the next change */
+	uint32_t late_before; /* for changes up to this call */
+	enum crash_sync late_kind;
+	uint32_t late_inode;
+	char label[32];
+	char **syncs; /* the name of every sync that was made, each once */
+	unsigned n_syncs;
+	unsigned of_label; /* syncs.. counted per name since the label was set */
+	struct crash_count {
+		char *name;
+		unsigned n;
+	} * counts;
+	unsigned n_counts;
+	bool mutated; /* the mutant was met */
+};
+
+/** fs_crash_init() - over the directory @root; what is in it now is durable. Nothing else must change it. */
+void fs_crash_init(struct fs_crash *c, const char *root);
+void fs_crash_release(struct fs_crash *c);
+/** fs_crash_label() - what the store does now; for the names of syncs. */
+void fs_crash_label(struct fs_crash *c, const char *label);
+
+#endif
