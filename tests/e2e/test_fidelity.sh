@@ -10,21 +10,17 @@ cd "$(dirname "$0")/../.." || exit 77
 for tool in losetup mkfs.ext4 mkfs.xfs mkfs.btrfs setfattr getfattr setfacl setcap chattr filefrag perl; do
 	command -v $tool >/dev/null || { echo "$tool is not here (make deps)"; exit 77; }
 done
+# In a mount namespace of its own, so that the mounts (and with them the loop devices) go even if this shell is killed.
+if [ -z "${AYNI_FIDELITY_SPACE:-}" ]; then
+	AYNI_FIDELITY_SPACE=1 exec unshare --mount --propagation private bash tests/e2e/test_fidelity.sh || { echo "no mount namespace can be made here"; exit 77; }
+fi
 . tests/e2e/cli_lib.sh
+RAN_S=400
 AYNI=$(realpath "$AYNI")
 repo_top=$PWD
 cd "$T" || exit 1
 T=$PWD
 fss=()
-
-unmount_all() {
-	local fs
-	for fs in ext4 xfs btrfs; do
-		mountpoint -q "$T/$fs" && umount -l "$T/$fs"
-	done
-}
-trap 'rc=$?; unmount_all; (exit $rc); cleanup' EXIT
-trap 'exit 143' TERM INT HUP
 
 # A loop device goes with its mount (-o loop sets autoclear), whoever is killed when.
 mount_fs() { # FS MKFS-COMMAND...
@@ -33,7 +29,7 @@ mount_fs() { # FS MKFS-COMMAND...
 	truncate -s 8G "$T/$fs.img"
 	mkdir "$T/$fs"
 	if "$@" "$T/$fs.img" >"$T/mkfs.log" 2>&1 && mount -o loop "$T/$fs.img" "$T/$fs" 2>>"$T/mkfs.log"; then
-		fss+=("$fs")
+		fss+=("$fs") mounts+=("$T/$fs")
 	else
 		say "SKIPPED $fs: $(tail -n 1 "$T/mkfs.log")"
 	fi
@@ -50,7 +46,7 @@ make_odd() { # DIR
 	# holes: behind 4 GiB, all of it, many, none though full of zeros
 	truncate -s 4300M far && printf behind | dd of=far bs=1 seek=4400000000 conv=notrunc status=none
 	truncate -s 5000000001 nothing
-	truncate -s 3M many && for i in 5 90 1000 2047 2900; do
+	truncate -s 3M many && for i in 5 90 1000 2900; do
 		printf x | dd of=many bs=1024 seek=$i conv=notrunc status=none
 	done
 	head -c 300000 /dev/zero >zeros
@@ -61,7 +57,7 @@ make_odd() { # DIR
 	ln -s "$(printf 'x%.0s' {1..4000})" long-link
 	mkfifo -m 0640 fifo
 	mknod -m 0660 char c 5 250
-	mknod -m 0600 block b 259 1048575
+	mknod -m 0600 block b 259 131071 # as large as xfs can say
 	mkdir empty
 	# modes and owners
 	cp /bin/true su && chown 33:7 su && chmod 6751 su
@@ -147,8 +143,9 @@ say "a tree of everything that is odd, published on $home"
 make_odd "$T/$home/odd"
 sync -f "$T/$home" # btrfs takes minutes for the first fsync beside a new directory of so many links
 want=$(seen "$T/$home/odd")
-expect 0 "" timeout 300 "$AYNI" publish --repo "$T/$home/repo" --branch odd --key k.key --root root.ayni "$T/$home/odd"
+expect 0 "" "$AYNI" publish --repo "$T/$home/repo" --branch odd --key k.key --root root.ayni "$T/$home/odd"
 check "the repository is as small as what is in the files" [ "$(disk_of "$T/$home/repo")" -lt 60000000 ]
+[ "$failed" = 0 ] || finish_count # nothing to go on with
 for fs in "${fss[@]}"; do
 	say "odd on $fs"
 	expect 0 "" "$AYNI" init --store "$T/$fs/store" --root root.ayni --branch odd
@@ -160,7 +157,7 @@ for fs in "${fss[@]}"; do
 		same "$fs: blocks of $f" "$(stat -c %b "$tree/$f")" "$(stat -c %b "$T/$home/odd/$f")"
 	done
 	same "$fs: blocks of zeros" "$(stat -c %b "$tree/zeros")" 0
-	same "$fs: links are inodes" "$(stat -c %i "$tree/random")" "$(stat -c %i "$tree/random-too")"
+	same "$fs: links are inodes" "$(stat -c %i "$tree/random")" "$(stat -c %i "$tree/hard")"
 	inodes=$(find "$tree/links" -type f -printf '%i\n' | sort -u | wc -l)
 	case $fs in
 	xfs) same "$fs: inodes of 66,002 names" "$inodes" 1 ;;
@@ -172,18 +169,15 @@ for fs in "${fss[@]}"; do
 	fi
 done
 
-# A file system says holes differently from another, but what is read is one: publishing from each gives the same.
 say "other clothes"
-cp -a --reflink=auto "$T/$home/odd/random" "$T/$home/again"
 chattr -i "$T/$home/odd/fixed"
 chattr -a "$T/$home/odd/grows"
 chmod 0600 "$T/$home/odd/random"                     # and so its other names but random-too
 setfattr -n user.new -v 1 "$T/$home/odd/many"
 touch -d 2005-05-05 "$T/$home/odd/random-too" "$T/$home/odd/zeros"
-expect 0 "" timeout 300 "$AYNI" publish --repo "$T/$home/repo" --branch odd --key k.key --exact-mtimes --json "$T/$home/odd"
-says '"files": 4,' # read again: random, many, random-too, zeros, whose ctime moved; all else was known
+expect 0 "" "$AYNI" publish --repo "$T/$home/repo" --branch odd --key k.key --exact-mtimes --json "$T/$home/odd"
+says '"files": 6,' # read again: what has a new ctime, that is random, many, random-too, zeros, fixed, grows
 for fs in "${fss[@]}"; do
-	before=$(used "$fs")
 	expect 0 "" "$AYNI" import "$T/$home/repo" odd --store "$T/$fs/store" --control "$NODE"
 	tree=$(release_tree "$fs" odd 2)
 	is_release "$T/$home/repo" odd "$tree"
@@ -196,18 +190,14 @@ for fs in "${fss[@]}"; do
 		same "$fs: and these" "$(extents "$tree/random-too")" "$(extents "$old/random")"
 		;;
 	esac
-	say "$fs: three variants of 1 MB, $((($(used "$fs") - before) / 1000)) kB"
 done
 
 # ---- times carried over
 
 say "unpacked anew, nothing changed but the times"
-cp -a --sparse=always "$T/$home/odd/random" "$T/$home/odd/r2" 2>/dev/null
-rm -f "$T/$home/odd/r2"
 find "$T/$home/odd" -xdev -path "*/deep/*" -prune -o -path "*/links/*" -prune -o -exec touch -h {} +
 expect 3 "but for times" "$AYNI" publish --repo "$T/$home/repo" --branch odd --key k.key "$T/$home/odd"
-umount_odd() { rm -rf "$T/$home/odd"; }
-umount_odd
+rm -rf "$T/$home/odd"
 
 # ---- a complete system
 
@@ -219,7 +209,7 @@ fi
 say "two Debian root trees"
 R=$T/rrepo
 want=$(seen "${pair[0]}")
-expect 0 "" timeout 300 "$AYNI" publish --repo "$R" --branch deb --key k.key --root root.ayni "${pair[0]}"
+expect 0 "" "$AYNI" publish --repo "$R" --branch deb --key k.key --root root.ayni "${pair[0]}"
 for fs in "${fss[@]}"; do
 	expect 0 "" "$AYNI" init --store "$T/$fs/store" --root root.ayni --branch deb
 	expect 0 "" "$AYNI" import "$R" deb --store "$T/$fs/store" --control "$NODE"
@@ -227,7 +217,7 @@ for fs in "${fss[@]}"; do
 	is_release "$R" deb "$tree"
 	same "$fs: seen by others" "$(seen "$tree")" "$want"
 done
-expect 0 "times carried over" timeout 300 "$AYNI" publish --repo "$R" --branch deb --key k.key "${pair[1]}"
+expect 0 "times carried over" "$AYNI" publish --repo "$R" --branch deb --key k.key "${pair[1]}"
 
 # What the second tree costs: new inodes. A file whose content was there is one only if it differs in more than its
 # time, or is a .py whose byte code is new.
