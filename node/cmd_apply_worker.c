@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `ayni apply-worker`: the node's hand. Makes one tree out of one bundle, switches to it, and ends.
+ * `ayni apply-worker`: the node's hand. Makes one tree out of one bundle, notes that it is ready, and ends.
  *
  * It is told digests only, and reads and verifies all else itself: release and offer against the store's root, the
  * bundle against its digest. Its node gone, it dies (PR_SET_PDEATHSIG): the durable commit makes that harmless.
@@ -21,7 +21,8 @@
 #include "node/losses.h"
 #include "node/progress.h"
 #include "store/bundles.h"
-#include "store/state.h"
+#include "store/journal.h"
+#include "store/turn.h"
 
 #define NICE        10
 #define PROGRESS_NS 100000000u
@@ -77,6 +78,13 @@ static int each_option(void *ctx, int val, const char *arg, struct ay_err *err)
 	return 0;
 }
 
+static void note(struct ay_store *s, const struct worker *w)
+{
+	struct ay_err why = {0};
+	if (ay_journal_add(s, w->branch, AY_JOURNAL_INSTALLED, w->serial, 0, "from the network", &why) < 0)
+		ay_complain("apply-worker", why.msg);
+}
+
 static int apply(struct worker *w, struct ay_store *s, struct ay_release *release, struct ay_err *err)
 {
 	AY_FREE uint8_t *release_data = NULL, *offer_data = NULL;
@@ -114,7 +122,9 @@ static int apply(struct worker *w, struct ay_store *s, struct ay_release *releas
 		r = ay_store_apply(s, &a, err);
 	}
 	ay_bundle_file_close(file);
-	return r == AY_ENOTHING ? 0 : r; /* the tree is there already: only the switch is missing */
+	if (r == 0)
+		note(s, w);
+	return r == AY_ENOTHING ? 0 : r; /* the tree is there already: only that it is ready was not noted */
 }
 
 static int work(struct worker *w, struct ay_release *release, struct ay_err *err)
@@ -126,7 +136,7 @@ static int work(struct worker *w, struct ay_release *release, struct ay_err *err
 	if (r == 0)
 		r = apply(w, s, release, err);
 	if (r == 0)
-		r = ay_store_switch(s, w->branch, w->serial, false, err);
+		r = ay_turn_ready(s, w->branch, w->serial, err);
 	ay_store_close(s);
 	return r;
 }
@@ -178,7 +188,7 @@ const struct ay_cmd ay_cmd_apply_worker = {
 	"Usage: ayni apply-worker --store DIR --branch NAME --serial N --release DIGEST --offer DIGEST\n"
 	"                         --bundle DIGEST [--parent PID]\n"
 	"\n"
-	"Makes the tree of one release out of one bundle and switches to it. Started by `ayni node`; its standard\n"
-	"output is JSON lines.\n",
+	"Makes the tree of one release out of one bundle; `ayni switch` makes it current. Started by `ayni node`; its\n"
+	"standard output is JSON lines.\n",
 	run,
 };

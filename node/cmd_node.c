@@ -3,9 +3,11 @@
  * `ayni node`: the daemon. Configuration from the file, its drop-ins, then the command line.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "node/cmd.h"
 #include "node/config.h"
 #include "node/daemon.h"
@@ -23,9 +25,9 @@ struct args {
 };
 
 /* An option is the configuration's key of the same name; val counts into this. */
-static const char *const keys[] = {"store", "role",        "repo",      "interface", "address",
-				   "port",  "news-port",   "chat-port", "control",   "control-group",
-				   "peers", "auto-update", "rate"};
+static const char *const keys[] = {"store", "role",        "repo",      "interface",   "address",
+				   "port",  "news-port",   "chat-port", "control",     "control-group",
+				   "peers", "auto-update", "rate",      "apply-memory"};
 #define N_KEYS     (sizeof(keys) / sizeof(keys[0]))
 #define KEY_VAL    1000
 #define CONFIG_VAL 1
@@ -42,6 +44,13 @@ static int each(void *ctx, int val, const char *arg, struct ay_err *err)
 	a->settings[a->n].key = keys[val - KEY_VAL];
 	a->settings[a->n++].value = arg;
 	return 0;
+}
+
+/* Our children read it too, wherever they are. */
+static bool realpath_of(const char *path, char out[AY_CONFIG_PATH_MAX])
+{
+	AY_FREE char *whole = realpath(path, NULL);
+	return whole && snprintf(out, AY_CONFIG_PATH_MAX, "%s", whole) < AY_CONFIG_PATH_MAX;
 }
 
 static int settle(struct ay_config *c, const struct args *a, struct ay_err *err)
@@ -62,6 +71,8 @@ static int settle(struct ay_config *c, const struct args *a, struct ay_err *err)
 		if (r < 0)
 			ay_err_wrap(err, r, "command line");
 	}
+	if (r == 0 && a->config && !realpath_of(a->config, c->path))
+		return ay_err_errno(err, errno, "%s", a->config);
 	if (c->role == AY_NODE_SCHOOL && !store)
 		c->store[0] = 0;
 	return r < 0 ? r : ay_config_check(c, err);
@@ -112,6 +123,7 @@ const struct ay_cmd ay_cmd_node = {
 	"      --peers ADDRESS...    always try these, as 192.0.2.1 or 192.0.2.1:24953; repeatable\n"
 	"      --auto-update yes|no  take new releases without being asked (yes)\n"
 	"      --rate N              bytes a second to others: 500K, 2M, none\n"
+	"      --apply-memory N      what applying a bundle may take: 128M, none (auto: half of the machine's)\n"
 	"\n"
 	"Environment: AYNI_TRACE=ROOM,... (or all) prints the core's decisions.\n",
 	run,

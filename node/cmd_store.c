@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The commands that look at a store or tidy it: list, log, rollback, gc, verify.
+ * The commands that look at a store or tidy it: list, log, gc, verify.
  * They work on the store itself, with or without a running node; a node that runs
  * is told to look again.
  */
@@ -206,43 +206,7 @@ static int run_log(int argc, char **argv, struct ay_err *err)
 	return r < 0 ? r : finish(&a, walk(&a, true, log_tree, err));
 }
 
-/* ---- rollback, gc, verify ---- */
-
-static int rollback(struct args *a, bool *changed, struct ay_err *err)
-{
-	uint32_t before = 0, to = 0;
-	int r = ay_store_current(a->s, a->branch, &before, err);
-	if (r == 0 && a->serial == before)
-		r = ay_err_set(err, AY_ENOTHING, "%s: release %u is the current one", a->branch, before);
-	if (r == 0)
-		r = ay_store_rollback(a->s, a->branch, a->serial, &to, err);
-	if (r < 0)
-		return r;
-	*changed = true;
-	if (a->json)
-		return ay_print_json(json_pack("{s:s, s:I, s:I}", "branch", a->branch, "from",
-					       (json_int_t)before, "to", (json_int_t)to),
-				     err);
-	if (to > before)
-		printf("%s: from release %u forward to %u, which was here\n", a->branch, before, to);
-	else
-		printf("%s: rolled back from release %u to %u; %u is not taken again by itself\n", a->branch,
-		       before, to, before);
-	return 0;
-}
-
-static int run_rollback(int argc, char **argv, struct ay_err *err)
-{
-	struct args a;
-	bool changed = false;
-	int r = begin(&a, argc, argv, TAKES_CONTROL | TAKES_SERIAL, 1, 2, 0, err);
-	if (r < 0)
-		return r;
-	r = finish(&a, rollback(&a, &changed, err));
-	if (changed)
-		ay_client_reload(a.control);
-	return r;
-}
+/* ---- gc, verify ---- */
 
 static int gc(struct args *a, struct ay_err *err)
 {
@@ -329,19 +293,6 @@ const struct ay_cmd ay_cmd_log = {
 	"The releases that are here, newest first, with their notes.\n"
 	"\n" COMMON_HELP,
 	run_log,
-};
-
-const struct ay_cmd ay_cmd_rollback = {
-	"rollback",
-	"go back to an earlier release",
-	"Usage: ayni rollback BRANCH [SERIAL] [--store DIR] [--control SOCKET] [--json]\n"
-	"\n"
-	"Makes SERIAL current again, or the newest release below the current one, in one durable rename. The release\n"
-	"that was left is not taken again by itself; a newer one is. SERIAL may also be a newer one that is here: this is\n"
-	"how to return to it.\n"
-	"\n" COMMON_HELP "  -c, --control SOCKET a running node's socket, which is told (" AY_CONTROL_PATH
-	")\n",
-	run_rollback,
 };
 
 const struct ay_cmd ay_cmd_gc = {

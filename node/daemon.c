@@ -22,6 +22,7 @@
 #include "node/daemon_internal.h"
 #include "node/load.h"
 #include "node/log.h"
+#include "node/networks.h"
 #include "store/state.h"
 
 #define SCHOOL_SESSIONS  1024
@@ -36,8 +37,9 @@ static void on_applied(void *ctx, const struct ay_event *ev)
 	struct ay_daemon *d = ctx;
 	if (ev->status == 0) {
 		d->apply_problem[0] = 0;
-		ay_log(AY_LOG_NOTICE, "%s: serial %u is current", ev->applied.branch,
+		ay_log(AY_LOG_NOTICE, "%s: serial %u is complete", ev->applied.branch,
 		       (unsigned)ev->applied.serial);
+		ay_switcher_kick(d->switcher);
 	}
 	ay__daemon_post(d, ev);
 }
@@ -61,12 +63,20 @@ static void look_at_network(struct ay_daemon *d)
 		d->network_problem[0] = 0;
 }
 
+static void tell_networks(struct ay_daemon *d)
+{
+	struct ay_event ev = {.type = AY_EV_NETWORKS};
+	ev.networks.n = ay_networks(ev.networks.list, AY_CORE_NETWORKS_MAX);
+	ay__daemon_post(d, &ev);
+}
+
 static void on_woke(void *ctx, enum ay_wake_reason reason)
 {
 	struct ay_daemon *d = ctx;
 	struct ay_event ev = {.type = AY_EV_WAKE};
 	ay_udp_rescan(d->udp);
 	look_at_network(d);
+	tell_networks(d);
 	ay_log(AY_LOG_INFO, "%s: asking for news",
 	       reason == AY_WAKE_RESUME ? "awake again, or the clock was set" : "the network changed");
 	ay__daemon_post(d, &ev);
@@ -127,6 +137,7 @@ static int make_core(struct ay_daemon *d, struct ay_err *err)
 				   .tcp_port = ay_tcp_port(d->tcp),
 				   .sessions_max = d->sessions_max,
 				   .auto_update = d->config->auto_update,
+				   .apply = {.memory = d->config->apply_memory},
 				   .peers = d->config->peers,
 				   .n_peers = d->config->n_peers};
 	int r;
@@ -205,9 +216,12 @@ static int start_parts(struct ay_daemon *d, struct ay_err *err)
 		.address = address, .port = c->port, .sessions_max = d->sessions_max, .rate = c->rate};
 	const struct ay_udp_config udp = {c->interface, address, c->news_port, c->chat_port};
 	const struct ay_control_ops ops = ay__daemon_control_ops(d);
+	const struct ay_switcher_ops switching = ay__daemon_switcher_ops(d);
 	int r = ay_disk_new(&d->loop, d->store, &d->events, &d->disk);
 	if (r == 0 && d->store)
 		r = ay_applier_new(&d->loop, c->store, &applied, on_apply_failed, d, &d->applier);
+	if (r == 0 && d->store)
+		r = ay_switcher_new(&d->loop, c, &switching, &d->switcher);
 	if (r == 0)
 		r = ay_wake_new(&d->loop, on_woke, d, &d->wake);
 	if (r < 0)
@@ -261,6 +275,8 @@ static void stop(struct ay_daemon *d)
 		ay_tcp_close(d->tcp);
 	if (d->applier)
 		ay_applier_close(d->applier);
+	if (d->switcher)
+		ay_switcher_close(d->switcher);
 	if (d->disk)
 		ay_disk_close(d->disk);
 }
@@ -281,6 +297,7 @@ static void release(struct ay_daemon *d)
 	ay_udp_free(d->udp);
 	ay_tcp_free(d->tcp);
 	ay_applier_free(d->applier);
+	ay_switcher_free(d->switcher);
 	ay_core_free(d->core); /* before the disk: it looks at the bundles' trees */
 	ay_disk_free(d->disk);
 	ay_store_close(d->store);
@@ -317,8 +334,11 @@ int ay_daemon_run(const struct ay_config *config, struct ay_err *err)
 		uv_signal_start(&d->sigterm, on_signal, SIGTERM);
 		uv_signal_start(&d->sigint, on_signal, SIGINT);
 		say_ready(d, load);
-		if (load)
+		tell_networks(d);
+		if (load) {
 			ay_load_tell(load, &d->events, d->disk);
+			ay__daemon_views(d, load);
+		}
 		ay_load_free(load);
 		load = NULL;
 		uv_run(&d->loop, UV_RUN_DEFAULT);

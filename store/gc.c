@@ -9,8 +9,9 @@
  *
  * Never taken: the current tree and the one before it (where a rollback goes), what is ready
  * to become current, what was found good last, what is pinned (store/turn.h), the
- * newest ones as many as asked, a tree whose .ref somebody holds, and anything of a branch
- * in which a tree is being made (its old tree may be the base).
+ * newest ones as many as asked, and anything of a branch in which a tree is being made (its
+ * old tree may be the base). A tree that somebody uses goes out of its branch like any other, so that
+ * nobody new finds it, but it is taken apart only when its last user has gone (store/in_use.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -73,12 +74,6 @@ int ay__tree_aside(struct ay_store *s, int dir, const char *branch, uint32_t ser
 	char name[AY__SERIAL_NAME_MAX];
 
 	ay__serial_name(serial, name);
-	AY_CLOSE int tree = ay__open_beneath(dir, name, O_RDONLY | O_DIRECTORY);
-	if (tree < 0)
-		return ay_err_errno(err, -tree, "cannot open %s %u", branch, serial);
-	AY_CLOSE int ref = ay__open_beneath(tree, ".ref", O_RDONLY);
-	if (ref >= 0 && ay__lock(ref, LOCK_EX | LOCK_NB) < 0)
-		return AY_EBUSY;
 	int r = ay__staging_begin(s, st, err);
 	if (r < 0)
 		return r;
@@ -135,7 +130,7 @@ int ay_store_remove_tree(struct ay_store *s, const char *branch, uint32_t serial
 				       : ay_err_errno(err, errno, "%s %u", branch, serial);
 	r = ay__tree_aside(s, dir, branch, serial, &st, err);
 	ay__staging_end(&st, &gone);
-	return r == AY_EBUSY ? ay_err_set(err, r, "remove %s %u: somebody uses it", branch, serial) : r;
+	return r;
 }
 
 static int gc_branch(struct ay_store *s, const char *branch, unsigned keep, struct ay_gc_result *res,
@@ -161,9 +156,9 @@ static int gc_branch(struct ay_store *s, const char *branch, unsigned keep, stru
 		r = ay__tree_aside(s, dir, branch, serial, &st, err);
 		ay__lock(lock, LOCK_UN); /* switching need not wait while files are removed */
 		ay__staging_end(&st, res);
-		if (r < 0 && r != AY_EBUSY)
+		if (r < 0)
 			return r;
-		res->trees += r == 0;
+		res->trees++;
 		above = serial;
 	}
 }

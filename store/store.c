@@ -35,9 +35,19 @@ int ay__store_writable(const struct ay_store *s, struct ay_err *err)
 	return 0;
 }
 
+/*
+ * flock() has no queue: adders that overlap would keep the collector waiting for ever, and a collector that comes back at
+ * once after each slice is faster than whoever it woke. So all who want the lock wait at a gate, and only one at a
+ * time waits for the lock itself; nobody passes it by.
+ */
 int ay__store_lock(struct ay_store *s, int op, struct ay_err *err)
 {
-	int r = ay__lock(s->lock, op);
+	int r = ay__lock(s->tmp, LOCK_EX);
+
+	if (r == 0) {
+		r = ay__lock(s->lock, op);
+		ay__lock(s->tmp, LOCK_UN);
+	}
 	return r < 0 ? ay_err_errno(err, -r, "cannot lock %s/lock", s->path) : 0;
 }
 
