@@ -339,9 +339,13 @@ int ay__object_replace(struct ay_store *s, int dirfd, const char *from, const st
 	int r = s->fs->ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
 
 	touched->bucket[bucket_of(name)] = true;
-	if (r == -ENOENT && (r = make_bucket(s, name, touched)) == 0)
-		r = s->fs->ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
-	return r;
+	if (r == -ENOENT)
+		r = make_bucket(s, name, touched);
+	else if (r == -EISDIR || r == -ENOTEMPTY || r == -EEXIST)
+		r = ay__remove_tree(s->fs, s->objects, name->s);
+	else
+		return r;
+	return r < 0 ? r : s->fs->ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
 }
 
 int ay__object_sync(struct ay_store *s, const struct ay__touched *touched, struct ay_err *err)
@@ -404,8 +408,8 @@ int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, 
 		return ay_err_errno(err, errno, "%s: object %s", e->path, name.s);
 	if (!ay__object_intact(s, &st, &local.e))
 		return ay_err_set(err, AY_EBASE,
-				  "%s: object %s was changed in place; `ayni verify` tells what else is",
-				  e->path, name.s);
+				  "%s: object %s was changed in place; `ayni fsck --heal` heals", e->path,
+				  name.s);
 	r = s->fs->ops->link(s->fs, s->objects, name.s, to_dirfd, to);
 	if (r == -EMLINK) {
 		if ((r = renew(s, &local.e, &name, scratch, touched, err)) < 0)

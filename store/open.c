@@ -201,6 +201,27 @@ static int open_lock(struct ay_store *s, struct ay_err *err)
 	return s->lock < 0 ? ay_err_errno(err, -s->lock, "cannot open %s/lock for writing", s->path) : 0;
 }
 
+/*
+ * objects/ab is a part of many names that we give to the kernel, and the kernel would follow a symbolic link there. Nobody
+ * but the owner can put one; should he have moved a part of the objects elsewhere, that is no store.
+ */
+static int check_buckets(const struct ay_store *s, struct ay_err *err)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (unsigned b = 0; s->objects >= 0 && b < 256; b++) {
+		const char name[3] = {digits[b >> 4], digits[b & 15], '\0'};
+		struct stat st;
+		if (fstatat(s->objects, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))
+			return ay_err_set(
+				err, AY_ESTORE,
+				"%s/objects/%s is not a directory: it is not followed; remove it, then "
+				"`ayni fsck --heal`",
+				s->path, name);
+	}
+	return 0;
+}
+
 static int open_parts(struct ay_store *s, struct ay_err *err)
 {
 	for (size_t i = 0; i < N_PARTS; i++) {
@@ -217,6 +238,9 @@ static int open_parts(struct ay_store *s, struct ay_err *err)
 		s->partial = ay__open_beneath(s->bundles, "partial", O_RDONLY | O_DIRECTORY);
 	if (s->partial < 0)
 		return ay_err_set(err, AY_ESTORE, "%s/bundles/partial is missing", s->path);
+	int r = check_buckets(s, err);
+	if (r < 0)
+		return r;
 	if (s->readonly)
 		return 0;
 	return open_lock(s, err);

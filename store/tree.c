@@ -234,8 +234,8 @@ static int link_file(void *ctx, int dir, const char *name, const struct ay_entry
 	int r = ay__object_link(b->s, e, dir, name, b->st.dir, &b->touched, err);
 
 	if (r == -ENOENT)
-		return ay_err_set(err, AY_EBASE,
-				  "%s: its object is missing; `ayni verify` tells what else is", e->path);
+		return ay_err_set(err, AY_EBASE, "%s: its object is missing; `ayni fsck --heal` heals",
+				  e->path);
 	return r;
 }
 
