@@ -166,7 +166,7 @@ const char *heal_lost(struct heal_kit *x, struct kit *at)
 {
 	static const char *const files[] = {"rotten", "changes", "a", "b"};
 	static const char *const others[] = {"2/root/link", "1/root/link", "1/root/d/file",
-					     "1/release",   "2/manifest",  "../../state/branches/" B};
+					     "1/release",   "2/manifest",  ("../../state/branches/" B)};
 
 	for (size_t i = 0; i < 8; i++) {
 		char path[100], published[40];
