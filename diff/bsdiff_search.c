@@ -19,17 +19,15 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "diff/hopeless.h"
 
-#define LEN_CAP       1024  /* bytes of a match that are measured */
-#define GRAM          8     /* bytes of a string in the tables */
-#define GAPS_FREE     2048  /* bytes of gaps that never need a sort: a signature, a build id, a date */
-#define SHORTCUT_MAX  256   /* a quarter: the table must stay small */
-#define BUCKETS       65536 /* pairs of bytes */
-#define BUCKETS_FROM  16384 /* bytes of the old file below which counting pairs is not worth it */
-#define SAMPLE        64    /* one string in so many says whether files are related */
-#define RELATED_MIN   65536 /* bytes of a file below which sorting is cheap anyway */
-#define RELATED_SHARE 256   /* so few strings in common are none */
-#define SA32_MAX      ((uint64_t)INT32_MAX)
+#define LEN_CAP      1024  /* bytes of a match that are measured */
+#define GRAM         8     /* bytes of a string in the tables */
+#define GAPS_FREE    2048  /* bytes of gaps that never need a sort: a signature, a build id, a date */
+#define SHORTCUT_MAX 256   /* a quarter: the table must stay small */
+#define BUCKETS      65536 /* pairs of bytes */
+#define BUCKETS_FROM 16384 /* bytes of the old file below which counting pairs is not worth it */
+#define SA32_MAX     ((uint64_t)INT32_MAX)
 /* Bytes compared while searching, at most, per byte of both files; then what was found so far must do. */
 #define EFFORT_PER_BYTE 256
 
@@ -303,58 +301,6 @@ static size_t gaps_search(struct ay__search *s, uint64_t at, uint64_t *pos)
 	return s->best_len[i];
 }
 
-/* ---- is searching worth it? ---- */
-
-/* Of all strings the same one in SAMPLE, whatever file it is in. */
-static bool sampled(uint64_t gram)
-{
-	return gram_hash(gram) % SAMPLE == 0 && !gram_plain(gram);
-}
-
-static size_t gram_slot(const uint64_t *table, size_t mask, uint64_t gram)
-{
-	size_t slot = gram_hash(gram) / SAMPLE & mask;
-
-	while (table[slot] && table[slot] != gram)
-		slot = (slot + 1) & mask;
-	return slot;
-}
-
-/*
- * Do the files share anything? Compressed files that differ early do not, and sorting such costs more than any other.
- */
-static int related(const struct ay__search *s, bool *yes)
-{
-	size_t cap = 1024, n = 0, hits = 0;
-
-	*yes = true;
-	if (s->new_.len < RELATED_MIN || s->old.len < RELATED_MIN)
-		return 0;
-	/* Of strings that all differ one in SAMPLE is taken, give or take; a full table is no reason to stop. */
-	while (cap < s->new_.len / SAMPLE * 4)
-		cap *= 2;
-	AY_FREE uint64_t *table = calloc(cap, sizeof(*table));
-	if (!table)
-		return -ENOMEM;
-	for (size_t i = 0; i + GRAM <= s->new_.len && n < cap / 2; i++) {
-		uint64_t gram = ay__load8(s->new_.data + i);
-
-		if (!sampled(gram))
-			continue;
-		size_t slot = gram_slot(table, cap - 1, gram);
-		n += table[slot] == 0;
-		table[slot] = gram;
-	}
-	for (size_t i = 0; i + GRAM <= s->old.len; i++) {
-		uint64_t gram = ay__load8(s->old.data + i);
-
-		if (sampled(gram))
-			hits += table[gram_slot(table, cap - 1, gram)] == gram;
-	}
-	*yes = hits >= n / RELATED_SHARE;
-	return 0;
-}
-
 /* ---- both ---- */
 
 /* The longest match of the new file's bytes from @at on: of the alignments used lately, else of all. */
@@ -405,13 +351,13 @@ void ay__search_recent(struct ay__search *s, int64_t shift)
 /* Choose how matches are found: past the gaps, by sorting, or not at all beyond the simple alignments. */
 static int prepare(struct ay__search *s, uint64_t limit)
 {
-	bool yes;
+	bool in_vain;
 
 	if (limit && s->gap_bytes <= limit && s->gap_bytes < UINT32_MAX)
 		return gaps_match(s);
 	s->n_gaps = 0;
-	int rc = related(s, &yes);
-	return rc || !yes ? rc : suffixes_build(s);
+	int rc = ay__unrelated(s->old, s->new_, &in_vain);
+	return rc || in_vain ? rc : suffixes_build(s);
 }
 
 int ay__search_init(struct ay__search *s, struct ay_slice old, struct ay_slice new_, unsigned shortcut)

@@ -4,21 +4,31 @@
  *
  * On a kernel pair's streams xz is 3 to 6 % smaller than zstd -19 and its cost stays bounded, since the streams
  * of a diff are a sixteenth of the files; on literals of compressed files nothing helps, which a first quick
- * pass finds out.
+ * pass finds out. Nor do the slow ones help where bytes are skewed but no string comes twice (hexadecimal or base64
+ * of random or compressed bytes): diff/hopeless.c finds that out, and counting bytes is all that is done then.
  */
 #include "diff/codec.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <lzma.h>
 #include <string.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
 #include "base/cleanup.h"
+#include "diff/hopeless.h"
 
 #define XZ_DICT_MAX (64u << 20)
 /* Bytes with so little structure that two slow passes over them would be wasted. */
-#define QUICK_LEVEL 1
+#define QUICK_LEVEL  1
+#define ENTROPY_ONLY INT_MIN /* instead of zstd's level */
+/* What the slow ones must gain on a sample, as a share of it, to be worth their time. */
+#define GAIN_SHARE  64
+#define SAMPLE_LEN  (64u << 10) /* a sample, at a third and at two thirds of the stream */
+#define SURE_SHARE  25          /* by how much xz must win on samples: more than any whole stream took back */
+#define SURE_MIN    (512u << 10)
+#define SAMPLED_MIN (1u << 20) /* below, the slow ones are quick enough */
 
 const char *ay_codec_name(unsigned codec)
 {
@@ -39,6 +49,14 @@ static void free_cctx(ZSTD_CCtx **cctx)
 	ZSTD_freeCCtx(*cctx);
 }
 
+/* Matches so long only that chance gives none: what is left is to count bytes. */
+static size_t set_entropy_only(ZSTD_CCtx *cctx)
+{
+	size_t rc = ZSTD_CCtx_setParameter(cctx, ZSTD_c_strategy, ZSTD_fast);
+
+	return ZSTD_isError(rc) ? rc : ZSTD_CCtx_setParameter(cctx, ZSTD_c_minMatch, 7);
+}
+
 /* 0 when it does not fit in @cap. */
 static int zstd_pack(const void *data, size_t len, int level, uint8_t *out, size_t cap, size_t *packed)
 {
@@ -51,9 +69,12 @@ static int zstd_pack(const void *data, size_t len, int level, uint8_t *out, size
 	while (window < 30 && (size_t)1 << window < len)
 		window++;
 	/* A window over the whole stream costs the reader nothing: it unpacks into one piece of memory. */
-	size_t rc = ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, level);
+	size_t rc = ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel,
+					   level == ENTROPY_ONLY ? QUICK_LEVEL : level);
 	if (!ZSTD_isError(rc))
 		rc = ZSTD_CCtx_setParameter(cctx, ZSTD_c_windowLog, window);
+	if (!ZSTD_isError(rc) && level == ENTROPY_ONLY)
+		rc = set_entropy_only(cctx);
 	AY_ASSERT(!ZSTD_isError(rc));
 	rc = ZSTD_compress2(cctx, out, cap, data, len);
 	if (!ZSTD_isError(rc)) {
@@ -98,6 +119,66 @@ static int xz_pack(const void *data, size_t len, uint8_t *out, size_t cap, size_
 	return rc == LZMA_OK || rc == LZMA_BUF_ERROR ? 0 : -ENOMEM;
 }
 
+/* The smallest that the codecs asked for make of it; 0: none makes it smaller than @cap + 1. */
+static int slow_size(const uint8_t *data, size_t len, int level, unsigned codecs, uint8_t *out, size_t cap,
+		     size_t *packed)
+{
+	size_t other = 0;
+	int rc = 0;
+
+	*packed = 0;
+	if (codecs & AY_CODEC_BIT(AY_CODEC_ZSTD))
+		rc = zstd_pack(data, len, level, out, cap, packed);
+	if (rc == 0 && (codecs & AY_CODEC_BIT(AY_CODEC_XZ)))
+		rc = xz_pack(data, len, out, cap, &other);
+	if (other && (*packed == 0 || other < *packed))
+		*packed = other;
+	return rc;
+}
+
+/* Does no string come twice, and do the slow codecs gain nothing on samples either? @out: @len bytes of scratch. */
+static int entropy_only(const uint8_t *data, size_t len, int level, unsigned codecs, uint8_t *out, bool *yes)
+{
+	int rc = 0;
+
+	*yes = false;
+	if (len < SAMPLED_MIN || !(codecs & AY_CODEC_BIT(AY_CODEC_ZSTD)))
+		return 0;
+	rc = ay__hopeless(data, len, yes);
+	for (unsigned i = 1; i <= 2 && rc == 0 && *yes; i++) {
+		const uint8_t *sample = data + len / 3 * i - SAMPLE_LEN / 2;
+		size_t quick = 0, slow = 0;
+
+		rc = zstd_pack(sample, SAMPLE_LEN, ENTROPY_ONLY, out, len, &quick);
+		if (rc == 0)
+			rc = slow_size(sample, SAMPLE_LEN, level, codecs, out, len, &slow);
+		*yes = quick && (slow == 0 || slow >= quick - quick / GAIN_SHARE);
+	}
+	return rc;
+}
+
+/* On samples xz is so much smaller that it will be on the whole: zstd's slow pass, as long as xz's, is spared. */
+static int surely_xz(const uint8_t *data, size_t len, int level, unsigned codecs, uint8_t *out, bool *yes)
+{
+	size_t zstd = 0, xz = 0, one = 0;
+	int rc = 0;
+
+	*yes = false;
+	if (len < SURE_MIN || (codecs & AY_CODECS_ALL) != AY_CODECS_ALL)
+		return 0;
+	for (unsigned i = 1; i <= 2 && rc == 0; i++) {
+		const uint8_t *sample = data + len / 3 * i - SAMPLE_LEN / 2;
+
+		rc = zstd_pack(sample, SAMPLE_LEN, level, out, len, &one);
+		zstd += one ? one : SAMPLE_LEN;
+		if (rc == 0)
+			rc = xz_pack(sample, SAMPLE_LEN, out, len, &one);
+		xz += one ? one : SAMPLE_LEN;
+	}
+	*yes = xz < zstd - zstd / SURE_SHARE;
+	return rc;
+}
+
 int ay_codec_pack(const void *data, size_t len, int level, unsigned codecs, struct ay_buf *out,
 		  enum ay_codec *codec)
 {
@@ -111,10 +192,15 @@ int ay_codec_pack(const void *data, size_t len, int level, unsigned codecs, stru
 		return -ENOMEM;
 	rc = zstd_pack(data, len, QUICK_LEVEL, a, len - 1, &a_len);
 	if (rc == 0 && a_len != 0 && (a_len < len - len / 256 || len < 4096)) {
+		bool quick = false, xz = false;
+
 		a_len = 0;
-		if (codecs & AY_CODEC_BIT(AY_CODEC_ZSTD))
-			rc = zstd_pack(data, len, level, a, len - 1, &a_len);
-		if (rc == 0 && (codecs & AY_CODEC_BIT(AY_CODEC_XZ)))
+		rc = entropy_only(data, len, level, codecs, a, &quick);
+		if (rc == 0 && !quick)
+			rc = surely_xz(data, len, level, codecs, a, &xz);
+		if (rc == 0 && !xz && (codecs & AY_CODEC_BIT(AY_CODEC_ZSTD)))
+			rc = zstd_pack(data, len, quick ? ENTROPY_ONLY : level, a, len - 1, &a_len);
+		if (rc == 0 && !quick && (codecs & AY_CODEC_BIT(AY_CODEC_XZ)))
 			rc = xz_pack(data, len, b, len - 1, &b_len);
 	} else {
 		a_len = 0;

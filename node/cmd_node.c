@@ -23,9 +23,9 @@ struct args {
 };
 
 /* An option is the configuration's key of the same name; val counts into this. */
-static const char *const keys[] = {"store", "role",        "repo",      "interface", "address",
-				   "port",  "news-port",   "chat-port", "control",   "control-group",
-				   "peers", "auto-update", "rate"};
+static const char *const keys[] = {"store", "role",        "repo",      "interface",   "address",
+				   "port",  "news-port",   "chat-port", "control",     "control-group",
+				   "peers", "auto-update", "rate",      "apply-memory"};
 #define N_KEYS     (sizeof(keys) / sizeof(keys[0]))
 #define KEY_VAL    1000
 #define CONFIG_VAL 1
@@ -112,6 +112,7 @@ const struct ay_cmd ay_cmd_node = {
 	"      --peers ADDRESS...    always try these, as 192.0.2.1 or 192.0.2.1:24953; repeatable\n"
 	"      --auto-update yes|no  take new releases without being asked (yes)\n"
 	"      --rate N              bytes a second to others: 500K, 2M, none\n"
+	"      --apply-memory N      what applying a bundle may take: 128M, none (auto: half of the machine's)\n"
 	"\n"
 	"Environment: AYNI_TRACE=ROOM,... (or all) prints the core's decisions.\n",
 	run,

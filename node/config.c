@@ -14,11 +14,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "node/address.h"
 #include "node/paths.h"
+
+#define APPLY_MEMORY_LEAST ((uint64_t)64 << 20) /* more than a plain bundle of the default part size needs */
+
+uint64_t ay_apply_memory_auto(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+	uint64_t half = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / 2 : 0;
+
+	return half > APPLY_MEMORY_LEAST ? half : APPLY_MEMORY_LEAST;
+}
 
 void ay_config_defaults(struct ay_config *c)
 {
@@ -30,6 +41,7 @@ void ay_config_defaults(struct ay_config *c)
 	c->news_port = AY_PORT_NEWS;
 	c->chat_port = AY_PORT_CHAT;
 	c->auto_update = true;
+	c->apply_memory = ay_apply_memory_auto();
 }
 
 /* ---- one setter per kind of value; each returns NULL or what is allowed ---- */
@@ -139,31 +151,48 @@ static const char *set_peers(struct ay_config *c, const struct key *k, const cha
 	return NULL;
 }
 
-static const char *set_rate(struct ay_config *c, const struct key *k, const char *v)
+/* A number and K, M or G of @kilo; at least @min, at most 10^12. False: it is none. */
+static bool get_amount(const char *v, unsigned kilo, uint64_t min, uint64_t *out)
 {
-	static const char allowed[] = "none, or bytes a second from 1K to 1000G, as in 500K, 2M";
 	uint64_t n = 0, unit = 1;
 	const char *p = v;
-	(void)k;
-	if (strcmp(v, "none") == 0) {
-		c->rate = 0;
-		return NULL;
-	}
 	for (; *p >= '0' && *p <= '9' && n < 1000000000000u; p++)
 		n = n * 10 + (uint64_t)(*p - '0');
 	if (p == v)
-		return allowed;
+		return false;
 	if (*p) {
 		static const char units[] = "KMG";
 		const char *u = strchr(units, toupper((unsigned char)*p));
 		if (!u || p[1])
-			return allowed;
+			return false;
 		for (; u >= units; u--)
-			unit *= 1000;
+			unit *= kilo;
 	}
-	if (n < 1 || n > 1000000000000u / unit || n * unit < 1000)
-		return allowed;
-	c->rate = n * unit;
+	if (n < 1 || n > 1000000000000u / unit || n * unit < min)
+		return false;
+	*out = n * unit;
+	return true;
+}
+
+static const char *set_rate(struct ay_config *c, const struct key *k, const char *v)
+{
+	(void)k;
+	if (strcmp(v, "none") == 0)
+		c->rate = 0;
+	else if (!get_amount(v, 1000, 1000, &c->rate))
+		return "none, or bytes a second from 1K to 1000G, as in 500K, 2M";
+	return NULL;
+}
+
+static const char *set_memory(struct ay_config *c, const struct key *k, const char *v)
+{
+	(void)k;
+	if (strcmp(v, "none") == 0)
+		c->apply_memory = 0;
+	else if (strcmp(v, "auto") == 0)
+		c->apply_memory = ay_apply_memory_auto();
+	else if (!get_amount(v, 1024, 1u << 20, &c->apply_memory))
+		return "auto, none, or bytes from 1M, as in 128M, 1G";
 	return NULL;
 }
 
@@ -207,6 +236,7 @@ static const struct key keys[] = {
 	{"peers", set_peers, 0, 0},
 	{"auto-update", set_bool, FIELD(auto_update)},
 	{"rate", set_rate, 0, 0},
+	{"apply-memory", set_memory, 0, 0},
 	{"heal-from", set_heal_from, 0, 0},
 };
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))

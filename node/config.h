@@ -16,6 +16,7 @@
  *     peers = 192.0.2.1 [2001:db8::1]:24953
  *     auto-update = yes
  *     rate = 500K                    bytes a second to others; none
+ *     apply-memory = 128M            what applying a bundle may take; none; auto: half of the machine's
  *     heal-from = /media/stick       repository directories that `ayni fsck --heal` takes good copies from
  *
  * A key may stand once per file, but for peers, which add up within one file; a
@@ -52,12 +53,19 @@ struct ay_config {
 	struct ay_addr peers[AY_CONFIG_PEERS_MAX];
 	unsigned n_peers;
 	bool auto_update;
-	uint64_t rate; /* bytes a second; 0: no limit */
+	uint64_t rate;         /* bytes a second; 0: no limit */
+	uint64_t apply_memory; /* bytes; 0: no limit */
 	char heal_from[AY_CONFIG_HEAL_MAX][AY_CONFIG_PATH_MAX];
 	unsigned n_heal_from;
 };
 
 void ay_config_defaults(struct ay_config *c);
+
+/**
+ * ay_apply_memory_auto() - half of the machine's memory, and at least 64 MiB: an update must not drive out what the
+ * laptop's owner is doing, and every plain bundle fits.
+ */
+uint64_t ay_apply_memory_auto(void);
 
 /**
  * ay_config_set() - one key, as in the file; peers are added.

@@ -22,6 +22,7 @@
 #include "node/daemon_internal.h"
 #include "node/load.h"
 #include "node/log.h"
+#include "node/networks.h"
 #include "store/state.h"
 
 #define SCHOOL_SESSIONS  1024
@@ -61,12 +62,20 @@ static void look_at_network(struct ay_daemon *d)
 		d->network_problem[0] = 0;
 }
 
+static void tell_networks(struct ay_daemon *d)
+{
+	struct ay_event ev = {.type = AY_EV_NETWORKS};
+	ev.networks.n = ay_networks(ev.networks.list, AY_CORE_NETWORKS_MAX);
+	ay__daemon_post(d, &ev);
+}
+
 static void on_woke(void *ctx, enum ay_wake_reason reason)
 {
 	struct ay_daemon *d = ctx;
 	struct ay_event ev = {.type = AY_EV_WAKE};
 	ay_udp_rescan(d->udp);
 	look_at_network(d);
+	tell_networks(d);
 	ay_log(AY_LOG_INFO, "%s: asking for news",
 	       reason == AY_WAKE_RESUME ? "awake again, or the clock was set" : "the network changed");
 	ay__daemon_post(d, &ev);
@@ -127,6 +136,7 @@ static int make_core(struct ay_daemon *d, struct ay_err *err)
 				   .tcp_port = ay_tcp_port(d->tcp),
 				   .sessions_max = d->sessions_max,
 				   .auto_update = d->config->auto_update,
+				   .apply = {.memory = d->config->apply_memory},
 				   .peers = d->config->peers,
 				   .n_peers = d->config->n_peers};
 	int r;
@@ -317,6 +327,7 @@ int ay_daemon_run(const struct ay_config *config, struct ay_err *err)
 		uv_signal_start(&d->sigterm, on_signal, SIGTERM);
 		uv_signal_start(&d->sigint, on_signal, SIGINT);
 		say_ready(d, load);
+		tell_networks(d);
 		if (load)
 			ay_load_tell(load, &d->events, d->disk);
 		ay_load_free(load);

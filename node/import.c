@@ -17,7 +17,9 @@
 
 #include "base/cleanup.h"
 #include "node/cmd.h"
+#include "node/config.h"
 #include "node/repo_trust.h"
+#include "proto/fit.h"
 #include "proto/plan.h"
 #include "store/state.h"
 
@@ -35,6 +37,7 @@ struct work {
 	struct ay_repo *repo;
 	const char *branch;
 	bool force;
+	struct ay_apply_limits limits;
 	const struct ay_root *root;
 	struct ay_branch_state state;
 	struct ay_head head;
@@ -167,7 +170,13 @@ static int add_offer(void *ctx, const uint8_t *data, size_t len)
 	int r = grow_offers(w);
 	if (r < 0)
 		return r;
-	r = ay_trust_offer(w->root, w->branch, data, len, &w->offers[w->n_offers], &why);
+	struct ay_offer *o = &w->offers[w->n_offers];
+	r = ay_trust_offer(w->root, w->branch, data, len, o, &why);
+	if (r == 0 && ay_offer_fit(&w->limits, o) != AY_FIT) {
+		char text[128];
+		r = ay_err_set(&why, AY_ELIMIT, "its bundle %s",
+			       ay_offer_fit_text(&w->limits, o, text, sizeof(text)));
+	}
 	if (r == 0) {
 		w->closed[w->n_offers++] = false;
 		return 0;
@@ -449,6 +458,7 @@ int ay_import(struct ay_store *s, struct ay_repo *repo, const char *branch, bool
 	w->repo = repo;
 	w->branch = branch;
 	w->force = force;
+	w->limits.memory = ay_apply_memory_auto();
 	int r = bring(w, progress, ctx, out, err);
 	for (size_t i = 0; i < w->n_releases; i++)
 		free(w->releases[i].data);

@@ -22,6 +22,12 @@ static inline void ay_bucket_init(struct ay_bucket *b, uint64_t now_ns, unsigned
 	*b = (struct ay_bucket){.every_ns = every_ns, .burst = burst, .tokens = burst, .since_ns = now_ns};
 }
 
+/** ay_bucket_has() - is there a token to take? */
+static inline bool ay_bucket_has(const struct ay_bucket *b, uint64_t now_ns)
+{
+	return b->tokens > 0 || now_ns - b->since_ns >= b->every_ns;
+}
+
 /** ay_bucket_take() - take a token if there is one. */
 static inline bool ay_bucket_take(struct ay_bucket *b, uint64_t now_ns)
 {

@@ -58,7 +58,8 @@ static bool may_try(const struct ay_core *c, int peer)
 	const struct ay__peer *p = &c->peers[peer];
 
 	return p->used && p->next_ns <= c->now && p->session_id != c->cfg.session_id &&
-	       !talking_to(c, peer) && !ay__host_banned(c, &p->addr);
+	       !talking_to(c, peer) && !ay__host_banned(c, &p->addr) &&
+	       (!ay__peer_stranger(p) || ay_bucket_has(&c->stranger_bucket, c->now));
 }
 
 static bool connect_to(struct ay_core *c, int peer)
@@ -73,6 +74,8 @@ static bool connect_to(struct ay_core *c, int peer)
 	struct ay__session *s = ay__session_new(c, conn, &p->addr, false);
 	if (!s)
 		return false;
+	if (ay__peer_stranger(p))
+		ay_bucket_take(&c->stranger_bucket, c->now);
 	c->last_conn = conn;
 	s->peer = peer;
 	p->conn = conn;

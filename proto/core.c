@@ -234,6 +234,10 @@ static int dispatch(struct ay_core *c, const struct ay_event *ev)
 	case AY_EV_APPLIED:
 		ay__update_applied(c, ev);
 		return 0;
+	case AY_EV_NETWORKS:
+		c->n_networks = ev->networks.n < AY_CORE_NETWORKS_MAX ? ev->networks.n : AY_CORE_NETWORKS_MAX;
+		memcpy(c->networks, ev->networks.list, c->n_networks * sizeof(c->networks[0]));
+		return 0;
 	case AY_EV_WAKE:
 		wake(c);
 		return 0;
@@ -338,6 +342,7 @@ int ay_core_step(struct ay_core *c, const struct ay_event *ev, struct ay_orders 
 		ay_bucket_init(&c->verify_bucket, c->now, AY_VERIFY_BURST, AY_VERIFY_EVERY_MS * AY__MS);
 		ay_bucket_init(&c->answer_bucket, c->now, AY_ANSWER_BURST, AY_ANSWER_EVERY_MS * AY__MS);
 		ay_bucket_init(&c->question_bucket, c->now, AY_QUESTION_BURST, AY_QUESTION_EVERY_MS * AY__MS);
+		ay_bucket_init(&c->stranger_bucket, c->now, AY__STRANGER_BURST, AY__STRANGER_NS);
 		ay__peers_start(c);
 	}
 	rc = dispatch(c, ev);

@@ -38,9 +38,13 @@
 #define AY__TOLD_MAX        64  /* offers a peer told us of */
 #define AY__PEERS_MAX       256 /* addresses known */
 #define AY__STATIC_MAX      16  /* of these from the configuration */
-#define AY__HOSTS_MAX       256 /* hosts with a bad score remembered */
-#define AY__PER_HOST_MAX    4   /* sessions from one host: two protocols, two directions */
-#define AY__PER_HOST_SCHOOL 32  /* a school may see a whole class behind one translated address */
+#define AY__PASSED_MAX      32  /* of these named by one host and not met yet: two PEERS frames */
+#define AY__STRANGER_TRIES  3   /* attempts at one that nobody answered at: then it is forgotten */
+#define AY__STRANGER_BURST  16  /* attempts at addresses that were only named: one PEERS frame at once, */
+#define AY__STRANGER_NS     (5 * AY__S) /* then one in so long: nobody can aim us at others */
+#define AY__HOSTS_MAX       256         /* hosts with a bad score remembered */
+#define AY__PER_HOST_MAX    4           /* sessions from one host: two protocols, two directions */
+#define AY__PER_HOST_SCHOOL 32          /* a school may see a whole class behind one translated address */
 #define AY__OUT_LAPTOPS     8 /* sessions opened to laptops: a random graph of degree 8 has diameter 2 or 3 */
 #define AY__OUT_SCHOOLS     2
 #define AY__INTEREST_MAX    16 /* trees whose offers are asked for: the target, and what chains pass */
@@ -104,6 +108,7 @@ struct ay__offer {
 	uint16_t laptops, schools; /* sessions that say they can give it */
 	uint64_t excluded_until;   /* it failed; not before */
 	bool refused;              /* its signatures do not hold under the newest root */
+	bool unfit;                /* this machine cannot apply it (proto/fit.h) */
 	unsigned failures;         /* to apply it, for no reason that we know */
 };
 
@@ -328,8 +333,9 @@ struct ay__peer {
 	uint64_t next_ns;    /* not connected to before */
 	uint64_t poll_ns;    /* static: look at it then even if nothing is wanted */
 	unsigned failures;
-	uint64_t conn; /* session that we opened to it */
-	bool newer;    /* said that it has something newer */
+	uint64_t conn;     /* session that we opened to it */
+	bool newer;        /* said that it has something newer */
+	struct ay_addr by; /* PASSED: who named it */
 };
 
 struct ay__host {
@@ -399,6 +405,9 @@ struct ay_core {
 	uint64_t last_conn;
 	struct ay__peer peers[AY__PEERS_MAX];
 	struct ay__host hosts[AY__HOSTS_MAX];
+	struct ay_network networks[AY_CORE_NETWORKS_MAX]; /* that we are in */
+	unsigned n_networks;
+	struct ay_bucket stranger_bucket;
 
 	struct ay_trickle trickle;
 	uint64_t question_at, questions_left;

@@ -8,6 +8,8 @@
  * needs. All is bounded: a table per kind, and their bytes together.
  */
 #include "proto/docs.h"
+
+#include "proto/fit.h"
 #include "proto/orders.h"
 #include "proto/trace.h"
 
@@ -419,7 +421,8 @@ int ay__offer_add(struct ay_core *c, int branch, struct ay_slice data, bool loca
 						  .from = o.from,
 						  .to = o.to,
 						  .bundle = o.bundle,
-						  .bundle_size = o.bundle_size};
+						  .bundle_size = o.bundle_size,
+						  .unfit = ay_offer_fit(&c->cfg.apply, &o) != AY_FIT};
 		if ((unsigned)i >= c->n_offers)
 			c->n_offers = (unsigned)i + 1;
 	}

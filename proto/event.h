@@ -13,11 +13,17 @@
 
 enum ay_node_role { AY_NODE_LAPTOP, AY_NODE_SCHOOL };
 
-/* An address as the core sees it: compared, never interpreted. IPv4 as ::ffff:a.b.c.d. */
+/* An address as the core sees it: compared; looked into by proto/reach.c alone. IPv4 as ::ffff:a.b.c.d. */
 struct ay_addr {
 	uint8_t ip[16];
 	uint32_t scope; /* interface index of a link-local address, else 0 */
 	uint16_t port;  /* host order */
+};
+
+/* A network that an interface of this node is in. */
+struct ay_network {
+	uint8_t ip[16]; /* of any host in it */
+	uint8_t bits;   /* length of the prefix, of 128: an IPv4 /24 is 120 */
 };
 
 /* Limits, each with a reason. */
@@ -25,18 +31,27 @@ struct ay_addr {
 #define AY_CORE_SESSIONS_MAX 64   /* sessions at once; a school's config may raise it to 1024 */
 #define AY_CORE_BUNDLES_MAX  256  /* bundles known whole or in collection */
 #define AY_CORE_OFFERS_MAX   4096 /* offers remembered */
+#define AY_CORE_NETWORKS_MAX 16   /* more is a router, whose peers are told to it */
 #define AY_DATAGRAM_MAX      400  /* one frame at the basic rate, no fragments */
 #define AY_CONN_NONE         0
 #define AY_CORE_HERE_MAX     8 /* trees of a branch that bundles may start from; a store keeps two or three */
+
+/* What applying a bundle may need here. */
+struct ay_apply_limits {
+	uint64_t memory;             /* bytes; 0: as many as an offer says */
+	const char *const *encoders; /* names of those that are here; borrowed for the core's life */
+	unsigned n_encoders;
+};
 
 struct ay_core_config {
 	enum ay_node_role role;
 	uint64_t session_id; /* random, new at each start; recognises our own packets */
 	uint64_t seed;       /* of all the core's chance */
 	uint8_t rollout_draw; /* 0..99, stable per installation and release line: takes a release if draw < rollout */
-	uint16_t tcp_port;     /* where we accept sessions; announced in CHAT */
-	unsigned sessions_max; /* 0: AY_CORE_SESSIONS_MAX */
-	bool auto_update;      /* take new releases without being asked */
+	uint16_t tcp_port;            /* where we accept sessions; announced in CHAT */
+	unsigned sessions_max;        /* 0: AY_CORE_SESSIONS_MAX */
+	bool auto_update;             /* take new releases without being asked */
+	struct ay_apply_limits apply; /* offers beyond them are left out of the plan */
 	/* Static peers (a school's address from the configuration); borrowed during ay_core_new() only. */
 	const struct ay_addr *peers;
 	unsigned n_peers;
@@ -67,12 +82,13 @@ enum ay_event_type {
 	AY_EV_CLOSED,      /* conn is gone, or a CONNECT failed: conn, status */
 	AY_EV_FRAME,       /* a frame other than BLOCK and HASHES: frame */
 	AY_EV_BLOCK, /* a BLOCK frame came, was checked and written: block, status = ay_bundle_file_write()'s */
-	AY_EV_HASHES,  /* a HASHES frame came and was checked: hashes, status = ..._add_hashes()'s */
-	AY_EV_SENT,    /* a SEND_BLOCK or SEND_HASHES has left for the kernel: block.conn */
-	AY_EV_STORED,  /* the answer to a STORE_* or FINISH_BUNDLE order: token, status */
-	AY_EV_APPLIED, /* the answer to APPLY: applied, status */
-	AY_EV_WAKE,    /* woke from sleep, link up or new address: ask at once */
-	AY_EV_UPDATE,  /* the owner asks for an update now: update.branch ("" = all), update.force */
+	AY_EV_HASHES,   /* a HASHES frame came and was checked: hashes, status = ..._add_hashes()'s */
+	AY_EV_SENT,     /* a SEND_BLOCK or SEND_HASHES has left for the kernel: block.conn */
+	AY_EV_STORED,   /* the answer to a STORE_* or FINISH_BUNDLE order: token, status */
+	AY_EV_APPLIED,  /* the answer to APPLY: applied, status */
+	AY_EV_NETWORKS, /* local: the networks that we are in, all of them: networks */
+	AY_EV_WAKE,     /* woke from sleep, link up or new address: ask at once */
+	AY_EV_UPDATE,   /* the owner asks for an update now: update.branch ("" = all), update.force */
 };
 
 struct ay_event {
@@ -132,6 +148,10 @@ struct ay_event {
 			struct ay_digest
 				manifest; /* of the tree that now is complete; zeros when status < 0 */
 		} applied;
+		struct {
+			struct ay_network list[AY_CORE_NETWORKS_MAX];
+			unsigned n;
+		} networks;
 		struct {
 			const char *branch;
 			bool force; /* also a serial remembered as bad, and before the rollout reaches us */

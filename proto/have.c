@@ -10,6 +10,7 @@
 #include "proto/links.h"
 #include "proto/orders.h"
 #include "proto/peers.h"
+#include "proto/reach.h"
 #include "proto/session.h"
 
 #include "base/error.h"
@@ -40,13 +41,14 @@ static void send_bitmap(struct ay_core *c, struct ay__session *s, const struct a
 	free(bits);
 }
 
-static void add_peer(struct ay_wire_peers *p, const struct ay__session *to, const struct ay_addr *addr,
-		     uint16_t port)
+static void add_peer(const struct ay_core *c, struct ay_wire_peers *p, const struct ay__session *to,
+		     const struct ay_addr *addr, uint16_t port)
 {
 	struct ay_addr a = *addr;
 
 	a.port = port;
-	if (p->n == AY_WIRE_PEERS_MAX || port == 0 || a.scope ||
+	/* Seen from there: what we may name is what we would let them name. */
+	if (p->n == AY_WIRE_PEERS_MAX || !ay_reach_passed(c->networks, c->n_networks, &to->addr, &a) ||
 	    (ay__same_host(&a, &to->addr) && port == to->port))
 		return;
 	for (unsigned i = 0; i < p->n; i++)
@@ -68,13 +70,13 @@ static void send_peers(struct ay_core *c, struct ay__session *to, const struct a
 	for (unsigned i = 0; i < c->n_sessions; i++) {
 		struct ay__session *s = c->sessions[(first + i) % c->n_sessions];
 		if (s != to && ay__ready(s) && !s->school && ay__link_find(s, bundle))
-			add_peer(&p, to, &s->addr, s->port);
+			add_peer(c, &p, to, &s->addr, s->port);
 	}
 	first = (unsigned)ay_prng_below(&c->prng, AY__PEERS_MAX);
 	for (unsigned i = 0; i < AY__PEERS_MAX; i++) {
 		const struct ay__peer *k = &c->peers[(first + i) % AY__PEERS_MAX];
 		if (k->used && !k->school && k->met_ns && c->now - k->met_ns < 3600 * AY__S)
-			add_peer(&p, to, &k->addr, k->addr.port);
+			add_peer(c, &p, to, &k->addr, k->addr.port);
 	}
 	if (p.n == 0)
 		return;

@@ -3,11 +3,15 @@
  * Addresses: where others can be reached, when again, and whom not to let in.
  *
  * Addresses come from the configuration (static: schools), from CHAT (the packet's
- * source and the port it names) and from peers (PEERS). Hosts that misbehaved are
+ * source and the port it names) and from peers (PEERS: within proto/reach.c's rule,
+ * few of each, tried seldom and not for long). Hosts that misbehaved are
  * remembered by their IP; loopback is not a host but a test bench, and exempt.
  * Whom to connect to is for connect.c.
  */
 #include "proto/peers.h"
+
+#include "proto/reach.h"
+#include "proto/trace.h"
 
 #include <string.h>
 
@@ -175,10 +179,40 @@ int ay__peer_heard(struct ay_core *c, const struct ay_addr *addr, const struct a
 	return i;
 }
 
-void ay__peer_passed(struct ay_core *c, const struct ay_wire_peers *p)
+bool ay__peer_stranger(const struct ay__peer *p)
 {
-	for (unsigned i = 0; i < p->n; i++)
-		peer_add(c, &p->addrs[i], AY__PEER_PASSED);
+	return p->source == AY__PEER_PASSED && !p->met_ns && !p->heard_ns && !p->session_id;
+}
+
+static unsigned strangers_by(const struct ay_core *c, const struct ay_addr *teller)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < AY__PEERS_MAX; i++)
+		n += c->peers[i].used && ay__peer_stranger(&c->peers[i]) &&
+		     ay__same_host(&c->peers[i].by, teller);
+	return n;
+}
+
+void ay__peer_passed(struct ay_core *c, const struct ay_addr *teller, const struct ay_wire_peers *p)
+{
+	unsigned left_out = 0;
+
+	for (unsigned i = 0; i < p->n; i++) {
+		bool known = peer_find(c, &p->addrs[i]) != AY__NONE;
+		if (known)
+			continue;
+		if (!ay_reach_passed(c->networks, c->n_networks, teller, &p->addrs[i]) ||
+		    strangers_by(c, teller) >= AY__PASSED_MAX) {
+			left_out++;
+			continue;
+		}
+		int k = peer_add(c, &p->addrs[i], AY__PEER_PASSED);
+		if (k != AY__NONE)
+			c->peers[k].by = *teller;
+	}
+	if (left_out)
+		AY__TRACE(c, "peers", "%u of %u addresses that a peer named are left out", left_out, p->n);
 	c->dirty |= AY__DIRTY_PEERS;
 }
 
@@ -222,6 +256,10 @@ void ay__peer_done(struct ay_core *c, struct ay__session *s, bool failed)
 	uint64_t ns = BACKOFF_MIN_NS << (p->failures < 6 ? p->failures : 6);
 	p->failures++;
 	p->next_ns = c->now + ay__jitter(c, ns < BACKOFF_MAX_NS ? ns : BACKOFF_MAX_NS);
+	if (ay__peer_stranger(p) && p->failures >= AY__STRANGER_TRIES) {
+		p->used = false;
+		s->peer = AY__NONE;
+	}
 	c->dirty |= AY__DIRTY_PEERS;
 }
 

@@ -18,7 +18,10 @@ int ay__host_punish(struct ay_core *c, const struct ay_addr *addr, int points, b
 void ay__peers_start(struct ay_core *c);
 /* Somebody shouted. Its index, or AY__NONE: no room. */
 int ay__peer_heard(struct ay_core *c, const struct ay_addr *addr, const struct ay_wire_datagram *d);
-void ay__peer_passed(struct ay_core *c, const struct ay_wire_peers *p);
+/* The peer at @teller names others: those that it may name (proto/reach.h), and no more than its share. */
+void ay__peer_passed(struct ay_core *c, const struct ay_addr *teller, const struct ay_wire_peers *p);
+/* Only named by somebody, never heard and never met. */
+bool ay__peer_stranger(const struct ay__peer *p);
 void ay__peer_greeted(struct ay_core *c, struct ay__session *s);
 void ay__peer_done(struct ay_core *c, struct ay__session *s, bool failed);
 /* Not connected to before @for_ns have passed. */

@@ -227,7 +227,7 @@ static int peers(struct ay_core *c, struct ay__session *s, struct ay_slice paylo
 	if (rc)
 		return rc;
 	if (ay_bucket_take(&s->answers, c->now))
-		ay__peer_passed(c, &p);
+		ay__peer_passed(c, &s->addr, &p);
 	return 0;
 }
 

@@ -261,17 +261,12 @@ static bool keep_way(const struct ay_core *c, const struct ay__branch *b, const 
 
 static void say_searching(struct ay_core *c, struct ay__branch *b)
 {
+	char text[sizeof(b->problem)];
+
 	if (b->problem[0] || c->now - b->searching_since < SAY_AFTER_NS)
 		return;
-	if (c->n_sessions == 0)
-		problem(c, b, "no other laptop or school is in reach");
-	else if (b->learn != AY__LEARN_IDLE)
-		problem(c, b, "nobody in reach has release %u itself", b->head.serial);
-	else if (b->have_serial)
-		problem(c, b, "nobody in reach offers a bundle from release %u to %u", b->have_serial,
-			b->head.serial);
-	else
-		problem(c, b, "nobody in reach offers a bundle from nothing to release %u", b->head.serial);
+	ay__way_none_text(c, b, text, sizeof(text));
+	problem(c, b, "%s", text);
 }
 
 /* Releases that the store lost; we have them still. */

@@ -6,9 +6,11 @@
 #include "proto/way.h"
 
 #include "proto/bundles.h"
+#include "proto/fit.h"
 #include "proto/plan.h"
 #include "proto/want.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,7 +87,7 @@ static bool gather_edges(struct ay_core *c, const struct ay__branch *b, struct c
 	}
 	for (unsigned i = 0; i < c->n_offers; i++) {
 		const struct ay__offer *o = &c->offers[i];
-		if (!o->used || o->refused || o->branch != (int)(b - c->branches) ||
+		if (!o->used || o->refused || o->unfit || o->branch != (int)(b - c->branches) ||
 		    o->excluded_until > c->now)
 			continue;
 		k->edges[k->n_edges] = edge_of(c, o);
@@ -162,4 +164,45 @@ bool ay__way_find(struct ay_core *c, struct ay__branch *b, struct ay__way *way)
 	free(k.edges);
 	free(k.offers);
 	return found;
+}
+
+/* A bundle that would lead there, if this machine could apply it: what it is short of. */
+static bool unfit_text(struct ay_core *c, struct ay__branch *b, char *text, size_t size)
+{
+	struct candidates k = {.n_edges = 0};
+
+	gather_trees(c, b, &k);
+	for (unsigned i = 0; i < c->n_offers; i++) {
+		const struct ay__offer *o = &c->offers[i];
+		struct ay_envelope env;
+		struct ay_offer offer;
+		bool leads = false;
+		if (!o->used || !o->unfit || o->refused || o->branch != (int)(b - c->branches) ||
+		    !(o->laptops || o->schools))
+			continue;
+		for (size_t t = 0; t < k.n && !leads; t++)
+			leads = k.trees[t].goal && ay_digest_eq(&k.trees[t].manifest, &o->to);
+		if (leads && ay_envelope_parse(o->data, o->len, &env, NULL) == 0 &&
+		    ay_offer_parse(env.text.data, env.text.len, &offer, NULL) == 0)
+			return ay_offer_fit_text(&c->cfg.apply, &offer, text, size)[0] != '\0';
+	}
+	return false;
+}
+
+void ay__way_none_text(struct ay_core *c, struct ay__branch *b, char *text, size_t size)
+{
+	char need[128];
+	unsigned to = b->head.serial;
+
+	if (c->n_sessions == 0)
+		snprintf(text, size, "no other laptop or school is in reach");
+	else if (b->learn != AY__LEARN_IDLE)
+		snprintf(text, size, "nobody in reach has release %u itself", to);
+	else if (unfit_text(c, b, need, sizeof(need)))
+		snprintf(text, size, "the bundle to release %u %s", to, need);
+	else if (b->have_serial)
+		snprintf(text, size, "nobody in reach offers a bundle from release %u to %u", b->have_serial,
+			 to);
+	else
+		snprintf(text, size, "nobody in reach offers a bundle from nothing to release %u", to);
 }

@@ -21,5 +21,7 @@ bool ay__way_starts(const struct ay__branch *b, const struct ay_digest *manifest
 void ay__way_left(struct ay__branch *b, uint32_t serial);
 /* False: none is known, or memory is out (noted). Also notes which trees are of interest. */
 bool ay__way_find(struct ay_core *c, struct ay__branch *b, struct ay__way *way);
+/* There is none: why, in words for the owner. */
+void ay__way_none_text(struct ay_core *c, struct ay__branch *b, char *text, size_t size);
 
 #endif

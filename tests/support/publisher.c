@@ -158,7 +158,11 @@ const struct published_bundle *publisher_bundle(struct publisher *p, uint32_t fr
 	o->bundle = out->digest;
 	o->bundle_size = size;
 	o->unpacked_size = 100 << 20;
-	o->memory = 8 << 20;
+	o->memory = p->apply_memory ? p->apply_memory : 8 << 20;
+	if (p->encoder) {
+		snprintf(o->encoders[0], sizeof(o->encoders[0]), "%s", p->encoder);
+		o->n_encoders = 1;
+	}
 	AY_ASSERT(ay_offer_write(o, &text, NULL) == 0);
 	sign(p, &text, p->key, &out->offer);
 	ay_buf_release(&text);

@@ -37,6 +37,9 @@ struct publisher {
 	unsigned n_releases;
 	struct published_bundle bundles[PUBLISHER_MAX];
 	unsigned n_bundles;
+	/* What the offers made from now on declare; 0: 8 MiB. NULL: no encoder. */
+	uint64_t apply_memory;
+	const char *encoder;
 };
 
 /** publisher_init() - a fleet with root 1 and no release yet. */

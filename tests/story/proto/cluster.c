@@ -373,6 +373,7 @@ unsigned cluster_add(struct cluster *c, const char *name, const struct member *m
 			 .tcp_port = 4444,
 			 .auto_update = !m->no_auto_update,
 			 .rollout_draw = m->rollout_draw,
+			 .apply = m->apply,
 			 .trace = on_trace,
 			 .trace_ctx = end},
 		.seed = ay_prng_next(&c->prng),

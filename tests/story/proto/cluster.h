@@ -26,6 +26,7 @@ struct member { /* how a node is set up; zero-initialised: a laptop that follows
 	int static_peer; /* 1 + index of a node that its configuration names; 0 none */
 	uint32_t have;   /* serial installed; 0 nothing */
 	uint64_t apply_ns;
+	struct ay_apply_limits apply;
 	unsigned no_space_permille, bad_base_permille; /* see sim/fakenode.h */
 };
 

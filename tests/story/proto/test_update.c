@@ -285,6 +285,70 @@ static void test_deterministic(void **state)
 	free(first);
 }
 
+static uint32_t blocks_of(const struct story *s, unsigned node, const struct ay_digest *bundle)
+{
+	bool whole;
+
+	return ay_fakenode_blocks(cluster_node(s->c, node), bundle, &whole);
+}
+
+/*
+ * The bundle from 1 to 2 needs more memory than the small laptop allows: not a block of it is fetched, the one from
+ * nothing is, and the large laptop takes the direct one.
+ */
+static void test_small_memory(void **state)
+{
+	struct story s;
+
+	(void)state;
+	story_begin(&s, 1);
+	unsigned small =
+		cluster_add(s.c, "small", &(struct member){.have = 1, .apply = {.memory = 128 << 20}});
+	s.p.apply_memory = 512 << 20;
+	const struct ay_digest rich = story_publish(&s, 1, 2, 10)->digest;
+	s.p.apply_memory = 128 << 20;
+	const struct ay_digest plain = story_publish(&s, 0, 2, 30)->digest;
+	cluster_start(s.c, s.school);
+	cluster_start(s.c, s.laptops[0]);
+	assert_true(wait_all_current(s.c, 2, 60));
+	cluster_start(s.c, small);
+	assert_true(wait_all_current(s.c, 2, 60));
+	assert_int_equal(blocks_of(&s, small, &rich), 0);
+	assert_int_equal(blocks_of(&s, small, &plain), 30);
+	assert_int_equal(blocks_of(&s, s.laptops[0], &rich), 10);
+	story_end(&s, false);
+}
+
+/* There is no other way: nothing is fetched, and status says what it is short of. */
+static void test_no_way_that_fits(void **state)
+{
+	struct story s;
+
+	(void)state;
+	story_begin(&s, 0);
+	unsigned small =
+		cluster_add(s.c, "small", &(struct member){.have = 1, .apply = {.memory = 128 << 20}});
+	s.p.apply_memory = (512 << 20) + 1;
+	const struct ay_digest rich = story_publish(&s, 1, 2, 10)->digest;
+	cluster_start_all(s.c);
+	assert_false(wait_all_current(s.c, 2, 60));
+	assert_int_equal(blocks_of(&s, small, &rich), 0);
+	assert_string_equal(
+		node_status(s.c, small)->branches[0].problem,
+		"the bundle to release 2 needs 513 MiB of memory to apply, and 128 MiB are allowed "
+		"here (apply-memory)");
+	/* Another encoder is no better; what fits comes, and the problem is gone. */
+	s.p.apply_memory = 0;
+	s.p.encoder = "xz-9";
+	story_publish(&s, 0, 2, 20);
+	assert_false(wait_all_current(s.c, 2, 60));
+	s.p.encoder = NULL;
+	story_publish(&s, 1, 2, 12);
+	assert_true(wait_all_current(s.c, 2, 60));
+	assert_string_equal(node_status(s.c, small)->branches[0].problem, "");
+	story_end(&s, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -301,6 +365,8 @@ int main(void)
 		cmocka_unit_test(test_from_the_tree_that_was_left_after_a_crash),
 		cmocka_unit_test(test_rest),
 		cmocka_unit_test(test_deterministic),
+		cmocka_unit_test(test_small_memory),
+		cmocka_unit_test(test_no_way_that_fits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

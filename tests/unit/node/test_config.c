@@ -44,7 +44,8 @@ static const char all_keys[] = "# a comment\n"
 			       "peers = 192.0.2.1, 192.0.2.2:99\n"
 			       "peers = [2001:db8::1]:7\n"
 			       "auto-update = no\n"
-			       "rate = 500K\n";
+			       "rate = 500K\n"
+			       "apply-memory = 128M\n";
 
 static void test_every_key(void **state)
 {
@@ -68,6 +69,11 @@ static void test_every_key(void **state)
 	assert_string_equal(ay_addr_text(&config.peers[2], text), "[2001:db8::1]:7");
 	assert_false(config.auto_update);
 	assert_int_equal(config.rate, 500000);
+	assert_int_equal(config.apply_memory, 128 << 20);
+	assert_int_equal(parse("[node]\napply-memory = none\n"), 0);
+	assert_int_equal(config.apply_memory, 0);
+	assert_int_equal(parse("[node]\napply-memory = auto\n"), 0);
+	assert_true(config.apply_memory == ay_apply_memory_auto() && config.apply_memory >= 64 << 20);
 }
 
 /* Each mistake is told with file, line, key and what is allowed; nothing of the line is taken. */
@@ -94,6 +100,10 @@ static void test_mistakes(void **state)
 		{"peers = 192.0.2.1:65536", "IP addresses"},
 		{"peers = fe80::1%nosuchif0", "IP addresses"},
 		{"rate = 5", "from 1K"},
+		{"apply-memory = 5", "from 1M"},
+		{"apply-memory = 1023K", "from 1M"},
+		{"apply-memory = 5X", "from 1M"},
+		{"apply-memory = -1", "from 1M"},
 		{"rate = 5X", "from 1K"},
 		{"rate = 1001G", "to 1000G"},
 		{"rate = 99999999999999999999", "from 1K"},
