@@ -19,22 +19,18 @@
 #define RANGE   (16u << 20) /* at once: what btrfs takes */
 #define EXTENTS 128         /* of a map that are looked at together */
 
-struct map {
-	struct fiemap head;
-	struct fiemap_extent extents[EXTENTS];
-};
+#define MAP_SIZE (sizeof(struct fiemap) + EXTENTS * sizeof(struct fiemap_extent))
 
-static int read_map(int fd, uint64_t at, struct map *m)
+static int read_map(int fd, uint64_t at, struct fiemap *m)
 {
-	memset(&m->head, 0, sizeof(m->head));
-	m->head.fm_start = at;
-	m->head.fm_length = FIEMAP_MAX_OFFSET - at;
-	m->head.fm_flags = FIEMAP_FLAG_SYNC;
-	m->head.fm_extent_count = EXTENTS;
+	memset(m, 0, MAP_SIZE);
+	m->fm_start = at;
+	m->fm_length = FIEMAP_MAX_OFFSET - at;
+	m->fm_flags = FIEMAP_FLAG_SYNC;
+	m->fm_extent_count = EXTENTS;
 	return ioctl(fd, FS_IOC_FIEMAP, m) < 0 ? -errno : 0;
 }
 
-/* Bytes of a file's extents that others do not have at the same place; what is inline counts as nothing. */
 static bool same_extent(const struct fiemap_extent *a, const struct fiemap_extent *b)
 {
 	const uint32_t vague = FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC;
@@ -48,28 +44,27 @@ static bool same_extent(const struct fiemap_extent *a, const struct fiemap_exten
 /* Do they lie in the same blocks from first to last? 1 yes, or they have none; 0 no, or nobody can tell. */
 static bool are_one(int a, int b)
 {
-	AY_FREE struct map *x = malloc(2 * sizeof(*x));
-	struct map *y = x + 1;
+	AY_FREE struct fiemap *x = malloc(MAP_SIZE), *y = malloc(MAP_SIZE);
 	uint64_t at = 0;
 
-	if (!x)
+	if (!x || !y)
 		return false;
 	for (;;) {
 		if (read_map(a, at, x) < 0 || read_map(b, at, y) < 0)
 			return false;
-		uint32_t n = x->head.fm_mapped_extents;
-		if (n != y->head.fm_mapped_extents)
+		uint32_t n = x->fm_mapped_extents;
+		if (n != y->fm_mapped_extents)
 			return false;
 		if (n == 0)
 			return true; /* all hole */
 		for (uint32_t i = 0; i < n; i++) {
 			/* In the inode itself: there is nothing to share. */
-			bool inside =
-				x->extents[i].fe_flags & y->extents[i].fe_flags & FIEMAP_EXTENT_DATA_INLINE;
-			if (!inside && !same_extent(&x->extents[i], &y->extents[i]))
+			bool inside = x->fm_extents[i].fe_flags & y->fm_extents[i].fe_flags &
+				      FIEMAP_EXTENT_DATA_INLINE;
+			if (!inside && !same_extent(&x->fm_extents[i], &y->fm_extents[i]))
 				return false;
 		}
-		const struct fiemap_extent *last = &x->extents[n - 1];
+		const struct fiemap_extent *last = &x->fm_extents[n - 1];
 		if (last->fe_flags & FIEMAP_EXTENT_LAST)
 			return true;
 		at = last->fe_logical + last->fe_length;

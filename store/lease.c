@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Leases, and the signal that comes with them. */
 #include "store/lease.h"
 
 #include <errno.h>
