@@ -31,7 +31,9 @@
 	X(AY_EPEER, -5011, "peer misbehaved")           /* penalise the peer; the work goes on */            \
 	X(AY_EUNSUPPORTED, -5012, "not supported")      /* codec, filter, key type this build lacks */       \
 	X(AY_EBUSY, -5013, "in use by another process") /* try again later */                                \
-	X(AY_ESTORE, -5014, "store damaged")            /* `ayni verify` tells what */
+	X(AY_ESTORE, -5014, "store damaged")            /* `ayni verify` tells what */                       \
+	X(AY_EHOOK, -5015, "refused by a hook")         /* the owner's own program said no; exit code 4 */   \
+	X(AY_EHEALTH, -5016, "found not to work")       /* its trial failed; it was rolled back */
 
 enum ay_error {
 #define AY_ERROR_ENUM(name, value, text) name = (value),

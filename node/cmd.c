@@ -31,6 +31,7 @@ int ay_exit_code(int code)
 	case AY_ESIG:
 	case AY_EROLE:
 	case AY_EROLLBACK:
+	case AY_EHOOK:
 		return 4;
 	default:
 		return code < 0 ? 1 : 0;

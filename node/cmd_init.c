@@ -22,7 +22,22 @@ struct args {
 	const char *branches[INIT_BRANCHES_MAX];
 	unsigned n_branches;
 	int mine, json;
+	int verity; /* -1: as it is */
 };
+
+static int set_verity_option(struct args *a, const char *arg, struct ay_err *err)
+{
+	static const char *const words[] = {
+		[AY_VERITY_AUTO] = "auto", [AY_VERITY_YES] = "yes", [AY_VERITY_NO] = "no"};
+
+	for (int i = 0; i < 3; i++) {
+		if (strcmp(arg, words[i]) == 0) {
+			a->verity = i;
+			return 0;
+		}
+	}
+	return ay_err_set(err, AY_EUSAGE, "--verity is auto, yes or no, not \"%s\"", arg);
+}
 
 static int each(void *ctx, int val, const char *arg, struct ay_err *err)
 {
@@ -34,6 +49,8 @@ static int each(void *ctx, int val, const char *arg, struct ay_err *err)
 	case 'r':
 		a->root = arg;
 		return 0;
+	case 'v':
+		return set_verity_option(a, arg, err);
 	default:
 		if (ay_branch_check(arg, strlen(arg)) < 0)
 			return ay_err_set(
@@ -132,6 +149,8 @@ static int init(const struct args *a, struct ay_store **s, struct ay_err *err)
 	}
 	int flags = AY_STORE_CREATE | (a->mine ? AY_STORE_OWNER_ME : 0);
 	int r = ay_store_open(ay_fs_real(), a->store, flags, s, err);
+	if (r == 0 && a->verity >= 0)
+		r = ay_store_set_verity(*s, (enum ay_verity)a->verity, err);
 	if (r == 0 && a->root)
 		r = trust(*s, a, data, len, version, err);
 	const struct ay_root *root = NULL;
@@ -147,16 +166,19 @@ static int init(const struct args *a, struct ay_store **s, struct ay_err *err)
 
 static int run(int argc, char **argv, struct ay_err *err)
 {
-	struct args a = {.store = AY_STORE_PATH};
+	struct args a = {.store = AY_STORE_PATH, .verity = -1};
 	int first = 0;
-	const struct option longs[] = {
-		{"store", required_argument, NULL, 's'},  {"root", required_argument, NULL, 'r'},
-		{"branch", required_argument, NULL, 'b'}, {"owner-me", no_argument, &a.mine, 1},
-		{"json", no_argument, &a.json, 1},        {0}};
+	const struct option longs[] = {{"store", required_argument, NULL, 's'},
+				       {"root", required_argument, NULL, 'r'},
+				       {"branch", required_argument, NULL, 'b'},
+				       {"owner-me", no_argument, &a.mine, 1},
+				       {"json", no_argument, &a.json, 1},
+				       {"verity", required_argument, NULL, 'v'},
+				       {0}};
 	int r = ay_options(argc, argv, longs, each, &a, &first, err);
 	if (r < 0)
 		return r;
-	if (first != argc || (!a.root && a.n_branches == 0))
+	if (first != argc || (!a.root && a.n_branches == 0 && a.verity < 0))
 		return ay_usage(err, "init", "init needs --root or --branch, and takes no arguments");
 	struct ay_store *s = NULL;
 	r = init(&a, &s, err);
@@ -177,6 +199,8 @@ const struct ay_cmd ay_cmd_init = {
 	"  -s, --store DIR     the store (" AY_STORE_PATH ")\n"
 	"      --owner-me      a plain user's store: all files belong to you; owners, setuid, devices, capabilities, ACLs\n"
 	"                      are not kept, which is said for each tree that has some\n"
+	"      --verity=WHAT   let the kernel guard stored files (fs-verity): auto, where the file system can (the default), yes,\n"
+	"                      or no; for what is stored from now on\n"
 	"      --json          print the result as JSON\n",
 	run,
 };

@@ -3,9 +3,11 @@
  * `ayni node`: the daemon. Configuration from the file, its drop-ins, then the command line.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "node/cmd.h"
 #include "node/config.h"
 #include "node/daemon.h"
@@ -44,6 +46,13 @@ static int each(void *ctx, int val, const char *arg, struct ay_err *err)
 	return 0;
 }
 
+/* Our children read it too, wherever they are. */
+static bool realpath_of(const char *path, char out[AY_CONFIG_PATH_MAX])
+{
+	AY_FREE char *whole = realpath(path, NULL);
+	return whole && snprintf(out, AY_CONFIG_PATH_MAX, "%s", whole) < AY_CONFIG_PATH_MAX;
+}
+
 static int settle(struct ay_config *c, const struct args *a, struct ay_err *err)
 {
 	bool peers = false, store = false;
@@ -62,6 +71,8 @@ static int settle(struct ay_config *c, const struct args *a, struct ay_err *err)
 		if (r < 0)
 			ay_err_wrap(err, r, "command line");
 	}
+	if (r == 0 && a->config && !realpath_of(a->config, c->path))
+		return ay_err_errno(err, errno, "%s", a->config);
 	if (c->role == AY_NODE_SCHOOL && !store)
 		c->store[0] = 0;
 	return r < 0 ? r : ay_config_check(c, err);

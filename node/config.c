@@ -7,17 +7,15 @@
 #include "node/config.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <ini.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "node/address.h"
 #include "node/paths.h"
 
@@ -41,6 +39,12 @@ void ay_config_defaults(struct ay_config *c)
 	c->news_port = AY_PORT_NEWS;
 	c->chat_port = AY_PORT_CHAT;
 	c->auto_update = true;
+	ay_policy_defaults(&c->policy);
+	snprintf(c->hooks, sizeof(c->hooks), "%s", AY_HOOKS_PATH);
+	c->hook_timeout_s = 60;
+	c->hooks_timeout_s = 300;
+	c->reserve = 16 << 20;
+	c->auto_gc = true;
 	c->apply_memory = ay_apply_memory_auto();
 }
 
@@ -196,6 +200,49 @@ static const char *set_memory(struct ay_config *c, const struct key *k, const ch
 	return NULL;
 }
 
+static const char *set_seconds(struct ay_config *c, const struct key *k, const char *v)
+{
+	uint32_t n = 0;
+	const char *p = v;
+	for (; *p >= '0' && *p <= '9' && n <= 86400; p++)
+		n = n * 10 + (uint32_t)(*p - '0');
+	if (p == v || *p || n < 1 || n > 86400)
+		return "seconds, from 1 to 86400";
+	memcpy((char *)c + k->offset, &n, sizeof(n));
+	return NULL;
+}
+
+/* Bytes with a unit of 1024; none is 0. */
+static const char *set_size(struct ay_config *c, const struct key *k, const char *v)
+{
+	static const char allowed[] = "none, or bytes, as in 300M, 2G, 1T";
+	uint64_t n = 0;
+	const char *p = v;
+	if (strcmp(v, "none") != 0) {
+		for (; *p >= '0' && *p <= '9' && n < 1000000000000u; p++)
+			n = n * 10 + (uint64_t)(*p - '0');
+		const char *units = "KMGT";
+		const char *u = p > v && *p ? strchr(units, toupper((unsigned char)*p)) : NULL;
+		if (p == v || (*p && (!u || p[1])))
+			return allowed;
+		unsigned shift = u ? 10 * (unsigned)(u - units + 1) : 0;
+		if (n == 0 || n > (UINT64_C(1) << 60) >> shift)
+			return allowed;
+		n <<= shift;
+	}
+	memcpy((char *)c + k->offset, &n, sizeof(n));
+	return NULL;
+}
+
+static const char *set_trigger(struct ay_config *c, const struct key *k, const char *v)
+{
+	if (strcmp(v, "none") == 0) {
+		c->switch_trigger[0] = 0;
+		return NULL;
+	}
+	return set_path(c, k, v) ? "a path, or none" : NULL;
+}
+
 static const char *set_heal_from(struct ay_config *c, const struct key *k, const char *v)
 {
 	static const char allowed[] = "at most 8 absolute paths of directories, blanks between them";
@@ -236,6 +283,13 @@ static const struct key keys[] = {
 	{"peers", set_peers, 0, 0},
 	{"auto-update", set_bool, FIELD(auto_update)},
 	{"rate", set_rate, 0, 0},
+	{"hooks", set_path, FIELD(hooks)},
+	{"hook-timeout", set_seconds, FIELD(hook_timeout_s)},
+	{"hooks-timeout", set_seconds, FIELD(hooks_timeout_s)},
+	{"switch-trigger", set_trigger, FIELD(switch_trigger)},
+	{"reserve", set_size, FIELD(reserve)},
+	{"max-size", set_size, FIELD(max_size)},
+	{"auto-gc", set_bool, FIELD(auto_gc)},
 	{"apply-memory", set_memory, 0, 0},
 	{"heal-from", set_heal_from, 0, 0},
 };
@@ -253,17 +307,20 @@ static int find_key(const char *name)
 static int unknown_key(const char *key, struct ay_err *err)
 {
 	char names[1024] = "";
-	for (size_t i = 0, n = 0; i < N_KEYS; i++)
-		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", i ? ", " : "", keys[i].name);
+	size_t n = 0;
+	for (size_t i = 0; i < N_KEYS; i++)
+		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s, ", keys[i].name);
+	for (int i = 0; i < AY_POLICY_KEYS; i++)
+		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", i ? ", " : "", ay_policy_keys[i]);
 	return ay_err_set(err, AY_EUSAGE, "there is no key \"%.64s\"; there are %s", key, names);
 }
 
 int ay_config_set(struct ay_config *c, const char *key, const char *value, struct ay_err *err)
 {
-	int i = find_key(key);
-	if (i < 0)
+	int i = find_key(key), p = ay_policy_key(key);
+	if (i < 0 && p < 0)
 		return unknown_key(key, err);
-	const char *allowed = keys[i].set(c, &keys[i], value);
+	const char *allowed = i >= 0 ? keys[i].set(c, &keys[i], value) : ay_policy_set(&c->policy, p, value);
 	if (allowed)
 		return ay_err_set(err, AY_EUSAGE, "%s = %.200s: must be %s", key, value, allowed);
 	return 0;
@@ -277,7 +334,10 @@ struct file {
 	struct ay_config *c;
 	const char *pos, *end;
 	unsigned line;
-	unsigned seen[N_KEYS]; /* in which line */
+	unsigned seen[N_KEYS];                 /* in which line */
+	char section[16 + AY_BRANCH_NAME_MAX]; /* inih keeps less of it */
+	unsigned seen_policy[AY_POLICY_KEYS];
+	unsigned seen_branch[AY_CORE_BRANCHES_MAX][AY_POLICY_KEYS];
 	int result;
 	unsigned result_line;
 	struct ay_err *err;
@@ -314,32 +374,102 @@ static char *next_line(char *buf, int size, void *ctx)
 	memcpy(buf, f->pos, len);
 	buf[len] = 0;
 	f->pos += len;
+	if (buf[0] == '[') {
+		size_t n = strcspn(buf + 1, "]");
+		snprintf(f->section, sizeof(f->section), "%.*s",
+			 n < sizeof(f->section) ? (int)n : (int)sizeof(f->section) - 1, buf + 1);
+	}
 	return buf;
+}
+
+static int stands_already(struct file *f, const char *key, unsigned line)
+{
+	ay_err_set(f->err, AY_EUSAGE, "%s stands already in line %u; once is allowed", key, line);
+	return fail_at(f, AY_EUSAGE);
+}
+
+/* The section of a branch, a new one if need be. */
+static struct ay_config_branch *find_branch(struct file *f, const char *name)
+{
+	struct ay_config *c = f->c;
+	for (unsigned i = 0; i < c->n_branches; i++) {
+		if (strcmp(c->branches[i].name, name) == 0)
+			return &c->branches[i];
+	}
+	if (ay_branch_check(name, strlen(name)) < 0) {
+		ay_err_set(f->err, AY_EUSAGE, "[branch %s]: this is no branch's name", name);
+		return NULL;
+	}
+	if (c->n_branches == AY_CORE_BRANCHES_MAX) {
+		ay_err_set(f->err, AY_EUSAGE, "[branch %s]: at most %d branches have their own section", name,
+			   AY_CORE_BRANCHES_MAX);
+		return NULL;
+	}
+	struct ay_config_branch *b = &c->branches[c->n_branches++];
+	*b = (struct ay_config_branch){0};
+	snprintf(b->name, sizeof(b->name), "%s", name);
+	return b;
+}
+
+static int on_branch_value(struct file *f, const char *name, const char *key, const char *value)
+{
+	struct ay_config_branch *b = find_branch(f, name);
+	int i = ay_policy_key(key);
+	if (!b)
+		return fail_at(f, AY_EUSAGE);
+	if (i < 0) {
+		ay_err_set(f->err, AY_EUSAGE,
+			   "there is no key \"%.64s\" of a branch; there are switch, confirm, tries, keep",
+			   key);
+		return fail_at(f, AY_EUSAGE);
+	}
+	unsigned *seen = &f->seen_branch[b - f->c->branches][i];
+	if (*seen)
+		return stands_already(f, key, *seen);
+	*seen = f->line;
+	const char *allowed = ay_policy_set(&b->policy, i, value);
+	if (allowed) {
+		ay_err_set(f->err, AY_EUSAGE, "%s = %.200s: must be %s", key, value, allowed);
+		return fail_at(f, AY_EUSAGE);
+	}
+	b->set |= 1u << i;
+	return 1;
+}
+
+static int on_node_value(struct file *f, const char *key, const char *value)
+{
+	int i = find_key(key), p = ay_policy_key(key);
+	bool peers = i >= 0 && keys[i].set == set_peers;
+	unsigned *seen = i >= 0 ? &f->seen[i] : p >= 0 ? &f->seen_policy[p] : NULL;
+	if (seen && *seen && !peers)
+		return stands_already(f, key, *seen);
+	if (peers && !*seen)
+		f->c->n_peers = 0;
+	if (seen)
+		*seen = f->line;
+	int r = ay_config_set(f->c, key, value, f->err);
+	return r < 0 ? fail_at(f, r) : 1;
 }
 
 static int on_value(void *ctx, const char *section, const char *key, const char *value)
 {
 	struct file *f = ctx;
+	static const char branch[] = "branch ";
 	if (f->result)
 		return 0;
-	if (strcmp(section, "node") != 0) {
-		ay_err_set(f->err, AY_EUSAGE, "%s stands in section [%.64s]; only [node] is allowed", key,
-			   section);
+	/* What inih takes for a section and we did not: one that does not begin its line. */
+	if (strncmp(section, f->section, strlen(section)) != 0) {
+		ay_err_set(f->err, AY_EUSAGE, "[%.48s] does not stand at the beginning of its line", section);
 		return fail_at(f, AY_EUSAGE);
 	}
-	int i = find_key(key);
-	bool peers = i >= 0 && keys[i].set == set_peers;
-	if (i >= 0 && f->seen[i] && !peers) {
-		ay_err_set(f->err, AY_EUSAGE, "%s stands already in line %u; once is allowed", key,
-			   f->seen[i]);
-		return fail_at(f, AY_EUSAGE);
-	}
-	if (peers && !f->seen[i])
-		f->c->n_peers = 0;
-	if (i >= 0)
-		f->seen[i] = f->line;
-	int r = ay_config_set(f->c, key, value, f->err);
-	return r < 0 ? fail_at(f, r) : 1;
+	if (strcmp(f->section, "node") == 0)
+		return on_node_value(f, key, value);
+	if (strncmp(f->section, branch, sizeof(branch) - 1) == 0)
+		return on_branch_value(f, f->section + sizeof(branch) - 1, key, value);
+	ay_err_set(f->err, AY_EUSAGE,
+		   "%s stands in section [%.64s]; only [node] and [branch NAME] are allowed", key,
+		   f->section);
+	return fail_at(f, AY_EUSAGE);
 }
 
 int ay_config_parse(struct ay_config *c, const char *name, const char *text, size_t len, struct ay_err *err)
@@ -358,94 +488,16 @@ int ay_config_parse(struct ay_config *c, const char *name, const char *text, siz
 	return 0;
 }
 
-/* ---- files ---- */
-
-static int load_one(struct ay_config *c, const char *path, bool must, struct ay_err *err)
+void ay_config_policy(const struct ay_config *c, const char *branch, struct ay_policy *out)
 {
-	AY_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT && !must)
-		return 0;
-	if (fd < 0)
-		return ay_err_errno(err, errno, "cannot open %s", path);
-	struct ay_buf text;
-	ay_buf_init(&text, AY_CONFIG_FILE_MAX + 1);
-	int r = 0;
-	for (;;) {
-		uint8_t *room = ay_buf_reserve(&text, 4096);
-		if (!room) {
-			r = ay_err_set(err, AY_EUSAGE, "%s: larger than 256 KiB: not a configuration", path);
-			break;
+	*out = c->policy;
+	for (unsigned i = 0; i < c->n_branches; i++) {
+		const struct ay_config_branch *b = &c->branches[i];
+		for (int k = 0; k < AY_POLICY_KEYS && strcmp(b->name, branch) == 0; k++) {
+			if (b->set & 1u << k)
+				ay_policy_take(out, k, &b->policy);
 		}
-		ssize_t n = read(fd, room, 4096);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			r = ay_err_errno(err, errno, "cannot read %s", path);
-		if (n <= 0)
-			break;
-		text.len += (size_t)n;
 	}
-	if (r == 0)
-		r = ay_config_parse(c, path, text.len ? (const char *)text.data : "", text.len, err);
-	ay_buf_release(&text);
-	return r;
-}
-
-static int cmp_names(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-struct names {
-	char *list[AY_CONFIG_DROPINS_MAX];
-	unsigned n;
-};
-
-static void names_release(struct names *names)
-{
-	for (unsigned i = 0; i < names->n; i++)
-		free(names->list[i]);
-}
-
-/* The files in @dir that end in .conf, sorted. */
-static int list_dropins(const char *dir, struct names *names, struct ay_err *err)
-{
-	AY_CLOSEDIR DIR *d = opendir(dir);
-	if (!d)
-		return errno == ENOENT ? 0 : ay_err_errno(err, errno, "cannot read %s", dir);
-	struct dirent *e;
-	while ((e = readdir(d))) {
-		size_t len = strlen(e->d_name);
-		if (e->d_name[0] == '.' || len < 6 || strcmp(e->d_name + len - 5, ".conf") != 0)
-			continue;
-		if (names->n == AY_CONFIG_DROPINS_MAX)
-			return ay_err_set(err, AY_ELIMIT, "%s: more than %d files", dir,
-					  AY_CONFIG_DROPINS_MAX);
-		char *path = NULL;
-		if (asprintf(&path, "%s/%s", dir, e->d_name) < 0)
-			return ay_err_set(err, -ENOMEM, "out of memory");
-		names->list[names->n++] = path;
-	}
-	if (names->n)
-		qsort(names->list, names->n, sizeof(names->list[0]), cmp_names);
-	return 0;
-}
-
-int ay_config_load(struct ay_config *c, const char *path, bool must, struct ay_err *err)
-{
-	AY_CLEANUP(names_release) struct names names = {.n = 0};
-	int r = load_one(c, path, must, err);
-	if (r < 0)
-		return r;
-	AY_FREE char *dir = NULL;
-	if (asprintf(&dir, "%s.d", path) < 0) {
-		dir = NULL;
-		return ay_err_set(err, -ENOMEM, "out of memory");
-	}
-	r = list_dropins(dir, &names, err);
-	for (unsigned i = 0; r == 0 && i < names.n; i++)
-		r = load_one(c, names.list[i], false, err);
-	return r;
 }
 
 int ay_config_check(struct ay_config *c, struct ay_err *err)

@@ -37,8 +37,9 @@ static void on_applied(void *ctx, const struct ay_event *ev)
 	struct ay_daemon *d = ctx;
 	if (ev->status == 0) {
 		d->apply_problem[0] = 0;
-		ay_log(AY_LOG_NOTICE, "%s: serial %u is current", ev->applied.branch,
+		ay_log(AY_LOG_NOTICE, "%s: serial %u is complete", ev->applied.branch,
 		       (unsigned)ev->applied.serial);
+		ay_switcher_kick(d->switcher);
 	}
 	ay__daemon_post(d, ev);
 }
@@ -215,9 +216,16 @@ static int start_parts(struct ay_daemon *d, struct ay_err *err)
 		.address = address, .port = c->port, .sessions_max = d->sessions_max, .rate = c->rate};
 	const struct ay_udp_config udp = {c->interface, address, c->news_port, c->chat_port};
 	const struct ay_control_ops ops = ay__daemon_control_ops(d);
+	const struct ay_switcher_ops switching = ay__daemon_switcher_ops(d);
 	int r = ay_disk_new(&d->loop, d->store, &d->events, &d->disk);
 	if (r == 0 && d->store)
 		r = ay_applier_new(&d->loop, c->store, &applied, on_apply_failed, d, &d->applier);
+	if (r == 0 && d->store) {
+		ay_applier_config(d->applier, c->path);
+		ay_disk_budget(d->disk, c, switching.reload, d);
+	}
+	if (r == 0 && d->store)
+		r = ay_switcher_new(&d->loop, c, &switching, &d->switcher);
 	if (r == 0)
 		r = ay_wake_new(&d->loop, on_woke, d, &d->wake);
 	if (r < 0)
@@ -271,6 +279,8 @@ static void stop(struct ay_daemon *d)
 		ay_tcp_close(d->tcp);
 	if (d->applier)
 		ay_applier_close(d->applier);
+	if (d->switcher)
+		ay_switcher_close(d->switcher);
 	if (d->disk)
 		ay_disk_close(d->disk);
 }
@@ -291,6 +301,7 @@ static void release(struct ay_daemon *d)
 	ay_udp_free(d->udp);
 	ay_tcp_free(d->tcp);
 	ay_applier_free(d->applier);
+	ay_switcher_free(d->switcher);
 	ay_core_free(d->core); /* before the disk: it looks at the bundles' trees */
 	ay_disk_free(d->disk);
 	ay_store_close(d->store);
@@ -328,8 +339,10 @@ int ay_daemon_run(const struct ay_config *config, struct ay_err *err)
 		uv_signal_start(&d->sigint, on_signal, SIGINT);
 		say_ready(d, load);
 		tell_networks(d);
-		if (load)
+		if (load) {
 			ay_load_tell(load, &d->events, d->disk);
+			ay__daemon_views(d, load);
+		}
 		ay_load_free(load);
 		load = NULL;
 		uv_run(&d->loop, UV_RUN_DEFAULT);

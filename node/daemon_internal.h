@@ -12,7 +12,9 @@
 #include "node/control.h"
 #include "node/daemon.h"
 #include "node/disk.h"
+#include "node/load.h"
 #include "node/repo_watch.h"
+#include "node/switcher.h"
 #include "node/tcp.h"
 #include "node/udp.h"
 #include "node/wake.h"
@@ -35,6 +37,9 @@ struct ay_daemon {
 	struct ay_tcp *tcp;
 	struct ay_disk *disk;
 	struct ay_applier *applier;
+	struct ay_switcher *switcher; /* with a store */
+	char switch_problem[AY_ERR_MSG_MAX];
+	char ready[AY_CORE_BRANCHES_MAX][AY_UPDATE_READY_TEXT]; /* lent to control */
 	struct ay_repo_watch *repo;
 	struct ay_wake *wake;
 	struct ay_control *control;
@@ -51,6 +56,10 @@ void ay__daemon_post(void *ctx, const struct ay_event *ev);
 void ay__daemon_drop_queue(struct ay_daemon *d);
 /** ay__daemon_trace() - the core's trace, for the rooms that AYNI_TRACE names. */
 void ay__daemon_trace(void *ctx, const char *room, const char *line);
+/** ay__daemon_switcher_ops() - what the switcher tells. */
+struct ay_switcher_ops ay__daemon_switcher_ops(struct ay_daemon *d);
+/** ay__daemon_views() - what the store said of its branches, for the switcher; NULL: it could not be read. */
+void ay__daemon_views(struct ay_daemon *d, const struct ay_load *load);
 /** ay__daemon_control_ops() - what clients of the control socket may ask. */
 struct ay_control_ops ay__daemon_control_ops(struct ay_daemon *d);
 

@@ -17,11 +17,13 @@
 
 #include "base/cleanup.h"
 #include "node/cmd.h"
+#include "node/collect.h"
 #include "node/config.h"
 #include "node/repo_trust.h"
 #include "proto/fit.h"
 #include "proto/plan.h"
-#include "store/state.h"
+#include "store/journal.h"
+#include "store/turn.h"
 
 #define HERE_MAX (2 * AY_PLAN_TREES_MAX) /* a store keeps a few; more are left out */
 
@@ -34,6 +36,7 @@ struct known_release {
 
 struct work {
 	struct ay_store *s;
+	const struct ay_config *config; /* NULL: nothing is collected */
 	struct ay_repo *repo;
 	const char *branch;
 	bool force;
@@ -45,6 +48,7 @@ struct work {
 	struct ay_plan_tree here[HERE_MAX];
 	size_t n_here;
 	uint32_t reached; /* the serial that is current, or can be made so; 0: none */
+	struct ay_turn turn;
 
 	struct known_release releases[AY_PLAN_TREES_MAX]; /* the newest that are above what we have */
 	size_t n_releases;
@@ -270,7 +274,7 @@ static int take_step(struct work *w, const struct ay_plan_way *way,
 					       .offer = offer,
 					       .progress = progress,
 					       .ctx = ctx};
-		r = ay_store_apply(w->s, &apply, &why);
+		r = ay_apply_with_room(w->s, w->config, &apply, &why);
 		if (r < 0)
 			ay_err_wrap(&why, r, "%s/bundles/%s", ay_repo_path(w->repo),
 				    ay_digest_hex(&offer->bundle, hex));
@@ -282,6 +286,9 @@ static int take_step(struct work *w, const struct ay_plan_way *way,
 	}
 	if (r < 0 && r != AY_ENOTHING)
 		return ay_err_set(err, r, "%s", why.msg);
+	if (r == 0)
+		ay_journal_add(w->s, w->branch, AY_JOURNAL_INSTALLED, k->release.serial, 0,
+			       "from a repository", NULL);
 	add_here(w, k->release.serial, &k->release.manifest);
 	if (may_end(w, k->release.serial))
 		w->reached = k->release.serial;
@@ -309,15 +316,16 @@ static int load_here(struct work *w, struct ay_err *err)
 	size_t n = 0;
 	int r = ay_state_branch(w->s, w->branch, &w->state, err);
 	if (r == 0)
+		r = ay_turn_read(w->s, w->branch, &w->turn, err);
+	if (r == 0)
 		r = ay_store_trees(w->s, w->branch, &trees, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		const struct ay_tree_info *t =
 			&trees[n - 1 - i]; /* the newest first, should there be very many */
 		if (i < AY_PLAN_TREES_MAX)
 			add_here(w, t->serial, &t->release.manifest);
-		if (t->current)
-			w->reached = t->serial;
 	}
+	w->reached = w->turn.ready > w->turn.current ? w->turn.ready : w->turn.current;
 	return r;
 }
 
@@ -389,6 +397,11 @@ static int say_why_not(struct work *w, uint32_t now, struct ay_err *err)
 	if (w->head.serial <= now)
 		return ay_err_set(err, AY_ENOTHING, "%s: release %u is here; %s holds %u, which is not newer",
 				  w->branch, now, repo, w->head.serial);
+	if (w->turn.stays)
+		return ay_err_set(
+			err, AY_EROLLBACK,
+			"%s: it stays at pinned release %u, and %s holds %u; `ayni unpin %s` lets it move on",
+			w->branch, w->turn.current, repo, w->head.serial, w->branch);
 	if (w->head.serial < w->state.floor)
 		return ay_err_set(
 			err, AY_EROLLBACK,
@@ -425,6 +438,8 @@ static int bring(struct work *w, int (*progress)(void *ctx, uint64_t done, uint6
 	if (r < 0)
 		return r;
 	out->from = out->to = w->reached;
+	if (w->turn.stays)
+		return say_why_not(w, w->reached, err);
 	r = take_what_is_here(w, err);
 	if (r == 0 && w->reached < w->head.serial) {
 		check_named_release(w);
@@ -432,10 +447,10 @@ static int bring(struct work *w, int (*progress)(void *ctx, uint64_t done, uint6
 	}
 	if (r == 0)
 		r = take_way(w, progress, ctx, out, err);
-	/* However far we came: that is complete, and newer than what was current. */
+	/* However far we came: that is complete, and newer than what was current. When it becomes so is the owner's setting. */
 	if (w->reached > out->from) {
 		struct ay_err why = {0};
-		int q = ay_store_switch(w->s, w->branch, w->reached, false, &why);
+		int q = ay_turn_ready(w->s, w->branch, w->reached, &why);
 		if (q == 0)
 			out->to = w->reached;
 		else if (r == 0)
@@ -446,8 +461,8 @@ static int bring(struct work *w, int (*progress)(void *ctx, uint64_t done, uint6
 	return r;
 }
 
-int ay_import(struct ay_store *s, struct ay_repo *repo, const char *branch, bool force,
-	      int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes), void *ctx,
+int ay_import(struct ay_store *s, const struct ay_config *config, struct ay_repo *repo, const char *branch,
+	      bool force, int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes), void *ctx,
 	      struct ay_imported *out, struct ay_err *err)
 {
 	*out = (struct ay_imported){0};
@@ -455,6 +470,7 @@ int ay_import(struct ay_store *s, struct ay_repo *repo, const char *branch, bool
 	if (!w)
 		return ay_err_set(err, -ENOMEM, "out of memory");
 	w->s = s;
+	w->config = config;
 	w->repo = repo;
 	w->branch = branch;
 	w->force = force;

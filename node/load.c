@@ -11,7 +11,6 @@
 
 #include "base/cleanup.h"
 #include "node/log.h"
-#include "store/turn.h"
 
 #define DOCS_MAX (AY_CORE_OFFERS_MAX + 2048)
 
@@ -266,6 +265,14 @@ void ay_load_tell(const struct ay_load *l, const struct ay_events *events, struc
 	for (size_t i = 0; i < l->n_bundles; i++)
 		ay_disk_open(disk, &l->bundles[i].digest, l->bundles[i].size, false);
 	tell_docs(l, events, AY_EV_HEAD);
+}
+
+size_t ay_load_views(const struct ay_load *l, struct ay_switcher_view *out, size_t max)
+{
+	size_t n = l->n_branches < max ? l->n_branches : max;
+	for (size_t i = 0; i < n; i++)
+		out[i] = (struct ay_switcher_view){l->branches[i].state, l->branches[i].turn};
+	return n;
 }
 
 void ay_load_branches(const struct ay_load *l, char *out, size_t size)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "node/address.h"
+#include "node/turn_run.h"
 #include "node/update.h"
 #include "node/varlink.h"
 
@@ -23,6 +24,29 @@ static void put_int(json_t *o, const char *key, uint64_t v)
 static void put_text(json_t *o, const char *key, const char *v)
 {
 	json_object_set_new(o, key, ay_json_text(v));
+}
+
+static json_t *pins_array(const struct ay_turn *t)
+{
+	json_t *all = json_array();
+	for (unsigned i = 0; i < t->pinned.n; i++)
+		json_array_append_new(all, json_integer((json_int_t)t->pinned.serial[i]));
+	return all;
+}
+
+/* How the branch stands in the store: `have` of the core counts what is complete, current or not. */
+static void put_turn(json_t *o, const struct ay_config *config, const struct ay_switcher_view *w)
+{
+	char words[AY_UPDATE_READY_TEXT];
+	ay_turn_words(config, &w->turn, &w->state, words, sizeof(words));
+	put_int(o, "have", w->turn.current);
+	put_int(o, "ready", w->turn.ready);
+	put_text(o, "when", words);
+	put_int(o, "unconfirmed", w->turn.unconfirmed);
+	put_int(o, "tries", w->turn.tries);
+	put_int(o, "bad", w->turn.bad);
+	json_object_set_new(o, "pinned", pins_array(&w->turn));
+	json_object_set_new(o, "stays", json_boolean(w->turn.stays));
 }
 
 static json_t *branch_object(const struct ay_branch_status *b, const struct ay_applier_progress *apply)
@@ -82,8 +106,14 @@ json_t *ay_status_object(const struct ay_status_view *v)
 	put_int(o, "packets_refused", c->packets_refused);
 	json_object_set_new(o, "encrypted", json_false()); /* there is no site key yet */
 	put_text(o, "problem", v->problem);
-	for (unsigned i = 0; i < c->n_branches && i < AY_CORE_BRANCHES_MAX; i++)
-		json_array_append_new(branches, branch_object(&c->branches[i], &v->apply));
+	for (unsigned i = 0; i < c->n_branches && i < AY_CORE_BRANCHES_MAX; i++) {
+		json_t *b = branch_object(&c->branches[i], &v->apply);
+		const struct ay_switcher_view *w =
+			v->switcher ? ay_switcher_view(v->switcher, c->branches[i].branch) : NULL;
+		if (w)
+			put_turn(b, v->config, w);
+		json_array_append_new(branches, b);
+	}
 	for (unsigned i = 0; i < c->n_peers && i < AY_CORE_SESSIONS_MAX; i++)
 		json_array_append_new(peers, peer_object(&c->peers[i]));
 	json_object_set_new(o, "branches", branches);

@@ -9,6 +9,7 @@
 
 #include "node/applier.h"
 #include "node/config.h"
+#include "node/switcher.h"
 #include "node/tcp.h"
 
 struct ay_status_view {
@@ -19,7 +20,8 @@ struct ay_status_view {
 	const char *interfaces; /* on which the groups are joined */
 	struct ay_applier_progress apply;
 	uint64_t uptime_s;
-	const char *problem; /* of the node as a whole; "" */
+	const struct ay_switcher *switcher; /* NULL: no store */
+	const char *problem;                /* of the node as a whole; "" */
 };
 
 /** ay_status_object() - NULL: out of memory. */

@@ -52,12 +52,14 @@ void ay_update_failed(struct ay_update *u, const char *branch, int code, const c
 	if (u->branch[0] && strcmp(u->branch, branch) != 0)
 		return;
 	u->failure = code;
-	snprintf(u->failure_text, sizeof(u->failure_text), "%s: %s", branch, text);
+	bool named = strncmp(text, branch, strlen(branch)) == 0;
+	snprintf(u->failure_text, sizeof(u->failure_text), "%s%s%s", named ? "" : branch, named ? "" : ": ",
+		 text);
 }
 
 static bool refused(int code)
 {
-	return code == AY_ESIG || code == AY_EROLE || code == AY_EROLLBACK;
+	return code == AY_ESIG || code == AY_EROLE || code == AY_EROLLBACK || code == AY_EHOOK;
 }
 
 static enum ay_update_state end(struct ay_update *u, enum ay_update_state state, const char *text)
@@ -70,7 +72,7 @@ static enum ay_update_state end(struct ay_update *u, enum ay_update_state state,
 static enum ay_update_state judge_quiet(struct ay_update *u, const struct ay_update_view *v, uint64_t now_ms)
 {
 	const struct ay_core_status *c = v->core;
-	char text[256];
+	char text[512];
 	int newer = -1, held = -1, first = -1;
 	for (unsigned i = 0; i < c->n_branches; i++) {
 		const struct ay_branch_status *b = &c->branches[i];
@@ -87,6 +89,14 @@ static enum ay_update_state judge_quiet(struct ay_update *u, const struct ay_upd
 	if (u->show < 0)
 		return end(u, AY_UPDATE_FAILED, "the branch is not followed any more");
 	const struct ay_branch_status *b = &c->branches[u->show];
+	/* It is complete, and a hook or its trial was against it. */
+	if (u->failure == AY_EHOOK || u->failure == AY_EHEALTH)
+		return end(u, refused(u->failure) ? AY_UPDATE_REFUSED : AY_UPDATE_FAILED, u->failure_text);
+	if (newer >= 0 && v->ready && v->ready[newer][0]) {
+		snprintf(text, sizeof(text), "%s: serial %u is %s", b->branch, (unsigned)b->have_serial,
+			 v->ready[newer]);
+		return end(u, AY_UPDATE_DONE, text);
+	}
 	if (newer >= 0) {
 		snprintf(text, sizeof(text), "%s is now at serial %u", b->branch, (unsigned)b->have_serial);
 		return end(u, AY_UPDATE_DONE, text);
@@ -105,8 +115,12 @@ static enum ay_update_state judge_quiet(struct ay_update *u, const struct ay_upd
 		return end(
 			u, AY_UPDATE_FAILED,
 			"nobody was heard: no neighbour speaks, no peer could be reached (is the network up?)");
-	snprintf(text, sizeof(text), "%s is at serial %u; nobody here knows a newer one", b->branch,
-		 (unsigned)b->have_serial);
+	if (v->ready && v->ready[u->show][0])
+		snprintf(text, sizeof(text), "%s: serial %u is %s; nobody here knows a newer one", b->branch,
+			 (unsigned)b->have_serial, v->ready[u->show]);
+	else
+		snprintf(text, sizeof(text), "%s is at serial %u; nobody here knows a newer one", b->branch,
+			 (unsigned)b->have_serial);
 	return end(u, AY_UPDATE_NOTHING, text);
 }
 
@@ -151,6 +165,10 @@ enum ay_update_state ay_update_judge(struct ay_update *u, const struct ay_update
 		u->met_anybody |= c->peers[i].up;
 	u->met_anybody |= c->neighbours > 0;
 	u->message[0] = 0;
+	if (busy < 0 && v->switching) { /* hooks have their own limits */
+		u->changed_ms = now_ms;
+		return AY_UPDATE_RUNNING;
+	}
 	if (busy < 0)
 		return judge_quiet(u, v, now_ms);
 	u->show = busy;

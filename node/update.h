@@ -17,6 +17,8 @@
 #define AY_UPDATE_SEARCH_MS 60000  /* nobody can give it */
 #define AY_UPDATE_STALL_MS  180000 /* collecting or applying without any progress */
 
+#define AY_UPDATE_READY_TEXT 256
+
 enum ay_update_state {
 	AY_UPDATE_RUNNING,
 	AY_UPDATE_DONE,
@@ -30,6 +32,9 @@ struct ay_update_view {
 	const struct ay_core_status *core;
 	uint64_t apply_done, apply_total;
 	const char *apply_branch;
+	bool switching; /* what is complete is on its way to be current */
+	/* By position in the status: what of it waits and for what; "": nothing. NULL: nothing of any. */
+	const char (*ready)[AY_UPDATE_READY_TEXT];
 };
 
 struct ay_update {

@@ -240,10 +240,10 @@ static int on_base(void *ctx, const struct ay_bundle_record *rec, unsigned base,
 		return ay_err_errno(err, -f, "cannot open base %.16s…", hex);
 	if (fstat(f, &st) < 0 || (uint64_t)st.st_size != rec->base_sizes[base]) {
 		close(f);
-		return ay_err_set(
-			err, AY_EBASE,
-			"base %.16s… of %s %u does not have %llu bytes: `ayni verify` tells what else is wrong",
-			hex, ap->b.branch, ap->from_serial, (unsigned long long)rec->base_sizes[base]);
+		return ay_err_set(err, AY_EBASE,
+				  "base %.16s… of %s %u does not have %llu bytes: `ayni fsck --heal` heals",
+				  hex, ap->b.branch, ap->from_serial,
+				  (unsigned long long)rec->base_sizes[base]);
 	}
 	*fd = f;
 	return 0;
@@ -286,10 +286,9 @@ static int blame_base(struct apply *ap, int r, struct ay_err *err)
 		if (fd < 0 || ay_digest_fd(fd, &found, NULL) < 0 || ay_digest_eq(&found, &ap->now.bases[i]))
 			continue;
 		ay_digest_hex(&ap->now.bases[i], hex);
-		return ay_err_set(
-			err, AY_EBASE,
-			"object %.16s… of %s %u was changed in place: `ayni verify` tells what else is", hex,
-			ap->b.branch, ap->from_serial);
+		return ay_err_set(err, AY_EBASE,
+				  "object %.16s… of %s %u was changed in place: `ayni fsck --heal` heals",
+				  hex, ap->b.branch, ap->from_serial);
 	}
 	return r;
 }
@@ -364,10 +363,9 @@ static int from_base(struct apply *ap, const struct ay_entry *e, const struct ay
 		return ay_err_errno(err, -fd, "%s: its old object", e->path);
 	int r = ay__build_stage(&ap->b, e, name, fd, err);
 	if (r == AY_EDIGEST)
-		return ay_err_set(
-			err, AY_EBASE,
-			"%s: its object in %s %u was changed in place: `ayni verify` tells what else is",
-			e->path, ap->b.branch, ap->from_serial);
+		return ay_err_set(err, AY_EBASE,
+				  "%s: its object in %s %u was changed in place: `ayni fsck --heal` heals",
+				  e->path, ap->b.branch, ap->from_serial);
 	return r;
 }
 

@@ -105,9 +105,6 @@ static int remove_trees(struct ay_store *s, int dir, const char *branch, struct 
 			return 0;
 		r = ay__tree_aside(s, dir, branch, next.found, &st, err);
 		ay__staging_end(&st, res);
-		if (r == AY_EBUSY)
-			return ay_err_set(err, r, "somebody uses %s %u: the others were removed", branch,
-					  next.found);
 		if (r < 0)
 			return r;
 		res->trees++;

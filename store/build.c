@@ -3,6 +3,7 @@
  * The durable commit (DESIGN section 6), in one place for all who make trees.
  *
  *     objects staged in new/, manifest in tree/     no fsync per file
+ *     fs-verity on them, where there is that        the kernel refuses writes from here on
  *     syncfs                                        contents and manifest are on the disk before they get names
  *     rename new/ -> objects/                       never over an intact one
  *     link tree/root                                store lock held shared from here back to the renames
@@ -27,6 +28,7 @@
 #include "base/cleanup.h"
 #include "store/state.h"
 #include "store/tree_internal.h"
+#include "store/verity.h"
 #include "store/xattr.h"
 
 static int sync_all(struct ay__build *b, struct ay_err *err)
@@ -285,6 +287,23 @@ static int put_each(struct ay__build *b, int dirfd, const char *prefix, struct a
 	return errno ? ay_err_errno(err, errno, "cannot list staged objects") : 0;
 }
 
+/* Content and metadata are final: what the file system can guard from now on it shall. */
+static int guard_objects(struct ay__build *b, struct ay_err *err)
+{
+	int r = ay__verity_guard_all(b->s, b->new_, "", err);
+
+	for (unsigned i = 0; b->buckets >= 0 && r == 0 && i < 256; i++) {
+		char name[4];
+		snprintf(name, sizeof(name), "%02x", i & 0xff);
+		AY_CLOSE int fd = ay__open_beneath(b->buckets, name, O_RDONLY | O_DIRECTORY);
+		if (fd == -ENOENT)
+			continue;
+		r = fd < 0 ? ay_err_errno(err, -fd, "cannot open staged objects")
+			   : ay__verity_guard_all(b->s, fd, name, err);
+	}
+	return r;
+}
+
 static int put_objects(struct ay__build *b, struct ay_err *err)
 {
 	return put_each(b, b->new_, "", err);
@@ -362,7 +381,8 @@ int ay__build_commit(struct ay__build *b, struct ay_err *err)
 		r = ay__write_file(fs, b->tree, ".ref", "", 0);
 	if (r < 0)
 		return ay_err_errno(err, -r, "cannot write beside the tree in %s/tmp", b->s->path);
-	if ((r = sync_all(b, err)) < 0 || (r = put_and_link(b, err)) < 0 || (r = sync_all(b, err)) < 0)
+	if ((r = guard_objects(b, err)) < 0 || (r = sync_all(b, err)) < 0 || (r = put_and_link(b, err)) < 0 ||
+	    (r = sync_all(b, err)) < 0)
 		return r;
 	ay__serial_name(b->release.serial, serial);
 	r = fs->ops->rename(fs, b->st.dir, "tree", b->branch_dir, serial, true);

@@ -75,6 +75,9 @@ int ay__open_beneath_mode(int dirfd, const char *path, int flags, mode_t mode)
 
 int ay__open_beneath(int dirfd, const char *path, int flags)
 {
+	/* A fifo in a file's place must not keep us waiting for somebody to write into it. Files know no difference. */
+	if ((flags & O_ACCMODE) == O_RDONLY && !(flags & O_PATH))
+		flags |= O_NONBLOCK;
 	return ay__open_beneath_mode(dirfd, path, flags, 0);
 }
 

@@ -15,7 +15,8 @@
 
 /**
  * ay__open_beneath() - open for reading, strictly beneath @dirfd, without following any symlink.
- * @path: relative; may have several components. @flags: O_RDONLY, O_PATH, O_DIRECTORY ...; O_CLOEXEC is added.
+ * @path: relative; may have several components. @flags: O_RDONLY, O_PATH, O_DIRECTORY ...; O_CLOEXEC is added, and
+ * O_NONBLOCK, so that a fifo there does not hang us.
  *
  * openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS); on a kernel without it (before 5.6)
  * the path is walked component by component with O_NOFOLLOW.

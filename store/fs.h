@@ -49,6 +49,8 @@ struct ay_fs_ops {
 		       const struct timespec *mtime); /* atime likewise */
 	int (*setxattr)(struct ay_fs *fs, int dirfd, const char *name, const char *attr, const void *value,
 			size_t len);
+	int (*verity)(struct ay_fs *fs,
+		      int fd); /* FS_IOC_ENABLE_VERITY, SHA-256, blocks of 4096; @fd read-only */
 	int (*fsync)(struct ay_fs *fs, int fd);
 	int (*fdatasync)(struct ay_fs *fs, int fd);
 	int (*syncfs)(struct ay_fs *fs, int fd);

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/fsverity.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -197,6 +198,18 @@ static int real_setxattr(struct ay_fs *fs, int dirfd, const char *name, const ch
 	return result(lsetxattr(path, attr, value, len, 0));
 }
 
+static int real_verity(struct ay_fs *fs, int fd)
+{
+	(void)fs;
+	const struct fsverity_enable_arg arg = {
+		.version = 1, .hash_algorithm = FS_VERITY_HASH_ALG_SHA256, .block_size = 4096};
+	int r;
+	do /* it reads the whole file and may be interrupted; then nothing has happened */
+		r = ioctl(fd, FS_IOC_ENABLE_VERITY, &arg);
+	while (r < 0 && errno == EINTR);
+	return result(r);
+}
+
 static int real_fsync(struct ay_fs *fs, int fd)
 {
 	(void)fs;
@@ -233,6 +246,7 @@ static const struct ay_fs_ops real_ops = {
 	.chown = real_chown,
 	.utimens = real_utimens,
 	.setxattr = real_setxattr,
+	.verity = real_verity,
 	.fsync = real_fsync,
 	.fdatasync = real_fdatasync,
 	.syncfs = real_syncfs,

@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "store/fsck_internal.h"
 #include "store/retrieve.h"
+#include "store/verity.h"
 
 /* ---- what is needed ---- */
 
@@ -369,6 +370,8 @@ int ay__fsck_acquire(struct ay__fsck *k, struct ay_err *err)
 	if (r == 0)
 		r = ay__fsck_each_tree(k, false, make_objects, err);
 	if (r < 0)
+		return r;
+	if ((r = ay__verity_guard_all(k->s, new_, "", err)) < 0)
 		return r;
 	if ((r = k->s->fs->ops->syncfs(k->s->fs, k->s->dir)) < 0)
 		return ay_err_errno(err, -r, "cannot sync the file system of %s", k->s->path);

@@ -19,6 +19,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/sparse.h"
+#include "store/verity.h"
 
 #define COPY_CHUNK  (256 * 1024)
 #define SLICE_FILES 256 /* entries looked at under the exclusive lock at once: a few milliseconds */
@@ -338,9 +339,13 @@ int ay__object_replace(struct ay_store *s, int dirfd, const char *from, const st
 	int r = s->fs->ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
 
 	touched->bucket[bucket_of(name)] = true;
-	if (r == -ENOENT && (r = make_bucket(s, name, touched)) == 0)
-		r = s->fs->ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
-	return r;
+	if (r == -ENOENT)
+		r = make_bucket(s, name, touched);
+	else if (r == -EISDIR || r == -ENOTEMPTY || r == -EEXIST)
+		r = ay__remove_tree(s->fs, s->objects, name->s);
+	else
+		return r;
+	return r < 0 ? r : s->fs->ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
 }
 
 int ay__object_sync(struct ay_store *s, const struct ay__touched *touched, struct ay_err *err)
@@ -369,17 +374,19 @@ static int renew(struct ay_store *s, const struct ay_entry *e, const struct ay__
 	if (from < 0)
 		return ay_err_errno(err, -from, "cannot open object %s", name->s);
 	ay__random_name(tmp);
-	AY_CLOSE int to = s->fs->ops->open(s->fs, scratch, tmp, O_RDWR | O_CREAT | O_EXCL, 0600);
+	int to = s->fs->ops->open(s->fs, scratch, tmp, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (to < 0)
 		return ay_err_errno(err, -to, "cannot make a copy of object %s", name->s);
 	int r = ay__copy_file(s, from, to, e->size, &e->digest, err);
 	if (r == AY_EDIGEST)
 		r = ay_err_wrap(err, err ? (err->code = AY_EBASE) : AY_EBASE, "object %s was changed",
 				name->s);
-	if (r < 0 || (r = ay__meta_set(s, to, e, err)) < 0)
+	if (r == 0 && (r = ay__meta_set(s, to, e, err)) == 0 && (r = s->fs->ops->fsync(s->fs, to)) < 0)
+		ay_err_errno(err, -r, "cannot renew object %s", name->s);
+	close(to);
+	if (r < 0 || (r = ay__verity_guard(s, scratch, tmp, &e->digest, err)) < 0)
 		return r;
-	if ((r = s->fs->ops->fsync(s->fs, to)) == 0)
-		r = s->fs->ops->rename(s->fs, scratch, tmp, s->objects, name->s, false);
+	r = s->fs->ops->rename(s->fs, scratch, tmp, s->objects, name->s, false);
 	touched->bucket[bucket_of(name)] = true;
 	return r < 0 ? ay_err_errno(err, -r, "cannot renew object %s", name->s) : 0;
 }
@@ -401,8 +408,8 @@ int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, 
 		return ay_err_errno(err, errno, "%s: object %s", e->path, name.s);
 	if (!ay__object_intact(s, &st, &local.e))
 		return ay_err_set(err, AY_EBASE,
-				  "%s: object %s was changed in place; `ayni verify` tells what else is",
-				  e->path, name.s);
+				  "%s: object %s was changed in place; `ayni fsck --heal` heals", e->path,
+				  name.s);
 	r = s->fs->ops->link(s->fs, s->objects, name.s, to_dirfd, to);
 	if (r == -EMLINK) {
 		if ((r = renew(s, &local.e, &name, scratch, touched, err)) < 0)

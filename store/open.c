@@ -17,7 +17,6 @@
 #include "store/staging.h"
 
 #define VERSION_LINE "ayni-store 1\n"
-#define VERSION_ME   VERSION_LINE "owner=me\n"
 #define VERSION_MAX  4096
 
 /* The store's directories: name, mode, where its fd is kept. objects/ and tmp/ are nobody else's business. */
@@ -117,19 +116,41 @@ static int make_parts(struct ay_store *s, int flags, struct ay_err *err)
 	if (r < 0)
 		return ay_err_errno(err, -r, "cannot sync the file system of %s", s->path);
 	s->owner_me = flags & AY_STORE_OWNER_ME;
-	const char *version = s->owner_me ? VERSION_ME : VERSION_LINE;
-	r = ay__store_replace_file(s->fs, s->dir, AY__STORE_VERSION_FILE, version, strlen(version), err);
+	r = ay__store_version_write(s, err);
 	return r < 0 ? ay_err_wrap(err, r, "make store %s", s->path) : 0;
 }
 
-int ay__store_version_parse(const char *text, size_t len, bool *owner_me)
+void ay__store_version_text(const struct ay__store_options *o, char out[AY__STORE_VERSION_TEXT_MAX])
+{
+	static const char *const verity[] = {
+		[AY_VERITY_AUTO] = "", [AY_VERITY_YES] = "verity=yes\n", [AY_VERITY_NO] = "verity=no\n"};
+
+	snprintf(out, AY__STORE_VERSION_TEXT_MAX, VERSION_LINE "%s%s", o->owner_me ? "owner=me\n" : "",
+		 verity[o->verity]);
+}
+
+int ay__store_version_write(struct ay_store *s, struct ay_err *err)
+{
+	const struct ay__store_options o = {.owner_me = s->owner_me, .verity = s->verity};
+	char text[AY__STORE_VERSION_TEXT_MAX];
+
+	ay__store_version_text(&o, text);
+	return ay__store_replace_file(s->fs, s->dir, AY__STORE_VERSION_FILE, text, strlen(text), err);
+}
+
+int ay__store_version_parse(const char *text, size_t len, struct ay__store_options *out)
 {
 	static const char magic[] = "ayni-store ";
-	bool me = len == strlen(VERSION_ME) && memcmp(text, VERSION_ME, len) == 0;
 
-	if (me || (len == strlen(VERSION_LINE) && memcmp(text, VERSION_LINE, len) == 0)) {
-		*owner_me = me;
-		return 0;
+	/* There are six of them: each option once, in this order. */
+	for (int i = 0; i < 6; i++) {
+		const struct ay__store_options o = {.owner_me = i & 1, .verity = (enum ay_verity)(i / 2)};
+		char known[AY__STORE_VERSION_TEXT_MAX];
+		ay__store_version_text(&o, known);
+		if (len == strlen(known) && memcmp(text, known, len) == 0) {
+			*out = o;
+			return 0;
+		}
 	}
 	return len >= strlen(magic) && memcmp(text, magic, strlen(magic)) == 0 ? AY_EVERSION : AY_ESTORE;
 }
@@ -145,7 +166,10 @@ static int read_version(struct ay_store *s, struct ay_err *err)
 		return 1;
 	if (r < 0)
 		return ay_err_set(err, r, "%s/" AY__STORE_VERSION_FILE ": %s", s->path, ay_strerror(r));
-	r = ay__store_version_parse((const char *)data, len, &s->owner_me);
+	struct ay__store_options o = {0};
+	r = ay__store_version_parse((const char *)data, len, &o);
+	s->owner_me = o.owner_me;
+	s->verity = o.verity;
 	if (r == AY_EVERSION)
 		return ay_err_set(err, r,
 				  "%s/" AY__STORE_VERSION_FILE
@@ -177,6 +201,27 @@ static int open_lock(struct ay_store *s, struct ay_err *err)
 	return s->lock < 0 ? ay_err_errno(err, -s->lock, "cannot open %s/lock for writing", s->path) : 0;
 }
 
+/*
+ * objects/ab is a part of many names that we give to the kernel, and the kernel would follow a symbolic link there. Nobody
+ * but the owner can put one; should he have moved a part of the objects elsewhere, that is no store.
+ */
+static int check_buckets(const struct ay_store *s, struct ay_err *err)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (unsigned b = 0; s->objects >= 0 && b < 256; b++) {
+		const char name[3] = {digits[b >> 4], digits[b & 15], '\0'};
+		struct stat st;
+		if (fstatat(s->objects, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))
+			return ay_err_set(
+				err, AY_ESTORE,
+				"%s/objects/%s is not a directory: it is not followed; remove it, then "
+				"`ayni fsck --heal`",
+				s->path, name);
+	}
+	return 0;
+}
+
 static int open_parts(struct ay_store *s, struct ay_err *err)
 {
 	for (size_t i = 0; i < N_PARTS; i++) {
@@ -193,6 +238,9 @@ static int open_parts(struct ay_store *s, struct ay_err *err)
 		s->partial = ay__open_beneath(s->bundles, "partial", O_RDONLY | O_DIRECTORY);
 	if (s->partial < 0)
 		return ay_err_set(err, AY_ESTORE, "%s/bundles/partial is missing", s->path);
+	int r = check_buckets(s, err);
+	if (r < 0)
+		return r;
 	if (s->readonly)
 		return 0;
 	return open_lock(s, err);

@@ -52,6 +52,16 @@ void ay_store_close(struct ay_store *s);
 const char *ay_store_path(const struct ay_store *s);
 bool ay_store_owner_me(const struct ay_store *s);
 
+/* fs-verity on objects: where the file system has it; always, or fail; never. */
+enum ay_verity { AY_VERITY_AUTO, AY_VERITY_YES, AY_VERITY_NO };
+
+/**
+ * ay_store_set_verity() - from now on, for what is stored from now on; recorded in the store.
+ *
+ * Return: 0; AY_EUNSUPPORTED `yes`, and the file system has none: nothing was changed; -errno.
+ */
+int ay_store_set_verity(struct ay_store *s, enum ay_verity verity, struct ay_err *err);
+
 /**
  * ay_store_on_losses() - who is told what an owner=me store cannot keep of a tree: once per tree, before its contents
  * are written. Whoever makes trees sets this, so that nothing is dropped in silence.
@@ -147,19 +157,21 @@ int ay_store_verify(struct ay_store *s, const char *branch, uint32_t serial, uin
 		    struct ay_err *err);
 
 /**
- * ay_store_remove_tree() - remove branches/BRANCH/SERIAL: moved aside first, then deleted. Its objects stay until gc.
+ * ay_store_remove_tree() - remove branches/BRANCH/SERIAL: moved aside first, then deleted with the objects that only it
+ * links. While somebody uses it (store/use.h) it stays aside; who opens the store or collects after that deletes it.
  *
- * Return: 0; AY_ENOTHING it is not there; AY_EBUSY it is the current tree, or somebody uses it.
+ * Return: 0; AY_ENOTHING it is not there; AY_EBUSY it is the current tree or otherwise needed, or its branch is busy.
  */
 int ay_store_remove_tree(struct ay_store *s, const char *branch, uint32_t serial, struct ay_err *err);
 
 struct ay_gc_result {
-	unsigned trees;
+	unsigned trees, bundles;
+	unsigned in_use; /* trees that were removed, now or earlier, and wait for their last user */
 	uint64_t objects, bytes;
 };
 /**
  * ay_store_gc() - remove trees beyond the newest @keep (the current one and the one before it always stay),
- * objects that no tree links, bundles that lead nowhere, old staging.
+ * objects that no tree links, bundles that lead nowhere, old staging. Within budgets: store/budget.h.
  */
 int ay_store_gc(struct ay_store *s, unsigned keep, struct ay_gc_result *res, struct ay_err *err);
 

@@ -8,7 +8,8 @@
  *     branches/B/.turn          exclusive: one process runs hooks and moves the branch on (AY_EBUSY; store/turn.h)
  *     branches/B/.apply         exclusive: one apply or import per branch (AY_EBUSY); the collector respects it
  *     branches/B/.switch        exclusive, waited for: `current` and the branch's state change together
- *     branches/B/SERIAL/.ref    shared: the tree is in use; the collector wants it exclusive
+ *     branches/B/SERIAL/.ref    shared: the tree is in use; who deletes it, moved aside, has it exclusive
+ *     tmp/                      (the directory itself) exclusive, for a moment: whose turn it is to ask for `lock`
  *     tmp/staging-*             (the directory itself) exclusive: its maker lives
  *     state/.lock               exclusive, waited for: who reads, decides and replaces a file of state/ or roots/
  *     bundles/partial/<digest>  exclusive: one process collects it (AY_EBUSY); the collector leaves it alone
@@ -31,6 +32,9 @@ struct ay_store {
 	struct ay_fs *fs;
 	char *path; /* as given; for messages */
 	bool owner_me, readonly;
+	uint64_t reserve; /* bytes that stay free; store/budget.h */
+	enum ay_verity verity;
+	bool verity_missing; /* auto: the file system has shown that it has none */
 	ay_losses_fn on_losses;
 	void *on_losses_ctx;
 	int dir; /* the store's own directory */
@@ -39,8 +43,20 @@ struct ay_store {
 	struct ay_root *root; /* state.c's cache of the newest verified root, freed by ay_store_close() */
 };
 
+/* The options in VERSION. */
+struct ay__store_options {
+	bool owner_me;
+	enum ay_verity verity;
+};
+
+#define AY__STORE_VERSION_TEXT_MAX 64
+
 /** ay__store_version_parse() - the text of VERSION. 0; AY_EVERSION another version's; AY_ESTORE none at all. */
-int ay__store_version_parse(const char *text, size_t len, bool *owner_me);
+int ay__store_version_parse(const char *text, size_t len, struct ay__store_options *out);
+/** ay__store_version_text() - the one text that says @o. */
+void ay__store_version_text(const struct ay__store_options *o, char out[AY__STORE_VERSION_TEXT_MAX]);
+/** ay__store_version_write() - VERSION anew, durably, from what @s has. */
+int ay__store_version_write(struct ay_store *s, struct ay_err *err);
 
 /** ay__store_writable() - 0, or -EROFS with a sentence when the store was opened AY_STORE_READONLY. */
 int ay__store_writable(const struct ay_store *s, struct ay_err *err);

@@ -94,7 +94,7 @@ static int next_state(void *ctx, struct ay_branch_state *state, struct ay_err *e
 	if (serial >= state->bad_serial) /* a newer one, or the owner takes it after all */
 		state->bad_serial = 0;
 	state->pending = serial;
-	if (m->tries == 0) {
+	if (!m->trial) {
 		ay__state_good(state, serial, serial < now);
 	} else {
 		state->unconfirmed = serial;
@@ -177,7 +177,8 @@ static int finish_locked(struct ay_store *s, int dir, const char *branch, uint32
 	if (root < 0)
 		return 0;
 	move.rollback = move.serial < now;
-	move.tries = move.serial == state.unconfirmed ? state.tries : 0;
+	move.trial = move.serial == state.unconfirmed;
+	move.tries = state.tries;
 	if ((r = ay__switch_locked(s, dir, branch, &move, err)) == 0)
 		*serial = move.serial;
 	return r;

@@ -11,7 +11,8 @@
 struct ay__move {
 	uint32_t serial;
 	bool rollback;  /* below the floor too; what is left is bad */
-	uint32_t tries; /* on trial, with so many; 0: it is good at once */
+	bool trial;     /* else it is good at once */
+	uint32_t tries; /* that it has left */
 };
 
 /** ay__switch() - take .switch, state first, then `current`. Errors of ay_store_switch(). */

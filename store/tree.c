@@ -34,8 +34,7 @@ struct level {
 };
 
 struct linker {
-	struct ay__build *b;
-	int scratch;
+	const struct ay__tree_maker *m;
 	char path[AY_PATH_MAX + 1]; /* of the innermost level */
 	size_t depth;
 	struct level levels[DEPTH_MAX];
@@ -87,7 +86,7 @@ static int push(struct linker *l, int parent, const char *name, const struct ay_
 	struct level *v = &l->levels[l->depth];
 
 	AY_ASSERT(l->depth < DEPTH_MAX);
-	int fd = ay__make_dir(l->b->s->fs, parent, name, 0700, NULL);
+	int fd = ay__make_dir(l->m->s->fs, parent, name, 0700, NULL);
 	if (fd < 0)
 		return ay_err_errno(err, -fd, "%s: cannot make the directory", e->path);
 	*v = (struct level){.fd = fd, .path_len = e->path_len, .e = *e};
@@ -113,9 +112,9 @@ static int pop(struct linker *l, bool finish, struct ay_err *err)
 		int fd = top_fd(l);
 		l->path[v->path_len] = '\0';
 		v->e.path = l->path;
-		ay__entry_localise(l->b->s, &v->e, &local);
+		ay__entry_localise(l->m->s, &v->e, &local);
 		r = fd < 0 ? ay_err_errno(err, -fd, "%s: cannot open the directory", l->path)
-			   : ay__meta_set(l->b->s, fd, &local.e, err);
+			   : ay__meta_set(l->m->s, fd, &local.e, err);
 	}
 	if (v->fd >= 0)
 		close(v->fd);
@@ -184,7 +183,7 @@ static int link_entry(struct linker *l, const struct ay_entry *e, struct ay_err 
 	int r = 0;
 
 	if (parent_len == 0)
-		return push(l, l->b->tree, "root", e, err);
+		return push(l, l->m->into, l->m->name, e, err);
 	while (r == 0 && l->depth > 0 && l->levels[l->depth - 1].path_len > parent_len)
 		r = pop(l, true, err);
 	if (r < 0)
@@ -199,29 +198,21 @@ static int link_entry(struct linker *l, const struct ay_entry *e, struct ay_err 
 	if (e->type == AY_ENTRY_DIR)
 		return push(l, dir, name, e, err);
 	if (e->type != AY_ENTRY_FILE)
-		return ay__make_special(l->b->s, dir, name, e, err);
-	r = ay__object_link(l->b->s, e, dir, name, l->scratch, &l->b->touched, err);
-	if (r == -ENOENT)
-		return ay_err_set(err, AY_EBASE,
-				  "%s: its object is missing; `ayni verify` tells what else is", e->path);
-	return r;
+		return ay__make_special(l->m->s, dir, name, e, err);
+	return l->m->file(l->m->ctx, dir, name, e, err);
 }
 
-int ay__tree_link(struct ay__build *b, struct ay_err *err)
+int ay__tree_make(const struct ay__tree_maker *maker, struct ay_err *err)
 {
-	struct ay__fd_reader reader = {.fd = ay__open_beneath(b->tree, "manifest", O_RDONLY)};
+	struct ay__fd_reader reader = {.fd = maker->manifest};
 	AY_FREE struct linker *l = calloc(1, sizeof(*l));
 	struct ay_entry e;
 	int r;
 
-	if (reader.fd < 0 || !l) {
-		if (reader.fd >= 0)
-			close(reader.fd);
-		return ay_err_errno(err, reader.fd < 0 ? -reader.fd : ENOMEM, "cannot read the new manifest");
-	}
+	if (!l)
+		return ay_err_errno(err, ENOMEM, "make a tree");
 	struct ay_manifest_reader *m = ay_manifest_reader_new(ay__fd_read, &reader);
-	l->b = b;
-	l->scratch = b->st.dir;
+	l->m = maker;
 	r = m ? 1 : ay_err_errno(err, ENOMEM, "read manifest");
 	while (r > 0 && (r = ay_manifest_next(m, &e, err)) > 0) {
 		int q = link_entry(l, &e, err);
@@ -234,6 +225,31 @@ int ay__tree_link(struct ay__build *b, struct ay_err *err)
 			r = q;
 	}
 	ay_manifest_reader_free(m);
-	close(reader.fd);
 	return r;
+}
+
+static int link_file(void *ctx, int dir, const char *name, const struct ay_entry *e, struct ay_err *err)
+{
+	struct ay__build *b = ctx;
+	int r = ay__object_link(b->s, e, dir, name, b->st.dir, &b->touched, err);
+
+	if (r == -ENOENT)
+		return ay_err_set(err, AY_EBASE, "%s: its object is missing; `ayni fsck --heal` heals",
+				  e->path);
+	return r;
+}
+
+int ay__tree_link(struct ay__build *b, struct ay_err *err)
+{
+	AY_CLOSE int manifest = ay__open_beneath(b->tree, "manifest", O_RDONLY);
+	const struct ay__tree_maker maker = {.s = b->s,
+					     .manifest = manifest,
+					     .into = b->tree,
+					     .name = "root",
+					     .file = link_file,
+					     .ctx = b};
+
+	if (manifest < 0)
+		return ay_err_errno(err, -manifest, "cannot read the new manifest");
+	return ay__tree_make(&maker, err);
 }

@@ -32,7 +32,7 @@ int ay__write_file(struct ay_fs *fs, int dirfd, const char *name, const void *da
 
 /**
  * ay__tree_aside() - move tree @serial of the branch @dir into a new staging directory @st, durably; the caller ends that
- * (store/gc.c). 0; AY_EBUSY it is in use (without a sentence); -errno.
+ * (store/gc.c), whereby it is deleted, or left to a later sweep while somebody uses it. 0 or -errno.
  */
 int ay__tree_aside(struct ay_store *s, int dir, const char *branch, uint32_t serial, struct ay__staging *st,
 		   struct ay_err *err);
@@ -95,6 +95,16 @@ int ay__build_stage_link(struct ay__build *b, const struct ay__object_name *name
 int ay__build_commit(struct ay__build *b, struct ay_err *err);
 void ay__build_end(struct ay__build *b);
 
+/* How a tree is made out of a manifest: all but files is made here, those by @file as @name in the open directory @dir. */
+struct ay__tree_maker {
+	struct ay_store *s; /* whose rules about what can be kept count */
+	int manifest;       /* read from offset 0 */
+	int into;           /* the directory that gets the tree */
+	const char *name;   /* as which; it is not there yet */
+	int (*file)(void *ctx, int dir, const char *name, const struct ay_entry *e, struct ay_err *err);
+	void *ctx;
+};
+int ay__tree_make(const struct ay__tree_maker *maker, struct ay_err *err);
 /** ay__tree_link() - make tree/root out of tree/manifest and the objects (store/tree.c). */
 int ay__tree_link(struct ay__build *b, struct ay_err *err);
 /**

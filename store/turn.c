@@ -107,6 +107,8 @@ int ay_turn_lock(struct ay_store *s, const char *branch, struct ay_err *err)
 	if (r < 0)
 		return r;
 	AY_CLOSE int dir = ay__branch_open(s, branch, false, err);
+	if (dir == -ENOENT)
+		return ay_err_set(err, AY_ENOTHING, "branch %s in %s has no tree yet", branch, s->path);
 	if (dir < 0)
 		return dir;
 	r = ay__branch_lock(s, dir, ".turn", LOCK_EX | LOCK_NB, err);
@@ -164,8 +166,9 @@ int ay_turn_ready(struct ay_store *s, const char *branch, uint32_t serial, struc
 
 int ay_turn_trial(struct ay_store *s, const char *branch, uint32_t serial, uint32_t tries, struct ay_err *err)
 {
-	AY_ASSERT(tries > 0);
-	return ay__switch(s, branch, &(struct ay__move){.serial = serial, .tries = tries}, err);
+	const struct ay__move move = {.serial = serial, .rollback = true, .trial = true, .tries = tries};
+
+	return ay__switch(s, branch, &move, err);
 }
 
 static bool on_trial(const struct change *c, const struct ay_branch_state *b, struct ay_err *err)

@@ -38,7 +38,7 @@ int ay_turn_read(struct ay_store *s, const char *branch, struct ay_turn *out, st
 
 /**
  * ay_turn_lock() - one process at a time moves a branch on: branches/B/.turn, taken before any other lock.
- * Return: an fd that holds it (close it); AY_EBUSY another process does; -ENOENT no such branch; -errno.
+ * Return: an fd that holds it (close it); AY_EBUSY another process does; AY_ENOTHING it has no tree; -errno.
  */
 int ay_turn_lock(struct ay_store *s, const char *branch, struct ay_err *err);
 
@@ -50,7 +50,7 @@ int ay_turn_ready(struct ay_store *s, const char *branch, uint32_t serial, struc
 
 /**
  * ay_turn_trial() - make @serial current, on trial: good it is only after ay_turn_confirm().
- * @tries: how often its trial may begin (checks, or boots); at least 1. Else as ay_store_switch().
+ * @tries: how often its trial may begin again (checks, or boots). Else as ay_store_switch() with @rollback.
  */
 int ay_turn_trial(struct ay_store *s, const char *branch, uint32_t serial, uint32_t tries,
 		  struct ay_err *err);

@@ -41,7 +41,12 @@ caught() { # FS SYNC: it is left out, and that is noticed
 caught ext4 'switch:fsync:branches/b'
 caught xfs 'collect:fdatasync:bundles/partial/*'
 caught btrfs 'root:fsync:roots'
-caught ext4 'apply:syncfs:.#1'
+caught ext4 'apply:syncfs:...'
+caught btrfs 'apply:fsync:...'
 [ -z "$why" ] || echo "skipped: $why"
+if [ $passed = 0 ] && [ $failed = 0 ]; then
+	echo "${why%%; *}"
+	exit 77
+fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

@@ -68,8 +68,8 @@ static void finish(struct bench *b, const char *path)
 	text = ay_buf_cstr(&after);
 	for (const char *line = text; *line;) {
 		size_t n = strcspn(line, "\n");
-		if (strncmp(line, "bad ", 4) == 0)
-			ay_put_fmt(&b->facts, "bad after the second run: %.*s\n", (int)n - 4, line + 4);
+		if (strncmp(line, "bad ", 4) == 0 || strncmp(line, "damaged:", 8) == 0)
+			ay_put_fmt(&b->facts, "bad after the second run: %.*s\n", (int)n, line);
 		line += n + (line[n] == '\n');
 	}
 	if (!strstr(text, "current:b 3\n") || !strstr(text, "tree:b:3 there\n"))

@@ -45,6 +45,20 @@ void facts_bits(const uint8_t *bitmap, uint64_t blocks, char *out)
 	out[blocks] = '\0';
 }
 
+void facts_turn(const struct ay_branch_state *b, char *out)
+{
+	uint32_t pinned = 0, kept = 0;
+
+	for (unsigned i = 0; i < b->pinned.n; i++)
+		pinned |= 1u << b->pinned.serial[i] % 32;
+	for (unsigned i = 0; i < b->kept.n; i++)
+		kept |= 1u << b->kept.serial[i] % 32;
+	snprintf(out, VALUE_LEN, "p%u,u%u,t%u,g%u,b%u,P%x,K%x", b->pending, b->unconfirmed, b->tries, b->good,
+		 b->before, pinned, kept);
+	if (strcmp(out, "p0,u0,t0,g0,b0,P0,K0") == 0)
+		snprintf(out, VALUE_LEN, "-");
+}
+
 static void look_at_state(struct look *l)
 {
 	AY_FREE struct ay_branch_state *branches = NULL;
@@ -80,7 +94,10 @@ static void look_at_state(struct look *l)
 				ay_put_fmt(l->out, "bad:%s %u\n", b->branch, b->bad_serial);
 			if (b->has_head && ay_head_parse(b->head, sizeof(b->head), &h, NULL) == 0)
 				ay_put_fmt(l->out, "head:%s %u\n", b->branch, h.serial);
-			else if (b->has_head)
+			char turn[VALUE_LEN];
+			facts_turn(b, turn);
+			ay_put_fmt(l->out, "state:%s %s\n", b->branch, turn);
+			if (b->has_head && ay_head_parse(b->head, sizeof(b->head), &h, NULL) < 0)
 				bad(l, "head of %s is damaged", b->branch);
 		}
 }
@@ -91,10 +108,13 @@ static void look_at_tree(struct look *l, const char *branch, const struct ay_tre
 	uint64_t differ = 0;
 
 	ay_put_fmt(l->out, "tree:%s:%u there\n", branch, t->serial);
-	if (ay_store_verify(l->s, branch, t->serial, &differ, &err) < 0 || differ > 0)
+	if (ay_store_verify(l->s, branch, t->serial, &differ, &err) < 0)
 		bad(l, "tree %s %u: %s", branch, t->serial, err.msg);
-	const struct kit_tree *trees = strcmp(branch, "b") == 0 ? l->w->b : l->w->c;
-	unsigned n = trees == l->w->b ? WORLD_SERIALS : 2;
+	else if (differ > 0)
+		ay_put_fmt(l->out, "# %s\ndamaged:%s:%u %.*s\n", err.msg, branch, t->serial,
+			   (int)strcspn(err.msg, " "), err.msg);
+	const struct kit_tree *trees = branch[0] == 'b' ? l->w->b : branch[0] == 'c' ? l->w->c : &l->w->d;
+	unsigned n = trees == l->w->b ? WORLD_SERIALS : trees == l->w->c ? 2 : 1;
 	if (t->serial > n || !ay_digest_eq(&t->release.manifest, &trees[t->serial - 1].totals.manifest))
 		bad(l, "tree %s %u is not the one that was published", branch, t->serial);
 }
@@ -121,7 +141,7 @@ static void look_at_branch(struct look *l, const char *branch)
 		return;
 	ay_put_fmt(l->out, "current:%s %u\n", branch, current);
 	if (!found)
-		bad(l, "current of %s is %u, which is not there", branch, current);
+		ay_put_fmt(l->out, "dangling:%s there\n", branch);
 	if (ay_state_branch(l->s, branch, &state, NULL) == 0 && state.floor < current)
 		bad(l, "floor of %s is %u, below the current %u", branch, state.floor, current);
 }

@@ -52,11 +52,12 @@ int image_init(struct image *im, const struct blk_log *log)
 	im->log = log;
 	im->n_blocks = (uint32_t)(log->disk_size / BLOCK);
 	im->want = calloc(im->n_blocks, sizeof(*im->want));
-	if (!im->want)
+	im->sums = calloc(im->n_blocks, sizeof(*im->sums));
+	if (!im->want || !im->sums)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < im->n_blocks; i++) {
 		im->want[i] = or_null(log->base + (uint64_t)i * BLOCK);
-		im->sum ^= block_sum(i, im->want[i]);
+		im->sum ^= im->sums[i] = block_sum(i, im->want[i]);
 	}
 	return 0;
 }
@@ -75,28 +76,34 @@ void image_release(struct image *im)
 	arena_free(&im->merged);
 	arena_free(&im->scratch);
 	free(im->want);
+	free(im->sums);
 	free(im->pieces);
 	free(im->undo);
 }
 
-/* @p laid over @old. Whole blocks are borrowed from the log, others are merged in a new block of @a. */
-static const uint8_t *lay_over(const uint8_t *old, const struct piece *p, struct arena **a)
+static void set_block(struct image *im, uint32_t block, const uint8_t *bytes, uint64_t sum)
 {
-	if (p->len == BLOCK)
-		return p->bytes ? or_null(p->bytes) : NULL;
+	im->sum ^= im->sums[block] ^ sum;
+	im->sums[block] = sum;
+	im->want[block] = bytes;
+}
+
+/* A whole block is borrowed from the log, what fills one only in part is merged in a new block of @a. */
+static void lay_over(struct image *im, const struct piece *p, struct arena **a)
+{
+	if (p->len == BLOCK) {
+		set_block(im, p->block, p->bytes, p->sum);
+		return;
+	}
 	struct arena *n = malloc(sizeof(*n));
 	AY_ASSERT(n);
 	n->next = *a;
 	*a = n;
+	const uint8_t *old = im->want[p->block];
 	memcpy(n->block, old ? old : zeros, BLOCK);
 	memcpy(n->block + p->off, p->bytes ? p->bytes : zeros, p->len);
-	return or_null(n->block);
-}
-
-static void set_block(struct image *im, uint32_t block, const uint8_t *bytes)
-{
-	im->sum ^= block_sum(block, im->want[block]) ^ block_sum(block, bytes);
-	im->want[block] = bytes;
+	const uint8_t *bytes = or_null(n->block);
+	set_block(im, p->block, bytes, block_sum(p->block, bytes));
 }
 
 static void cut_into_pieces(struct image *im, const struct blk_event *e, uint32_t event)
@@ -108,12 +115,17 @@ static void cut_into_pieces(struct image *im, const struct blk_event *e, uint32_
 		uint32_t off = (uint32_t)(at % BLOCK), len = BLOCK - off;
 		if (len > e->len - done)
 			len = e->len - done;
+		struct piece p = {.bytes = bytes ? bytes + done : NULL,
+				  .block = (uint32_t)(at / BLOCK),
+				  .off = off,
+				  .len = len,
+				  .event = event};
+		if (len == BLOCK) {
+			p.bytes = p.bytes ? or_null(p.bytes) : NULL;
+			p.sum = block_sum(p.block, p.bytes);
+		}
 		im->pieces = grow(im->pieces, &im->cap, im->n_pieces + 1, sizeof(*im->pieces));
-		im->pieces[im->n_pieces++] = (struct piece){.bytes = bytes ? bytes + done : NULL,
-							    .block = (uint32_t)(at / BLOCK),
-							    .off = off,
-							    .len = len,
-							    .event = event};
+		im->pieces[im->n_pieces++] = p;
 		done += len;
 	}
 }
@@ -127,10 +139,8 @@ bool image_next(struct image *im)
 	if (e->kind == BLK_WRITE || e->kind == BLK_TRIM)
 		cut_into_pieces(im, e, (uint32_t)im->at);
 	if (e->kind == BLK_FLUSH) {
-		for (size_t i = 0; i < im->n_pieces; i++) {
-			const struct piece *p = &im->pieces[i];
-			set_block(im, p->block, lay_over(im->want[p->block], p, &im->merged));
-		}
+		for (size_t i = 0; i < im->n_pieces; i++)
+			lay_over(im, &im->pieces[i], &im->merged);
 		im->n_pieces = 0;
 	}
 	im->at++;
@@ -146,8 +156,9 @@ void image_choose(struct image *im, const bool *keep, size_t torn, uint32_t torn
 		if (i == torn && torn_len < cut.len)
 			cut.len = torn_len;
 		im->undo = grow(im->undo, &im->undo_cap, im->n_undo + 1, sizeof(*im->undo));
-		im->undo[im->n_undo++] = (struct undo){.block = p->block, .was = im->want[p->block]};
-		set_block(im, p->block, lay_over(im->want[p->block], p, &im->scratch));
+		im->undo[im->n_undo++] = (struct undo){
+			.block = p->block, .was = im->want[p->block], .sum = im->sums[p->block]};
+		lay_over(im, p, &im->scratch);
 	}
 }
 
@@ -155,7 +166,7 @@ void image_take_back(struct image *im)
 {
 	while (im->n_undo > 0) {
 		const struct undo *u = &im->undo[--im->n_undo];
-		set_block(im, u->block, u->was);
+		set_block(im, u->block, u->was, u->sum);
 	}
 	arena_free(&im->scratch);
 }

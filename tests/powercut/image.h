@@ -19,6 +19,7 @@
 
 struct piece {
 	const uint8_t *bytes; /* NULL: zeros */
+	uint64_t sum;         /* of a piece that is a whole block */
 	uint32_t block, off, len;
 	uint32_t event;
 };
@@ -28,13 +29,15 @@ struct image {
 	uint64_t at; /* events taken in */
 	uint32_t n_blocks;
 	const uint8_t **want;
-	uint64_t sum;
+	uint64_t *sums; /* of each block's place and content */
+	uint64_t sum;   /* of all */
 	struct piece *pieces;
 	size_t n_pieces, cap;
 	/* What choosing changed, to be taken back. */
 	struct undo {
 		uint32_t block;
 		const uint8_t *was;
+		uint64_t sum;
 	} * undo;
 	size_t n_undo, undo_cap;
 	struct arena {

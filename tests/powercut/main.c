@@ -293,6 +293,31 @@ static int is_caught(const struct options *o, const struct world *w, const char 
 	return r < 0 ? r : caught;
 }
 
+static void add_group(struct seam *m, const char *name, size_t prefix)
+{
+	char group[SYNC_NAME];
+	unsigned members = 0;
+
+	snprintf(group, sizeof(group), "%.*s...", (int)prefix, name);
+	for (unsigned i = 0; i < m->n; i++) {
+		if (strcmp(m->names[i], group) == 0)
+			return;
+		members += strncmp(m->names[i], name, prefix) == 0;
+	}
+	if (members > 1 && m->n < SYNCS_MAX)
+		memcpy(m->names[m->n++], group, sizeof(group));
+}
+
+/* What is done twice: all fsyncs of a phase, all syncs of a phase. */
+static void add_groups(struct seam *m)
+{
+	for (unsigned i = 0, n = m->n; i < n; i++) {
+		size_t phase = strcspn(m->names[i], ":") + 1;
+		add_group(m, m->names[i], phase + strcspn(m->names[i] + phase, ":") + 1);
+		add_group(m, m->names[i], phase);
+	}
+}
+
 /* TEXT: in the name; =TEXT: the name. */
 static bool matches(const char *name, const char *only)
 {
@@ -305,6 +330,7 @@ static int run_mutants(const struct options *o, const struct world *w)
 	unsigned tried = 0, n_caught = 0;
 	int r = syncs_of(w, o->fs[0], o->seed, &m);
 
+	add_groups(&m);
 	for (unsigned i = 0; i < m.n && r == 0; i++) {
 		bool any = false;
 		if (o->only && !matches(m.names[i], o->only))

@@ -120,7 +120,7 @@ bool promises_kept(const struct promises *ps, const char *facts, char *why, size
 				snprintf(why, why_len, "%.*s", (int)n - 4, line + 4);
 			return false;
 		}
-		if (sscanf(line, "%63s %47s", key, value) == 2) {
+		if (line[0] != '#' && sscanf(line, "%63s %47s", key, value) == 2) {
 			const struct promise *p = NULL;
 			for (unsigned i = 0; i < ps->n && !p; i++) {
 				if (strcmp(ps->p[i].key, key) == 0) {

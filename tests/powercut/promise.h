@@ -11,7 +11,7 @@
  * Looking at a store after a power cut gives facts, lines "KEY VALUE". What is not there has the value "-", and
  * that is also all that a KEY without a mark may be. Bits are '0' and '1', one per block; "whole" has all of them.
  * The VALUE "*" is any.
- * A line "bad SENTENCE" among the facts is what may never be, whatever was promised.
+ * Lines that begin with # are for people. A line "bad SENTENCE" among the facts is what may never be, whatever was promised.
  */
 #ifndef AYNI_TESTS_POWERCUT_PROMISE_H
 #define AYNI_TESTS_POWERCUT_PROMISE_H

@@ -72,7 +72,14 @@ static int mount_and_tell(const struct world *w, struct blk_log *log, const char
 		return r;
 	story_store_path(dir, path, sizeof(path));
 	seam_init(m, path, skip);
+	snprintf(path, sizeof(path), "%s/somebody", dir);
+	AY_CLOSE int other = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (other < 0)
+		return -errno;
+	/* Often, rarely, never: a commit also flushes, and then less is left to be lost. */
+	seam_disturb(m, other, (unsigned[]){10, 50, 0}[log->seed % 3], log->seed);
 	r = tell(w, dir, marks, log->seed, m);
+	close(ay_steal_fd(&other));
 	int u = fs_umount(dir);
 	return r != 0 ? r : u;
 }

@@ -5,11 +5,16 @@
  * A sync's name is PHASE:CALL:WHAT#N: what the story is doing, fsync, fdatasync or syncfs, which file or directory of the
  * store (random and digest parts of names replaced by *), and, where one phase does the same more than once in a row
  * to different ends (the two syncfs of a commit), the how manieth it is. So a sync that is new in the store has
- * a name, and its mutant, without a line being written here.
+ * a name, and its mutant, without a line being written here. "PREFIX..." leaves out all whose names begin so: where two
+ * syncs in a row do the same on a file system, only both together are noticed.
+ *
+ * Between two changes of the store's somebody else may sync a file of his own, which commits the file system's journal with
+ * what is in it by then; the seam does that too, at random, so that it happens everywhere.
  */
 #ifndef AYNI_TESTS_POWERCUT_SEAM_H
 #define AYNI_TESTS_POWERCUT_SEAM_H
 
+#include "base/prng.h"
 #include "store/fs.h"
 
 #define SYNC_NAME 128
@@ -23,12 +28,17 @@ struct seam {
 	unsigned syncfs;      /* of this phase */
 	char skip[SYNC_NAME]; /* "": none */
 	unsigned skipped;
+	int other;     /* somebody else's file; -1: none */
+	unsigned odds; /* that he syncs it after a change: 1 to this; 0: never */
+	struct ay_prng r;
 	char names[SYNCS_MAX][SYNC_NAME]; /* all that were seen */
 	unsigned n;
 };
 
 /** seam_init() - @skip: the name of a sync that is not carried out, NULL: none. */
 void seam_init(struct seam *m, const char *root, const char *skip);
+/** seam_disturb() - from now on commit after one in @odds changes; @other: a file of the same file system, borrowed. */
+void seam_disturb(struct seam *m, int other, unsigned odds, uint64_t seed);
 void seam_phase(struct seam *m, const char *phase);
 
 #endif

@@ -3,7 +3,7 @@
  * The steps of the story. Each is an ordinary call of the store between two marks; nothing in here knows how the
  * store does it. What is not promised to survive (that something was dropped) stays a "may" for good.
  */
-#include "tests/powercut/story.h"
+#include "tests/powercut/story_internal.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -12,29 +12,19 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/prng.h"
 #include "store/bundles.h"
+#include "store/fsck.h"
 #include "store/state.h"
 #include "tests/powercut/facts.h"
 #include "tests/powercut/promise.h"
 
-struct teller {
-	const struct world *w;
-	struct seam *m;
-	struct ay_store *s;
-	char path[300];
-	int marks;
-	struct ay_prng r;
-};
-
-/* Everything up to the next phase() belongs to @name. The pause lets the others in. */
-static void phase(struct teller *t, const char *name)
+void story_phase(struct teller *t, const char *name)
 {
 	seam_phase(t->m, name);
 	usleep((useconds_t)ay_prng_below(&t->r, 3000));
 }
 
-__attribute__((format(printf, 2, 3))) static void say(struct teller *t, const char *fmt, ...)
+void story_say(struct teller *t, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
@@ -43,6 +33,33 @@ __attribute__((format(printf, 2, 3))) static void say(struct teller *t, const ch
 	int n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	AY_ASSERT(n > 0 && (size_t)n < sizeof(text) && write(t->marks, text, (size_t)n) == n);
+}
+
+static void say_number(struct teller *t, const char *key, const char *branch, uint32_t n)
+{
+	if (n)
+		story_say(t, "must %s:%s %u\n", key, branch, n);
+	else
+		story_say(t, "must %s:%s -\n", key, branch);
+}
+
+int story_now(struct teller *t, const char *branch, struct ay_err *err)
+{
+	struct ay_branch_state b;
+	char turn[VALUE_LEN];
+	uint32_t current = 0;
+	int r = ay_state_branch(t->s, branch, &b, err);
+
+	if (r == 0 && (r = ay_store_current(t->s, branch, &current, err)) == AY_ENOTHING)
+		r = 0;
+	if (r < 0)
+		return r;
+	facts_turn(&b, turn);
+	story_say(t, "must state:%s %s\n", branch, turn);
+	say_number(t, "bad", branch, b.bad_serial);
+	say_number(t, "floor", branch, b.floor);
+	say_number(t, "current", branch, current);
+	return 0;
 }
 
 void story_store_path(const char *mounted, char *out, size_t len)
@@ -57,40 +74,40 @@ static int begin(struct teller *t, struct ay_err *err)
 	uint8_t id[16];
 	char hex[33];
 
-	phase(t, "init");
-	say(t, "may store there\n");
+	story_phase(t, "init");
+	story_say(t, "may store there\n");
 	int r = ay_store_open(&t->m->fs, t->path, AY_STORE_CREATE, &t->s, err);
 	if (r < 0)
 		return r;
-	say(t, "must store there\n");
-	phase(t, "root");
-	say(t, "may root 1\n");
+	story_say(t, "must store there\n");
+	story_phase(t, "root");
+	story_say(t, "may root 1\n");
 	if ((r = ay_state_add_root(t->s, t->w->k.root.data, t->w->k.root.len, err)) < 0)
 		return r;
-	say(t, "must root 1\n");
-	phase(t, "id");
-	say(t, "may id *\n");
+	story_say(t, "must root 1\n");
+	story_phase(t, "id");
+	story_say(t, "may id *\n");
 	if ((r = ay_state_install_id(t->s, id, err)) < 0)
 		return r;
 	for (unsigned i = 0; i < 16; i++)
 		snprintf(hex + 2 * i, 3, "%02x", id[i]);
-	say(t, "must id %s\n", hex);
-	phase(t, "state");
-	say(t, "may follow:b 1\n");
+	story_say(t, "must id %s\n", hex);
+	story_phase(t, "state");
+	story_say(t, "may follow:b 1\n");
 	struct ay_branch_state b = {.follow = true, .branch = "b"};
 	if ((r = ay_state_set_branch(t->s, &b, err)) < 0)
 		return r;
-	say(t, "must follow:b 1\n");
+	story_say(t, "must follow:b 1\n");
 	return 0;
 }
 
 static int second_root(struct teller *t, struct ay_err *err)
 {
-	phase(t, "root");
-	say(t, "may root 2\n");
+	story_phase(t, "root");
+	story_say(t, "may root 2\n");
 	int r = ay_state_add_root(t->s, t->w->root2.data, t->w->root2.len, err);
 	if (r == 0)
-		say(t, "must root 2\n");
+		story_say(t, "must root 2\n");
 	return r;
 }
 
@@ -107,11 +124,11 @@ static int head(struct teller *t, uint32_t serial, struct ay_err *err)
 	uint8_t bytes[AY_HEAD_SIZE];
 
 	memcpy(bytes, t->w->heads[serial - 1], sizeof(bytes));
-	phase(t, "state");
-	say(t, "may head:b %u\n", serial);
+	story_phase(t, "state");
+	story_say(t, "may head:b %u\n", serial);
 	int r = ay_state_change_branch(t->s, "b", set_head, bytes, err);
 	if (r == 0)
-		say(t, "must head:b %u\n", serial);
+		story_say(t, "must head:b %u\n", serial);
 	return r;
 }
 
@@ -120,14 +137,14 @@ static int docs(struct teller *t, uint32_t serial, struct ay_err *err)
 	const struct world *w = t->w;
 	const unsigned i = serial - 1;
 
-	phase(t, "doc");
-	say(t, "may release:%u there\nmay offer:%s there\n", serial, w->blobs[i].name);
+	story_phase(t, "doc");
+	story_say(t, "may release:%u there\nmay offer:%s there\n", serial, w->blobs[i].name);
 	int r = ay_state_put_doc(t->s, AY_DOC_RELEASE, w->b[i].release.data, w->b[i].release.len, err);
 	if (r < 0)
 		return r;
-	say(t, "must release:%u there\n", serial);
+	story_say(t, "must release:%u there\n", serial);
 	if ((r = ay_state_put_doc(t->s, AY_DOC_OFFER, w->offers[i].data, w->offers[i].len, err)) == 0)
-		say(t, "must offer:%s there\n", w->blobs[i].name);
+		story_say(t, "must offer:%s there\n", w->blobs[i].name);
 	return r;
 }
 
@@ -141,7 +158,7 @@ static int sync_and_say(struct teller *t, struct ay_bundle_file *f, const struct
 	if (r < 0)
 		return r;
 	facts_bits(ay_bundle_file_bitmap(f), ay_blocks_of(b->size), bits);
-	say(t, "had bundle:%s %s\n", b->name, bits);
+	story_say(t, "had bundle:%s %s\n", b->name, bits);
 	return 0;
 }
 
@@ -173,19 +190,19 @@ static int collect(struct teller *t, int which, uint64_t blocks, bool finish, st
 	struct ay_bundle_file *f = NULL;
 
 	AY_ASSERT(ay_blocks_of(b->size) % 7 != 0 && ay_blocks_of(b->size) < VALUE_LEN);
-	phase(t, "collect");
+	story_phase(t, "collect");
 	char none[VALUE_LEN] = "";
 	memset(none, '0', ay_blocks_of(b->size));
-	say(t, "may bundle:%s %s\n", b->name, none);
+	story_say(t, "may bundle:%s %s\n", b->name, none);
 	int r = ay_bundle_file_open(t->s, &b->digest, b->size, true, &f, err);
 	if (r == 0)
 		r = collect_some(t, f, b, finish ? UINT64_MAX : blocks, err);
 	if (r == 0 && !finish)
 		r = sync_and_say(t, f, b, err);
 	if (r == 0 && finish) {
-		phase(t, "finish");
-		if ((r = ay_bundle_file_sync(f, err)) == 0 && (r = ay_bundle_file_finish(f, err)) == 0)
-			say(t, "must bundle:%s whole\n", b->name);
+		story_phase(t, "finish");
+		if ((r = ay_bundle_file_finish(f, err)) == 0)
+			story_say(t, "must bundle:%s whole\n", b->name);
 	}
 	ay_bundle_file_close(f);
 	return r;
@@ -195,8 +212,8 @@ static int drop(struct teller *t, int which, struct ay_err *err)
 {
 	const struct blob *b = &t->w->blobs[which];
 
-	phase(t, "drop");
-	say(t, "may bundle:%s -\n", b->name);
+	story_phase(t, "drop");
+	story_say(t, "may bundle:%s -\n", b->name);
 	return ay_bundles_drop(t->s, &b->digest, err);
 }
 
@@ -206,11 +223,11 @@ static int apply(struct teller *t, uint32_t serial, int which, struct ay_err *er
 {
 	const struct blob *b = &t->w->blobs[which];
 
-	phase(t, "apply");
-	say(t, "may tree:b:%u there\n", serial);
+	story_phase(t, "apply");
+	story_say(t, "may tree:b:%u there\n", serial);
 	int r = kit_apply(t->s, "b", &t->w->b[serial - 1], b->fd, &b->offer, err);
 	if (r == 0)
-		say(t, "must tree:b:%u there\n", serial);
+		story_say(t, "must tree:b:%u there\n", serial);
 	return r;
 }
 
@@ -218,44 +235,45 @@ static int import(struct teller *t, uint32_t serial, struct ay_err *err)
 {
 	struct kit k = t->w->k;
 
-	phase(t, "import");
-	say(t, "may tree:c:%u there\n", serial);
+	story_phase(t, "import");
+	story_say(t, "may tree:c:%u there\n", serial);
 	int r = kit_import(&k, t->s, "c", &t->w->c[serial - 1], err);
 	if (r == 0)
-		say(t, "must tree:c:%u there\n", serial);
+		story_say(t, "must tree:c:%u there\n", serial);
 	return r;
 }
 
 static int switch_to(struct teller *t, const char *branch, uint32_t serial, struct ay_err *err)
 {
-	phase(t, "switch");
-	say(t, "may floor:%s %u\nmay bad:%s -\nmay current:%s %u\n", branch, serial, branch, branch, serial);
+	story_phase(t, "switch");
+	story_say(t, "may state:%s *\nmay floor:%s %u\nmay bad:%s -\nmay current:%s %u\n", branch, branch,
+		  serial, branch, branch, serial);
 	int r = ay_store_switch(t->s, branch, serial, false, err);
 	if (r == 0)
-		say(t, "must floor:%s %u\nmust bad:%s -\nmust current:%s %u\n", branch, serial, branch,
-		    branch, serial);
-	return r;
+		story_say(t, "must floor:%s %u\nmust bad:%s -\nmust current:%s %u\n", branch, serial, branch,
+			  branch, serial);
+	return r == 0 ? story_now(t, branch, err) : r;
 }
 
 static int roll_back(struct teller *t, uint32_t from, uint32_t to, struct ay_err *err)
 {
 	uint32_t got;
 
-	phase(t, "rollback");
-	say(t, "may bad:b %u\nmay current:b %u\n", from, to);
+	story_phase(t, "rollback");
+	story_say(t, "may state:b *\nmay bad:b %u\nmay current:b %u\n", from, to);
 	int r = ay_store_rollback(t->s, "b", to, &got, err);
 	if (r == 0)
-		say(t, "must bad:b %u\nmust current:b %u\n", from, to);
-	return r;
+		story_say(t, "must bad:b %u\nmust current:b %u\n", from, to);
+	return r == 0 ? story_now(t, "b", err) : r;
 }
 
 static int remove_tree(struct teller *t, const char *branch, uint32_t serial, struct ay_err *err)
 {
-	phase(t, "remove");
-	say(t, "may tree:%s:%u -\n", branch, serial);
+	story_phase(t, "remove");
+	story_say(t, "may tree:%s:%u -\n", branch, serial);
 	int r = ay_store_remove_tree(t->s, branch, serial, err);
 	if (r == 0)
-		say(t, "must tree:%s:%u -\n", branch, serial);
+		story_say(t, "must tree:%s:%u -\n", branch, serial);
 	return r;
 }
 
@@ -264,20 +282,20 @@ static int collect_garbage(struct teller *t, struct ay_err *err)
 {
 	struct ay_gc_result res;
 
-	phase(t, "gc");
-	say(t, "may tree:b:1 -\n");
+	story_phase(t, "gc");
+	story_say(t, "may tree:b:1 -\n");
 	for (unsigned i = 0; i < 3; i++)
-		say(t, "may bundle:%s -\nmay offer:%s -\n", t->w->blobs[i].name, t->w->blobs[i].name);
+		story_say(t, "may bundle:%s -\nmay offer:%s -\n", t->w->blobs[i].name, t->w->blobs[i].name);
 	int r = ay_store_gc(t->s, 0, &res, err);
 	if (r == 0)
-		say(t, "must tree:b:1 -\n");
+		story_say(t, "must tree:b:1 -\n");
 	return r;
 }
 
 /* The process ends and another begins. */
 static int reopen(struct teller *t, struct ay_err *err)
 {
-	phase(t, "open");
+	story_phase(t, "open");
 	ay_store_close(t->s);
 	t->s = NULL;
 	return ay_store_open(&t->m->fs, t->path, 0, &t->s, err);
@@ -333,7 +351,11 @@ static int second_half(struct teller *t, struct ay_err *err)
 	if (r == 0)
 		r = collect(t, BLOB_LONG, 3, false, err);
 	if (r == 0)
+		r = story_on_trial(t, 2, true, 1, err);
+	if (r == 0)
 		r = switch_to(t, "b", 2, err);
+	if (r == 0)
+		r = story_adopt(t, err);
 	if (r == 0)
 		r = remove_tree(t, "c", 2, err);
 	if (r == 0)
@@ -349,21 +371,25 @@ static int second_half(struct teller *t, struct ay_err *err)
 	if (r == 0)
 		r = apply(t, 3, BLOB_3, err);
 	if (r == 0)
-		r = switch_to(t, "b", 3, err);
+		r = story_on_trial(t, 3, false, 0, err);
 	if (r == 0)
 		r = collect_garbage(t, err);
+	if (r == 0)
+		r = story_heal(t, err);
+	if (r == 0)
+		r = story_leave(t, err);
 	if (r == 0)
 		r = collect(t, BLOB_LONG, 0, true, err);
 	if (r == 0)
 		r = drop(t, BLOB_LONG, err);
-	phase(t, "end");
+	story_phase(t, "end");
 	return r;
 }
 
 int story_tell(const struct world *w, const char *mounted, int marks, struct seam *m, uint64_t seed,
 	       struct ay_err *err)
 {
-	struct teller t = {.w = w, .m = m, .marks = marks};
+	struct teller t = {.w = w, .m = m, .marks = marks, .mounted = mounted};
 
 	ay_prng_init(&t.r, seed);
 	story_store_path(mounted, t.path, sizeof(t.path));
@@ -393,6 +419,27 @@ static int fetch_all(const struct world *w, struct ay_store *s, struct ay_err *e
 	return r;
 }
 
+/* What it says it cannot heal is kept for the sentence. */
+static void left(void *ctx, const struct ay_fsck_finding *f)
+{
+	struct ay_err *err = ctx;
+
+	if (f->outcome == AY_FSCK_LEFT)
+		ay_err_set(err, AY_ESTORE, "%s %s: %s", ay_fsck_what_name(f->what), f->path ? f->path : "-",
+			   f->why);
+}
+
+static int heal(const struct world *w, struct ay_store *s, struct ay_err *err)
+{
+	struct ay_fsck_result found;
+	struct ay_err why = {0};
+	const struct ay_fsck f = {
+		.heal = true, .repos = &w->repo, .n_repos = 1, .threads = 1, .found = left, .ctx = &why};
+	int r = ay_store_fsck(s, &f, &found, err);
+
+	return r == 0 && found.left > 0 ? ay_err_set(err, AY_ESTORE, "not healed: %s", why.msg) : r;
+}
+
 int story_finish(const struct world *w, const char *mounted, struct ay_err *err)
 {
 	const struct blob *b = &w->blobs[BLOB_ALL];
@@ -415,6 +462,8 @@ int story_finish(const struct world *w, const char *mounted, struct ay_err *err)
 		r = ay_store_switch(s, "b", 3, false, err);
 	if (r == 0)
 		r = ay_store_gc(s, 0, &res, err);
+	if (r == 0)
+		r = heal(w, s, err);
 	ay_store_close(s);
 	return r < 0 ? ay_err_wrap(err, r, "the second run") : 0;
 }

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/prng.h"
 #include "manifest/root.h"
+#include "tests/support/kit_repo.h"
 
 static void must(int r, const struct ay_err *err, const char *what)
 {
@@ -70,6 +71,19 @@ static void settle(struct kit *k, const char *dir)
 	must(utimensat(k->fd, dir, ts, 0) < 0 ? -errno : 0, NULL, dir);
 }
 
+/* Data between holes: its size is there long before its content. */
+static void put_sparse(struct kit *k, const char *path, unsigned n)
+{
+	const struct timespec ts[2] = {{1700000000, 5}, {1700000000 + (int64_t)n, 5}};
+	char data[6000];
+	AY_CLOSE int fd = openat(k->fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+
+	memset(data, 'a' + (int)n, sizeof(data));
+	if (fd < 0 || pwrite(fd, data, sizeof(data), 0) < 0 || pwrite(fd, data, sizeof(data), 90000) < 0 ||
+	    ftruncate(fd, 200000) < 0 || futimens(fd, ts) < 0)
+		must(-errno, NULL, path);
+}
+
 /* Serials of one branch share most of their files; nothing is large, so that a story is a few megabytes. */
 static void make_tree(struct kit *k, const char *v, unsigned n, uint64_t family)
 {
@@ -81,6 +95,7 @@ static void make_tree(struct kit *k, const char *v, unsigned n, uint64_t family)
 	kit_noise(k, AT("bin/large"), 150000, family * 1000 + n, 0755);
 	kit_noise(k, AT("bin/kept"), 30000, family * 1000 + 500, 04755);
 	kit_noise(k, AT("bin/few"), 5000, family * 2000 + n, 0644);
+	put_sparse(k, AT("bin/sparse"), n);
 	kit_text(k, AT("kept"), "always the same", 0644);
 	kit_text(k, AT("empty"), "", 0644);
 	kit_text(k, AT("mode"), "only my mode changes", n % 2 ? 0644 : 0600);
@@ -168,6 +183,10 @@ void world_make(struct world *w)
 		make_tree(&w->k, dir, i + 1, 8);
 		kit_publish(&w->k, dir, "c", i + 1, &w->c[i]);
 	}
+	make_tree(&w->k, "d1", 1, 9);
+	kit_publish(&w->k, "d1", "d", 1, &w->d);
+	w->repo = kit_repo(&w->k);
+	kit_repo_all(&w->k, w->repo, NULL, &w->b[2]);
 	make_blob(w, BLOB_1, "b1", NULL, &w->b[0]);
 	make_blob(w, BLOB_2, "b2", &w->b[0], &w->b[1]);
 	make_blob(w, BLOB_3, "b3", &w->b[1], &w->b[2]);
@@ -189,6 +208,8 @@ void world_free(struct world *w)
 		kit_tree_release(&w->b[i]);
 	for (unsigned i = 0; i < 2; i++)
 		kit_tree_release(&w->c[i]);
+	kit_tree_release(&w->d);
+	ay_repo_close(w->repo);
 	ay_buf_release(&w->root2);
 	kit_release(&w->k);
 }

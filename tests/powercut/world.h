@@ -9,6 +9,7 @@
 
 #include "base/merkle.h"
 #include "manifest/trust.h"
+#include "store/repo.h"
 #include "tests/support/store_kit.h"
 
 #define WORLD_SERIALS 3 /* of branch "b" */
@@ -31,6 +32,8 @@ struct world {
 	struct kit k;
 	struct kit_tree b[WORLD_SERIALS]; /* branch "b", serials 1, 2, 3 */
 	struct kit_tree c[2];             /* branch "c", serials 1, 2; never bundled */
+	struct kit_tree d;    /* branch "d", serial 1: lies there as a directory, and is adopted */
+	struct ay_repo *repo; /* the publisher's, with serial 3 of "b": to heal from */
 	struct blob blobs[WORLD_BLOBS];
 	struct ay_buf offers[4]; /* envelopes, of the first four blobs */
 	struct ay_buf root2;

@@ -502,6 +502,14 @@ static int crash_syncfs(struct ay_fs *fs, int fd)
 	return sync_one(fs, fd, "syncfs", CRASH_SYNCFS);
 }
 
+/* It changes neither content nor names; the model is of those. */
+static int crash_verity(struct ay_fs *fs, int fd)
+{
+	(void)fs;
+	(void)fd;
+	return -EOPNOTSUPP;
+}
+
 static const struct ay_fs_ops ops = {
 	.open = crash_open,
 	.mkdir = crash_mkdir,
@@ -518,6 +526,7 @@ static const struct ay_fs_ops ops = {
 	.chown = crash_chown,
 	.utimens = crash_utimens,
 	.setxattr = crash_setxattr,
+	.verity = crash_verity,
 	.fsync = crash_fsync,
 	.fdatasync = crash_fdatasync,
 	.syncfs = crash_syncfs,

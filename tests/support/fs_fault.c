@@ -28,6 +28,7 @@ enum {
 	OP_CHOWN,
 	OP_UTIMENS,
 	OP_SETXATTR,
+	OP_VERITY,
 	OP_FSYNC,
 	OP_FDATASYNC,
 	OP_SYNCFS,
@@ -35,10 +36,10 @@ enum {
 	OP_EXCHANGE
 };
 
-static const char *const names[] = {"open",    "mkdir",     "link",   "symlink",  "mknod",
-				    "rename",  "unlink",    "pwrite", "truncate", "allocate",
-				    "reflink", "chmod",     "chown",  "utimens",  "setxattr",
-				    "fsync",   "fdatasync", "syncfs", "dedupe",   "exchange"};
+static const char *const names[] = {"open",   "mkdir",   "link",     "symlink",  "mknod",   "rename",
+				    "unlink", "pwrite",  "truncate", "allocate", "reflink", "chmod",
+				    "chown",  "utimens", "setxattr", "verity",   "fsync",   "fdatasync",
+				    "syncfs", "dedupe",  "exchange"};
 
 static bool frees_room(int op)
 {
@@ -193,6 +194,16 @@ static int fault_setxattr(struct ay_fs *fs, int dirfd, const char *name, const c
 	FAULT(OP_SETXATTR, setxattr(real, dirfd, name, attr, value, len));
 }
 
+/* Where the kernel lacks it, it is no change of the disk, and not counted; tests of it set @verity. */
+static int fault_verity(struct ay_fs *fs, int fd)
+{
+	struct fs_fault *o = fs->ctx;
+
+	if (!o->verity)
+		return ay_fs_real()->ops->verity(ay_fs_real(), fd);
+	FAULT(OP_VERITY, verity(real, fd));
+}
+
 static int fault_fsync(struct ay_fs *fs, int fd)
 {
 	SYNC_FAULT(OP_FSYNC, fsync(real, fd));
@@ -257,6 +268,7 @@ static const struct ay_fs_ops ops = {
 	.chown = fault_chown,
 	.utimens = fault_utimens,
 	.setxattr = fault_setxattr,
+	.verity = fault_verity,
 	.fsync = fault_fsync,
 	.fdatasync = fault_fdatasync,
 	.syncfs = fault_syncfs,

@@ -31,6 +31,7 @@ struct fs_fault {
 	const char *failed; /* name of the call that was made to fail; NULL: none yet */
 	unsigned of[32];    /* calls by function, in the order of struct ay_fs_ops */
 	int reflink_error;  /* if set, every reflink gives it: file systems without, and with, both count */
+	bool verity;        /* fs-verity is counted and may fail like any other call */
 	bool syncs_off; /* syncs are counted and may fail, but ask nothing of the disk: a killed process loses none */
 	unsigned links_max; /* if set, link gives EMLINK for an inode that has so many */
 	FILE *trace; /* if set, a line per change of names and per sync, with the state of the store's lock;

@@ -47,11 +47,15 @@ static void try_branch(const char *text, size_t len)
 
 static void try_version(const char *text, size_t len)
 {
-	bool me = false;
-	int r = ay__store_version_parse(text, len, &me);
+	struct ay__store_options o;
+	char back[AY__STORE_VERSION_TEXT_MAX];
+	int r = ay__store_version_parse(text, len, &o);
 
 	MUST(r == 0 || r == AY_EVERSION || r == AY_ESTORE);
-	MUST(r < 0 ? !me : len == strlen("ayni-store 1\n") + (me ? strlen("owner=me\n") : 0));
+	if (r < 0)
+		return;
+	ay__store_version_text(&o, back);
+	MUST(len == strlen(back) && memcmp(text, back, len) == 0);
 }
 
 static void try_number(const char *text, size_t len)

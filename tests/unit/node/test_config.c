@@ -45,7 +45,22 @@ static const char all_keys[] = "# a comment\n"
 			       "peers = [2001:db8::1]:7\n"
 			       "auto-update = no\n"
 			       "rate = 500K\n"
-			       "apply-memory = 128M\n";
+			       "heal-from = /media/stick  /srv/copy\n"
+			       "apply-memory = 128M\n"
+			       "switch = window 22:00-05:30\n"
+			       "confirm = boot\n"
+			       "tries = 5\n"
+			       "keep = 4\n"
+			       "hooks = /srv/hooks\n"
+			       "hook-timeout = 7\n"
+			       "hooks-timeout = 70\n"
+			       "switch-trigger = /run/ayni/switch\n"
+			       "reserve = 300M\n"
+			       "max-size = 2g\n"
+			       "auto-gc = no\n"
+			       "[branch xo/stable]\n"
+			       "switch = ask\n"
+			       "keep = 9\n";
 
 static void test_every_key(void **state)
 {
@@ -69,11 +84,56 @@ static void test_every_key(void **state)
 	assert_string_equal(ay_addr_text(&config.peers[2], text), "[2001:db8::1]:7");
 	assert_false(config.auto_update);
 	assert_int_equal(config.rate, 500000);
+	assert_int_equal(config.n_heal_from, 2);
+	assert_string_equal(config.heal_from[0], "/media/stick");
+	assert_string_equal(config.heal_from[1], "/srv/copy");
+	assert_string_equal(config.hooks, "/srv/hooks");
+	assert_int_equal(config.hook_timeout_s, 7);
+	assert_int_equal(config.hooks_timeout_s, 70);
+	assert_string_equal(config.switch_trigger, "/run/ayni/switch");
+	assert_int_equal(config.reserve, 300 << 20);
+	assert_int_equal(config.max_size, UINT64_C(2) << 30);
+	assert_false(config.auto_gc);
 	assert_int_equal(config.apply_memory, 128 << 20);
 	assert_int_equal(parse("[node]\napply-memory = none\n"), 0);
 	assert_int_equal(config.apply_memory, 0);
 	assert_int_equal(parse("[node]\napply-memory = auto\n"), 0);
 	assert_true(config.apply_memory == ay_apply_memory_auto() && config.apply_memory >= 64 << 20);
+}
+
+/* A branch's own section goes over [node]'s, key by key; of files the later one. */
+static void test_branch_sections(void **state)
+{
+	struct ay_policy p;
+	char text[AY_WHEN_TEXT], longest[256];
+
+	(void)state;
+	assert_int_equal(parse(all_keys), 0);
+	ay_config_policy(&config, "xo/stable", &p);
+	assert_string_equal(ay_when_text(&p.when, text), "ask");
+	assert_int_equal(p.keep, 9);
+	assert_int_equal(p.tries, 5);
+	assert_true(p.confirm_by_boot);
+	ay_config_policy(&config, "xo/other", &p);
+	assert_string_equal(ay_when_text(&p.when, text), "window 22:00-05:30");
+	assert_int_equal(p.keep, 4);
+	static const char later[] = "[branch xo/stable]\nkeep = 3\n[node]\nkeep = 1\n";
+	assert_int_equal(ay_config_parse(&config, "g", later, sizeof(later) - 1, &err), 0);
+	ay_config_policy(&config, "xo/stable", &p);
+	assert_int_equal(p.keep, 3);
+	assert_string_equal(ay_when_text(&p.when, text), "ask");
+	/* inih knows only the first 49 bytes of a section's name; a branch may have 64. */
+	char name[AY_BRANCH_NAME_MAX + 1], other[AY_BRANCH_NAME_MAX + 1];
+	memset(name, 'x', AY_BRANCH_NAME_MAX);
+	name[AY_BRANCH_NAME_MAX] = 0;
+	memcpy(other, name, sizeof(name));
+	other[AY_BRANCH_NAME_MAX - 1] = 'y';
+	snprintf(longest, sizeof(longest), "[branch %s]\nkeep = 7\n", name);
+	assert_int_equal(parse(longest), 0);
+	ay_config_policy(&config, name, &p);
+	assert_int_equal(p.keep, 7);
+	ay_config_policy(&config, other, &p);
+	assert_int_equal(p.keep, 2);
 }
 
 /* Each mistake is told with file, line, key and what is allowed; nothing of the line is taken. */
@@ -99,6 +159,9 @@ static void test_mistakes(void **state)
 		{"peers = [::1]x", "IP addresses"},
 		{"peers = 192.0.2.1:65536", "IP addresses"},
 		{"peers = fe80::1%nosuchif0", "IP addresses"},
+		{"heal-from = stick", "absolute paths"},
+		{"heal-from =", "absolute paths"},
+		{"heal-from = /a /b /c /d /e /f /g /h /i", "at most 8"},
 		{"rate = 5", "from 1K"},
 		{"apply-memory = 5", "from 1M"},
 		{"apply-memory = 1023K", "from 1M"},
@@ -113,6 +176,18 @@ static void test_mistakes(void **state)
 		{"prot = 1", "there is no key \"prot\"; there are store, role"},
 		{"port 1", "neither [node] nor KEY = VALUE"},
 		{"[nodes]\nport = 1", "section [nodes]"},
+		{"switch = later", "now, next-boot, ask, or window"},
+		{"switch = window 5-6", "HH:MM"},
+		{"hook-timeout = 0", "seconds, from 1"},
+		{"hooks-timeout = 86401", "to 86400"},
+		{"reserve = 0", "none, or bytes"},
+		{"max-size = 5X", "none, or bytes"},
+		{"max-size = 99999999999999999999", "none, or bytes"},
+		{"max-size = 1048577T", "none, or bytes"},
+		{"[branch xo/stable]\nport = 1", "no key \"port\" of a branch"},
+		{"[branch xo/stable]\nkeep = 0", "a number from 1 to 1000"},
+		{"[branch Xo]\nkeep = 1", "no branch's name"},
+		{"[branch ]\nkeep = 1", "no branch's name"},
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		char text[512];
@@ -125,6 +200,9 @@ static void test_mistakes(void **state)
 	assert_int_equal(parse("port = 1\n"), AY_EUSAGE); /* no section at all */
 	assert_int_equal(parse("[node]\nport = 1\n\nport = 2\n"), AY_EUSAGE);
 	assert_non_null(strstr(err.msg, "ayni.conf:4: port stands already in line 2"));
+	assert_int_equal(parse("[branch b]\nkeep = 1\n[node]\nkeep = 1\n[branch b]\nkeep = 2\n"), AY_EUSAGE);
+	assert_non_null(strstr(err.msg, "ayni.conf:6: keep stands already in line 2"));
+	assert_int_equal(parse("[node]\n [branch b]\nkeep = 2\n"), AY_EUSAGE);
 }
 
 static void test_limits(void **state)
@@ -216,6 +294,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_branch_sections),
 		cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_truncated),

@@ -11,15 +11,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "store/bundles.h"
+#include "store/in_use.h"
 #include "store/state.h"
 #include "store/tree_internal.h"
+#include "store/use.h"
 #include "tests/support/store_kit.h"
 
 #define TREES 6
@@ -119,18 +123,131 @@ static void the_current_tree_and_the_one_before_stay(void **arg)
 	assert_int_equal(res.trees + res.objects, 0);
 }
 
-static void a_tree_in_use_stays_until_it_is_left(void **arg)
+/* The two files of the tree that was moved aside, as its user sees them. */
+static void assert_still_whole(int root, const char *own)
+{
+	char text[32] = "";
+	AY_CLOSE int fd = openat(root, "own", O_RDONLY | O_CLOEXEC);
+
+	assert_true(read(fd, text, sizeof(text) - 1) > 0);
+	assert_string_equal(text, own);
+	assert_int_equal(faccessat(root, "always", R_OK, 0), 0);
+}
+
+static void a_tree_in_use_goes_aside_until_it_is_left(void **arg)
 {
 	struct state *t = *arg;
-	AY_CLOSE int ref = openat(t->k.fd, "store/branches/b/4/.ref", O_RDONLY | O_CLOEXEC);
+	struct ay_gc_result res;
+	struct ay_use use, again;
+	char have[64];
 
-	assert_int_equal(flock(ref, LOCK_SH), 0);
+	assert_int_equal(ay_store_use(t->s, "b", 4, &use, &t->err), 0);
 	assert_int_equal(ay_store_switch(t->s, "b", 6, false, &t->err), 0);
-	assert_int_equal(ay_store_gc(t->s, 1, NULL, &t->err), 0);
-	assert_trees(t, "4 5 6");
-	assert_int_equal(flock(ref, LOCK_UN), 0);
-	assert_int_equal(ay_store_gc(t->s, 1, NULL, &t->err), 0);
+	assert_int_equal(ay_store_gc(t->s, 1, &res, &t->err), 0);
+	assert_int_equal(res.trees, 4);
+	assert_int_equal(res.in_use, 1);
+	assert_string_equal(trees_here(t, have), "5 6");
+	assert_int_equal(ay_store_use(t->s, "b", 4, &again, &t->err), -ENOENT);
+	assert_still_whole(use.root, "only in release 4");
+	/* Nor by the next collection, or by whoever opens the store. */
+	assert_int_equal(ay_store_gc(t->s, 1, &res, &t->err), 0);
+	assert_int_equal(res.trees, 0);
+	assert_int_equal(res.in_use, 1);
+	ay_store_close(t->s);
+	assert_int_equal(kit_store(&t->k, ay_fs_real(), &t->s, &t->err), 0);
+	assert_still_whole(use.root, "only in release 4");
+	/* A child that inherited the lock keeps it. */
+	int kept = dup(use.ref);
+	ay_use_release(&use);
+	assert_int_equal(ay_store_gc(t->s, 1, &res, &t->err), 0);
+	assert_int_equal(res.in_use, 1);
+	close(kept);
+	assert_int_equal(ay_store_gc(t->s, 1, &res, &t->err), 0);
+	assert_int_equal(res.in_use, 0);
+	assert_int_equal(res.objects, 1);
 	assert_trees(t, "5 6");
+}
+
+/* What a remover does with tree @name, and undoes: aside; if then nobody holds it, it may come to pieces. */
+static bool as_if_removed(int branch, const char *name)
+{
+	char aside[32];
+	bool free_ = false;
+
+	snprintf(aside, sizeof(aside), ".aside-%s", name);
+	assert_int_equal(renameat(branch, name, branch, aside), 0);
+	AY_CLOSE int tree = openat(branch, aside, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int ref = -1;
+	if (!ay__tree_in_use(tree, "no such staging", &ref)) {
+		free_ = true;
+		assert_int_equal(renameat(tree, "root/own", tree, "own"), 0);
+		usleep(300);
+		assert_int_equal(renameat(tree, "own", tree, "root/own"), 0);
+	}
+	close(ref);
+	assert_int_equal(renameat(branch, aside, branch, name), 0);
+	return free_;
+}
+
+/* Uses the current tree over and over; exit status 1: it was not to be had, 2: it was not whole. */
+static void use_until_stopped(struct state *t)
+{
+	for (int i = 0; i % 50 != 0 || !kit_exists(&t->k, "stop"); i++) {
+		struct ay_use use;
+		if (ay_store_use(t->s, "b", 0, &use, &t->err) < 0)
+			_exit(1);
+		if (faccessat(use.root, "own", R_OK, 0) < 0 || faccessat(use.root, "always", R_OK, 0) < 0)
+			_exit(2);
+		ay_use_release(&use);
+	}
+	_exit(0);
+}
+
+/* Whoever asks for the current tree gets one that stays, however fast it changes and goes. */
+static void the_current_tree_is_used_while_others_switch_and_remove(void **arg)
+{
+	struct state *t = *arg;
+	AY_CLOSE int branch = openat(t->k.fd, "store/branches/b", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	unsigned taken = 0;
+	int status = -1;
+
+	assert_int_equal(ay_store_switch(t->s, "b", 5, false, &t->err), 0);
+	pid_t user = fork();
+	if (user == 0)
+		use_until_stopped(t);
+	for (int round = 0; round < 300; round++) {
+		uint32_t to = round % 2 ? 5 : 6;
+		assert_int_equal(ay_store_switch(t->s, "b", to, true, &t->err), 0);
+		taken += as_if_removed(branch, to == 5 ? "6" : "5");
+	}
+	kit_text(&t->k, "stop", "", 0644);
+	assert_int_equal(waitpid(user, &status, 0), user);
+	assert_int_equal(status, 0);
+	assert_true(taken > 0);
+}
+
+/* A process killed in the middle holds nothing; what was mounted in its own namespace counts all the same. */
+static void who_died_uses_nothing(void **arg)
+{
+	struct state *t = *arg;
+	struct ay_use use;
+	struct ay_gc_result res;
+	pid_t user;
+
+	assert_int_equal(ay_store_use(t->s, "b", 1, &use, &t->err), 0);
+	user = fork();
+	if (user == 0) {
+		pause();
+		_exit(0);
+	}
+	ay_use_release(&use);
+	assert_int_equal(ay_store_gc(t->s, 1, &res, &t->err), 0);
+	assert_int_equal(res.in_use, 1);
+	kill(user, SIGKILL);
+	waitpid(user, NULL, 0);
+	assert_int_equal(ay_store_gc(t->s, 1, &res, &t->err), 0);
+	assert_int_equal(res.in_use, 0);
+	assert_trees(t, "6");
 }
 
 static void a_branch_in_which_a_tree_is_made_is_left_alone(void **arg)
@@ -186,8 +303,11 @@ static void one_tree_can_be_removed(void **arg)
 	assert_int_equal(ay_store_remove_tree(t->s, "none", 6, &t->err), AY_ENOTHING);
 	assert_int_equal(ay_store_remove_tree(t->s, "b", 5, &t->err), AY_EBUSY);
 	assert_int_equal(flock(ref, LOCK_SH), 0);
-	assert_int_equal(ay_store_remove_tree(t->s, "b", 4, &t->err), AY_EBUSY);
-	assert_trees(t, "1 2 3 4 5");
+	assert_int_equal(ay_store_remove_tree(t->s, "b", 4, &t->err), 0);
+	assert_int_equal(kit_objects_unlinked(&t->k), 0); /* it is aside, whole */
+	assert_int_equal(flock(ref, LOCK_UN), 0);
+	assert_int_equal(ay_store_gc(t->s, 9, NULL, &t->err), 0);
+	assert_trees(t, "1 2 3 5");
 }
 
 static void an_interrupted_collection_is_finished_by_the_next_open(void **arg)
@@ -346,7 +466,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_current_keeps_the_newest),
 		TEST(the_current_tree_and_the_one_before_stay),
-		TEST(a_tree_in_use_stays_until_it_is_left),
+		TEST(a_tree_in_use_goes_aside_until_it_is_left),
+		TEST(the_current_tree_is_used_while_others_switch_and_remove),
+		TEST(who_died_uses_nothing),
 		TEST(a_branch_in_which_a_tree_is_made_is_left_alone),
 		TEST(objects_shared_with_another_branch_stay),
 		TEST(a_file_linked_elsewhere_keeps_its_object),

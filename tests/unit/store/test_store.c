@@ -104,9 +104,13 @@ static void versions_are_read_strictly(void **arg)
 	static const struct {
 		const char *text;
 		int result;
-	} cases[] = {{"ayni-store 1\n", 0},           {"ayni-store 1\nowner=me\n", 0},
-		     {"ayni-store 2\n", AY_EVERSION}, {"ayni-store 1\nfast=yes\n", AY_EVERSION},
-		     {"ayni-store 1", AY_EVERSION},   {"", AY_ESTORE},
+	} cases[] = {{"ayni-store 1\n", 0},
+		     {"ayni-store 1\nowner=me\n", 0},
+		     {"ayni-store 2\n", AY_EVERSION},
+		     {"ayni-store 1\nfast=yes\n", AY_EVERSION},
+		     {"ayni-store 1\nverity=no\nowner=me\n", AY_EVERSION},
+		     {"ayni-store 1", AY_EVERSION},
+		     {"", AY_ESTORE},
 		     {"hello\n", AY_ESTORE}};
 
 	assert_int_equal(open_close(k, "store", AY_STORE_CREATE | ME, &err), 0);
