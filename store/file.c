@@ -387,3 +387,31 @@ int ay__remove_tree(struct ay_fs *fs, int dirfd, const char *name)
 	}
 	return r;
 }
+
+static bool same_dir(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+int ay__lies_in(int inner, int outer)
+{
+	struct stat at, want, up;
+	AY_CLOSE int fd = openat(inner, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &at) < 0 || fstat(outer, &want) < 0)
+		return -errno;
+	for (;;) {
+		if (same_dir(&at, &want))
+			return 1;
+		int parent = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (parent < 0)
+			return -errno;
+		close(fd);
+		fd = parent;
+		if (fstat(fd, &up) < 0)
+			return -errno;
+		if (same_dir(&at, &up))
+			return 0; /* the root */
+		at = up;
+	}
+}

@@ -191,7 +191,7 @@ static int drop_all(struct gc_bundles *g, struct ay_gc_result *res, struct ay_er
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		int kept = drops(g, &list[i]) ? drop_unless_held(g->s, &list[i].digest, err) : 1;
 		if (kept == 0)
-			res->bytes += list[i].size;
+			res->bytes += list[i].size, res->bundles++;
 		r = kept > 0 ? add(&g->kept, &list[i].digest) : kept;
 	}
 	for (size_t i = 0; r == 0 && i < g->n_offers; i++) {

@@ -165,8 +165,8 @@ static bool is_text(struct kit *at, const char *path, const char *junk, const st
 const char *heal_lost(struct heal_kit *x, struct kit *at)
 {
 	static const char *const files[] = {"rotten", "changes", "a", "b"};
-	static const char *const others[] = {"2/root/link", "1/root/link", "1/root/d/file",
-					     "1/release",   "2/manifest",  "../../state/branches/" B};
+	static const char *const others[] = {"2/root/link", "1/root/link", "1/root/d/file", "1/release",
+					     "2/manifest"};
 
 	for (size_t i = 0; i < 8; i++) {
 		char path[100], published[40];
@@ -181,6 +181,8 @@ const char *heal_lost(struct heal_kit *x, struct kit *at)
 		if (!kit_exists(at, path))
 			return others[i];
 	}
+	if (!kit_exists(at, "store/state/branches/" B))
+		return "the state";
 	return is_text(at, "store/branches/" B "/1/manifest", "junk", &x->v[0].manifest) ? NULL
 											 : "manifest 1";
 }
