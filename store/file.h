@@ -75,6 +75,12 @@ int ay__make_dir(struct ay_fs *fs, int dirfd, const char *name, mode_t mode, boo
  */
 int ay__remove_tree(struct ay_fs *fs, int dirfd, const char *name);
 
+/**
+ * ay__lies_in() - is the directory @inner @outer, or below it? By the ".." of each, as the kernel sees them now.
+ * Return: 1, 0 or -errno.
+ */
+int ay__lies_in(int inner, int outer);
+
 /** ay__random_name() - 16 hex digits and a NUL, from the system's randomness. */
 void ay__random_name(char out[17]);
 

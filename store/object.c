@@ -218,18 +218,19 @@ static int copy_bytes(struct ay_store *s, int from_fd, int to_fd, uint64_t size,
 		return ay_err_set(err, AY_EDIGEST, "it has %llu bytes instead of %llu",
 				  (unsigned long long)st.st_size, (unsigned long long)size);
 	bool sparse = st.st_blocks * 512 < st.st_size;
-	for (uint64_t at = 0, end; at < size; at = end) {
+	int r = ay__store_reserve(s, sparse ? (uint64_t)st.st_blocks * 512 : size, 1, err);
+	for (uint64_t at = 0, end; r == 0 && at < size; at = end) {
 		end = size;
 		if (sparse && ay_sparse_next(from_fd, at, size, &end)) {
 			if (h)
 				ay_hasher_zeros(h, end - at);
 			continue;
 		}
-		int r = copy_data(s, from_fd, to_fd, at, end, buf, h, err);
-		if (r < 0)
-			return r;
+		r = copy_data(s, from_fd, to_fd, at, end, buf, h, err);
 	}
-	int r = ay__end_sparse(s->fs, to_fd, size);
+	if (r < 0)
+		return r;
+	r = ay__end_sparse(s->fs, to_fd, size);
 	return r < 0 ? ay_err_errno(err, -r, "write") : 0;
 }
 

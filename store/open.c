@@ -190,12 +190,15 @@ static int check_user(const struct ay_store *s, bool owner_me, struct ay_err *er
 		s->path);
 }
 
-/* The file is made when VERSION is durable: where it is missing, who made the store may have been killed before. */
-static int open_lock(struct ay_store *s, struct ay_err *err)
+/*
+ * The file is made when VERSION is durable: where it is missing, and we did not make the store (@made), who did may have
+ * been killed before.
+ */
+static int open_lock(struct ay_store *s, bool made, struct ay_err *err)
 {
 	s->lock = s->fs->ops->open(s->fs, s->dir, "lock", O_RDWR, 0);
 	if (s->lock == -ENOENT) {
-		int r = s->fs->ops->fsync(s->fs, s->dir);
+		int r = made ? 0 : s->fs->ops->fsync(s->fs, s->dir);
 		s->lock = r < 0 ? r : s->fs->ops->open(s->fs, s->dir, "lock", O_RDWR | O_CREAT, 0600);
 	}
 	return s->lock < 0 ? ay_err_errno(err, -s->lock, "cannot open %s/lock for writing", s->path) : 0;
@@ -222,7 +225,7 @@ static int check_buckets(const struct ay_store *s, struct ay_err *err)
 	return 0;
 }
 
-static int open_parts(struct ay_store *s, struct ay_err *err)
+static int open_parts(struct ay_store *s, bool made, struct ay_err *err)
 {
 	for (size_t i = 0; i < N_PARTS; i++) {
 		int fd = ay__open_beneath(s->dir, parts[i].name, O_RDONLY | O_DIRECTORY);
@@ -243,7 +246,7 @@ static int open_parts(struct ay_store *s, struct ay_err *err)
 		return r;
 	if (s->readonly)
 		return 0;
-	return open_lock(s, err);
+	return open_lock(s, made, err);
 }
 
 static int open_store(struct ay_store *s, int flags, struct ay_err *err)
@@ -266,12 +269,13 @@ static int open_store(struct ay_store *s, int flags, struct ay_err *err)
 		return r;
 	if (r > 0 && !(flags & AY_STORE_CREATE))
 		return ay_err_set(err, AY_EUSAGE, "%s: no store there", s->path);
-	if (r > 0 &&
+	const bool made = r > 0;
+	if (made &&
 	    ((r = check_user(s, flags & AY_STORE_OWNER_ME, err)) < 0 || (r = make_parts(s, flags, err)) < 0))
 		return r;
 	if ((r = check_user(s, s->owner_me, err)) < 0)
 		return r;
-	return open_parts(s, err);
+	return open_parts(s, made, err);
 }
 
 /* What dead processes left behind. */

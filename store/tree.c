@@ -171,6 +171,9 @@ int ay__make_special(struct ay_store *s, int dir, const char *name, const struct
 		return ay_err_errno(err, EPERM,
 				    "%s: may not make a device here (in a container without CAP_MKNOD?)",
 				    e->path);
+	if (r == -EINVAL && e->type != AY_ENTRY_SYMLINK && e->type != AY_ENTRY_FIFO)
+		return ay_err_errno(err, EINVAL, "%s: the file system of %s has no device number %u:%u",
+				    e->path, s->path, e->dev_major, e->dev_minor);
 	if (r < 0)
 		return ay_err_errno(err, -r, "%s: cannot make it", e->path);
 	ay__entry_localise(s, e, &local);
