@@ -264,9 +264,9 @@ deps:
 install: $(B)/ayni
 	install -D -m 755 $(B)/ayni $(DESTDIR)$(PREFIX)/bin/ayni
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's|/usr/bin/ayni|$(PREFIX)/bin/ayni|' packaging/ayni-node.service \
-		>$(DESTDIR)$(PREFIX)/lib/systemd/system/ayni-node.service
-	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/ayni-node.service
+	for f in $(notdir $(wildcard packaging/*.service packaging/*.path)); do \
+		sed 's|/usr/bin/ayni|$(PREFIX)/bin/ayni|' packaging/$$f >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$f && \
+		chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$$f || exit 1; done
 	install -D -m 644 packaging/ayni.bash-completion $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ayni
 	for f in $(wildcard docs/*.md README.md LICENSE); do install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/doc/ayni/$$f || exit 1; done
 	for f in $(wildcard docs/*.[1-8]); do install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/man/man$${f##*.}/$${f##*/} || exit 1; done

@@ -17,6 +17,7 @@
 #include <zstd_errors.h>
 
 #include "base/cleanup.h"
+#include "base/sparse.h"
 #include "diff/hopeless.h"
 
 #define XZ_DICT_MAX (64u << 20)
@@ -61,13 +62,17 @@ static size_t set_entropy_only(ZSTD_CCtx *cctx)
 static int zstd_pack(const void *data, size_t len, int level, uint8_t *out, size_t cap, size_t *packed)
 {
 	AY_CLEANUP(free_cctx) ZSTD_CCtx *cctx = ZSTD_createCCtx();
-	int window = 10;
+	bool zeros = ay_is_zero(data, len);
+	int window = zeros ? 17 : 10;
 
 	*packed = 0;
 	if (!cctx)
 		return -ENOMEM;
-	while (window < 30 && (size_t)1 << window < len)
+	/* Zeros, of which a file with holes has gigabytes, are as small with tables that need not be cleared for long. */
+	while (!zeros && window < 30 && (size_t)1 << window < len)
 		window++;
+	if (zeros)
+		level = 1;
 	/* A window over the whole stream costs the reader nothing: it unpacks into one piece of memory. */
 	size_t rc = ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel,
 					   level == ENTROPY_ONLY ? QUICK_LEVEL : level);
@@ -195,12 +200,14 @@ int ay_codec_pack(const void *data, size_t len, int level, unsigned codecs, stru
 		bool quick = false, xz = false;
 
 		a_len = 0;
-		rc = entropy_only(data, len, level, codecs, a, &quick);
-		if (rc == 0 && !quick)
+		bool zeros = ay_is_zero(data, len);
+		if (!zeros)
+			rc = entropy_only(data, len, level, codecs, a, &quick);
+		if (rc == 0 && !quick && !zeros)
 			rc = surely_xz(data, len, level, codecs, a, &xz);
 		if (rc == 0 && !xz && (codecs & AY_CODEC_BIT(AY_CODEC_ZSTD)))
 			rc = zstd_pack(data, len, quick ? ENTROPY_ONLY : level, a, len - 1, &a_len);
-		if (rc == 0 && !quick && (codecs & AY_CODEC_BIT(AY_CODEC_XZ)))
+		if (rc == 0 && !quick && !(zeros && a_len) && (codecs & AY_CODEC_BIT(AY_CODEC_XZ)))
 			rc = xz_pack(data, len, b, len - 1, &b_len);
 	} else {
 		a_len = 0;

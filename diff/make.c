@@ -188,6 +188,7 @@ static int write_first(struct maker *m, struct ay_err *err)
 	if (rc == 0)
 		rc = ay_bundle_writer_columns(m->writer, &j->window.columns, err);
 	m->done += j->window.len;
+	m->res->hole_size += j->window.zero_bytes;
 	if (j->last)
 		large_end(m, (size_t)(j->window.record - m->plan.records));
 	ay__window_release(&j->window);

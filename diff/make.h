@@ -36,6 +36,7 @@ struct ay_make_result {
 	struct ay_digest bundle;
 	uint64_t bundle_size;
 	uint64_t unpacked_size;
+	uint64_t hole_size;    /* of these, in blocks of zeros, which need not be on a disk */
 	uint64_t apply_memory; /* what the offer declares */
 	uint8_t cpu;
 	uint64_t n_records, n_literal, n_diffed;

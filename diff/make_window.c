@@ -262,6 +262,18 @@ static int run_window(struct ay__window *w, const struct bytes *new_, struct ay_
 	return rc ? rc : code_diff(w, &old, old_at, new_, &w->columns);
 }
 
+/* Windows begin at multiples of a block. */
+static uint64_t count_zeros(const struct bytes *b)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < b->len; i += AY_HOLE_SIZE) {
+		size_t len = b->len - i < AY_HOLE_SIZE ? b->len - i : AY_HOLE_SIZE;
+		n += ay_is_zero(b->data + i, len) ? len : 0;
+	}
+	return n;
+}
+
 int ay__window_run(struct ay__window *w, struct ay_err *err)
 {
 	AY_CLEANUP(bytes_free) struct bytes new_ = {0};
@@ -270,6 +282,7 @@ int ay__window_run(struct ay__window *w, struct ay_err *err)
 
 	if (rc)
 		return rc;
+	w->zero_bytes = count_zeros(&new_);
 	rc = w->whole ? run_whole(w, &new_, err) : run_window(w, &new_, err);
 	return rc == -ENOMEM ? ay_err_errno(err, ENOMEM, "%s", e->path) : rc;
 }

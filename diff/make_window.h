@@ -28,6 +28,7 @@ struct ay__window {
 	enum ay_bundle_method method; /* for a window that is not the whole file: set by the caller */
 	uint32_t base;                /* index of the old file, with AY_METHOD_BSDIFF */
 	struct ay_columns columns;
+	uint64_t zero_bytes; /* of the new file's, in whole blocks of zeros */
 };
 
 /** ay__window_sizes_for() - the largest sizes whose diff needs at most @memory bytes. */

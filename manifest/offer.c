@@ -88,6 +88,8 @@ int ay_offer_parse(const void *text, size_t len, struct ay_offer *out, struct ay
 		r = ay__text_digest_size(&t, "bundle", INT64_MAX, &out->bundle, &out->bundle_size, err);
 	if (!r)
 		r = ay__text_number(&t, "unpacked", 0, INT64_MAX, &out->unpacked_size, err);
+	if (!r && ay__text_peek(&t, "holes"))
+		r = ay__text_number(&t, "holes", 1, out->unpacked_size, &out->hole_size, err);
 	if (!r)
 		r = ay__text_number(&t, "memory", 0, INT64_MAX, &out->memory, err);
 	if (!r)
@@ -111,8 +113,10 @@ int ay_offer_write(const struct ay_offer *o, struct ay_buf *out, struct ay_err *
 	ay_put_fmt(out, "ayni-offer 1\nbranch: %s\nfrom: %s\nto: %s\nbundle: %s %llu\n", o->branch,
 		   ay_digest_hex(&o->from, from), ay_digest_hex(&o->to, to),
 		   ay_digest_hex(&o->bundle, bundle), (unsigned long long)o->bundle_size);
-	ay_put_fmt(out, "unpacked: %llu\nmemory: %llu\ncpu: %u\nencoders:%s",
-		   (unsigned long long)o->unpacked_size, (unsigned long long)o->memory, o->cpu,
+	ay_put_fmt(out, "unpacked: %llu\n", (unsigned long long)o->unpacked_size);
+	if (o->hole_size > 0)
+		ay_put_fmt(out, "holes: %llu\n", (unsigned long long)o->hole_size);
+	ay_put_fmt(out, "memory: %llu\ncpu: %u\nencoders:%s", (unsigned long long)o->memory, o->cpu,
 		   o->n_encoders ? "" : " -");
 	for (unsigned i = 0; i < o->n_encoders; i++)
 		ay_put_fmt(out, " %s", o->encoders[i]);

@@ -55,6 +55,7 @@ struct ay_offer {
 	struct ay_digest bundle;
 	uint64_t bundle_size;
 	uint64_t unpacked_size;
+	uint64_t hole_size; /* of these, in blocks of zeros, which need no room on a disk; 0: not said */
 	uint64_t memory;
 	uint8_t cpu;
 	unsigned n_encoders;

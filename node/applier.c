@@ -25,7 +25,7 @@ struct task {
 
 struct ay_applier {
 	uv_loop_t *loop;
-	const char *store;
+	const char *store, *config; /* config: "": the default one */
 	struct ay_events events;
 	void (*failed)(void *ctx, const char *branch, int code, const char *message);
 	void *ctx;
@@ -212,9 +212,13 @@ static int spawn(struct ay_applier *a, const struct task *t)
 	char serial[16], parent[16];
 	snprintf(serial, sizeof(serial), "%" PRIu32, t->serial);
 	snprintf(parent, sizeof(parent), "%ld", (long)getpid());
-	const char *words[] = {"ayni",     "apply-worker", "--store",   a->store,   "--branch", t->branch,
-			       "--serial", serial,         "--release", t->release, "--offer",  t->offer,
-			       "--bundle", t->bundle,      "--parent",  parent,     NULL};
+	const char *words[] = {"ayni",    "apply-worker", "--store",  a->store,    "--branch",
+			       t->branch, "--serial",     serial,     "--release", t->release,
+			       "--offer", t->offer,       "--bundle", t->bundle,   "--parent",
+			       parent,    "--config",     a->config,  NULL};
+	const size_t n = sizeof(words) / sizeof(words[0]) - 3; /* without the last option and the end */
+	if (!a->config[0])
+		words[n] = NULL;
 	char *args[sizeof(words) / sizeof(words[0])];
 	memcpy(args, words, sizeof(args)); /* execvp() wants char *, and changes nothing */
 	uv_stdio_container_t io[3] = {
@@ -277,6 +281,11 @@ void ay_applier_order(struct ay_applier *a, const struct ay_order *order)
 	uv_async_send(&a->start);
 }
 
+void ay_applier_config(struct ay_applier *a, const char *path)
+{
+	a->config = path;
+}
+
 void ay_applier_progress(const struct ay_applier *a, struct ay_applier_progress *out)
 {
 	*out = a->progress;
@@ -291,6 +300,7 @@ int ay_applier_new(uv_loop_t *loop, const char *store_path, const struct ay_even
 		return -ENOMEM;
 	a->loop = loop;
 	a->store = store_path;
+	a->config = "";
 	a->events = *events;
 	a->failed = failed;
 	a->ctx = ctx;

@@ -18,7 +18,9 @@
 
 #include "base/cleanup.h"
 #include "node/cmd.h"
+#include "node/collect.h"
 #include "node/losses.h"
+#include "node/paths.h"
 #include "node/progress.h"
 #include "store/bundles.h"
 #include "store/journal.h"
@@ -28,7 +30,8 @@
 #define PROGRESS_NS 100000000u
 
 struct worker {
-	const char *store, *branch;
+	const char *store, *branch, *config_path; /* config_path: NULL: the default one */
+	struct ay_config *config;
 	uint32_t serial, parent;
 	struct ay_digest release, offer, bundle;
 	unsigned have; /* one bit per option */
@@ -71,6 +74,8 @@ static int each_option(void *ctx, int val, const char *arg, struct ay_err *err)
 		w->store = arg;
 	else if (val == 'b')
 		w->branch = arg;
+	else if (val == 'c')
+		w->config_path = arg;
 	else if (val == 'n')
 		return ay_parse_u32(arg, 1, UINT32_MAX, "--serial", &w->serial, err);
 	else
@@ -119,7 +124,7 @@ static int apply(struct worker *w, struct ay_store *s, struct ay_release *releas
 				     .offer = &offer,
 				     .progress = on_progress,
 				     .ctx = w};
-		r = ay_store_apply(s, &a, err);
+		r = ay_apply_with_room(s, w->config, &a, err);
 	}
 	ay_bundle_file_close(file);
 	if (r == 0)
@@ -132,6 +137,8 @@ static int work(struct worker *w, struct ay_release *release, struct ay_err *err
 	struct ay_store *s = NULL;
 	int r = ay_store_open(ay_fs_real(), w->store, 0, &s, err);
 	if (r == 0)
+		ay_store_set_reserve(s, w->config->reserve);
+	if (r == 0)
 		ay_tell_losses(s);
 	if (r == 0)
 		r = apply(w, s, release, err);
@@ -143,11 +150,15 @@ static int work(struct worker *w, struct ay_release *release, struct ay_err *err
 
 static int run(int argc, char **argv, struct ay_err *err)
 {
-	static const struct option longs[] = {
-		{"store", required_argument, NULL, 's'},  {"branch", required_argument, NULL, 'b'},
-		{"serial", required_argument, NULL, 'n'}, {"release", required_argument, NULL, 'R'},
-		{"offer", required_argument, NULL, 'O'},  {"bundle", required_argument, NULL, 'B'},
-		{"parent", required_argument, NULL, 'p'}, {0}};
+	static const struct option longs[] = {{"store", required_argument, NULL, 's'},
+					      {"branch", required_argument, NULL, 'b'},
+					      {"serial", required_argument, NULL, 'n'},
+					      {"release", required_argument, NULL, 'R'},
+					      {"offer", required_argument, NULL, 'O'},
+					      {"bundle", required_argument, NULL, 'B'},
+					      {"parent", required_argument, NULL, 'p'},
+					      {"config", required_argument, NULL, 'c'},
+					      {0}};
 	static const unsigned needed = 1u << ('s' & 31) | 1u << ('b' & 31) | 1u << ('n' & 31) |
 				       1u << ('R' & 31) | 1u << ('O' & 31) | 1u << ('B' & 31);
 	struct worker w = {0};
@@ -163,12 +174,18 @@ static int run(int argc, char **argv, struct ay_err *err)
 	setpriority(PRIO_PROCESS, 0, NICE);
 	signal(SIGPIPE, SIG_IGN);
 
+	AY_FREE struct ay_config *config = malloc(sizeof(*config));
 	AY_FREE struct ay_release *release = calloc(1, sizeof(*release));
 	struct ay_err why = {0};
 	char hex[AY_DIGEST_HEX + 1];
-	if (!release)
+	if (!release || !config)
 		return -ENOMEM;
-	r = work(&w, release, &why);
+	ay_config_defaults(config);
+	w.config = config;
+	r = ay_config_load(config, w.config_path ? w.config_path : AY_CONFIG_PATH, w.config_path != NULL,
+			   &why);
+	if (r == 0)
+		r = work(&w, release, &why);
 	if (r == 0) {
 		tell(json_pack("{s:{s:I,s:s}}", "done", "serial", (json_int_t)w.serial, "manifest",
 			       ay_digest_hex(&release->manifest, hex)));
@@ -186,7 +203,7 @@ const struct ay_cmd ay_cmd_apply_worker = {
 	"apply-worker",
 	NULL,
 	"Usage: ayni apply-worker --store DIR --branch NAME --serial N --release DIGEST --offer DIGEST\n"
-	"                         --bundle DIGEST [--parent PID]\n"
+	"                         --bundle DIGEST [--parent PID] [--config FILE]\n"
 	"\n"
 	"Makes the tree of one release out of one bundle; `ayni switch` makes it current. Started by `ayni node`; its\n"
 	"standard output is JSON lines.\n",

@@ -189,14 +189,14 @@ static int check(struct args *a, struct ay_err *err)
 	}
 	if (r == 0)
 		r = ay_open_store(a->store, a->heal ? 0 : AY_STORE_READONLY, &s, err);
+	ay_progress_init(&a->progress, a->heal ? "healing" : "checking");
 	if (r == 0) {
 		const struct ay_fsck f = {.heal = a->heal,
 					  .repos = repos,
 					  .n_repos = n,
 					  .found = found,
-					  .progress = show_progress,
+					  .progress = a->progress.on ? show_progress : NULL,
 					  .ctx = a};
-		ay_progress_init(&a->progress, a->heal ? "healing" : "checking");
 		r = ay_store_fsck(s, &f, &res, err);
 		ay_progress_end(&a->progress);
 	}

@@ -106,7 +106,7 @@ static int import_branch(struct args *a, const char *branch, struct ay_err *err)
 	struct ay_imported done;
 	struct standing now = {0};
 	ay_progress_init(&progress, "applying");
-	int r = ay_import(a->s, a->repo, branch, a->force, show_progress, &progress, &done, err);
+	int r = ay_import(a->s, a->config, a->repo, branch, a->force, show_progress, &progress, &done, err);
 	ay_progress_end(&progress);
 	a->changed |= done.to != done.from;
 	if (!a->json)
@@ -182,6 +182,7 @@ static int run(int argc, char **argv, struct ay_err *err)
 	if (r == 0)
 		r = ay_open_store(a.store ? a.store : a.config->store, 0, &a.s, err);
 	if (r == 0) {
+		ay_store_set_reserve(a.s, a.config->reserve);
 		a.results = json_array();
 		r = n == 2 ? import_branch(&a, argv[first + 1], err) : import_all(&a, err);
 		struct ay_err why = {0};

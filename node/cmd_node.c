@@ -125,6 +125,9 @@ const struct ay_cmd ay_cmd_node = {
 	"      --rate N              bytes a second to others: 500K, 2M, none\n"
 	"      --apply-memory N      what applying a bundle may take: 128M, none (auto: half of the machine's)\n"
 	"\n"
+	"Only in the file: switch, hooks, hook-timeout, hooks-timeout, confirm, tries, switch-trigger (when a release becomes\n"
+	"current); keep, max-size, reserve, auto-gc (room on the disk); sections [branch NAME]. See docs/operating.md.\n"
+	"\n"
 	"Environment: AYNI_TRACE=ROOM,... (or all) prints the core's decisions.\n",
 	run,
 };

@@ -63,6 +63,8 @@ static void print_branch(const json_t *b, bool school)
 	else if (strcmp(phase, "applying") == 0)
 		snprintf(doing, sizeof(doing), "applying %u: %u %%", (unsigned)target,
 			 percent(number(b, "apply_done"), number(b, "apply_total")));
+	else if (strcmp(phase, "idle") == 0 && number(b, "ready"))
+		snprintf(doing, sizeof(doing), "complete up to %u", (unsigned)number(b, "ready"));
 	else if (strcmp(phase, "idle") == 0 && have && head > have)
 		snprintf(doing, sizeof(doing), "went back from %u; `ayni update --force` takes it again",
 			 (unsigned)head);
@@ -75,6 +77,13 @@ static void print_branch(const json_t *b, bool school)
 	else
 		snprintf(doing, sizeof(doing), "%s", phase);
 	printf("  %-24s serial %-12s %s\n", text(b, "branch"), serial, doing);
+	if (number(b, "ready"))
+		printf("  %-24s release %u is %s\n", "", (unsigned)number(b, "ready"), text(b, "when"));
+	if (number(b, "unconfirmed"))
+		printf("  %-24s release %u is on trial, %u tries are left\n", "",
+		       (unsigned)number(b, "unconfirmed"), (unsigned)number(b, "tries"));
+	if (json_is_true(json_object_get(b, "stays")))
+		printf("  %-24s it stays at this release: pinned\n", "");
 	if (text(b, "problem")[0])
 		printf("  %-24s %s\n", "", text(b, "problem"));
 }

@@ -220,6 +220,10 @@ static int start_parts(struct ay_daemon *d, struct ay_err *err)
 	int r = ay_disk_new(&d->loop, d->store, &d->events, &d->disk);
 	if (r == 0 && d->store)
 		r = ay_applier_new(&d->loop, c->store, &applied, on_apply_failed, d, &d->applier);
+	if (r == 0 && d->store) {
+		ay_applier_config(d->applier, c->path);
+		ay_disk_budget(d->disk, c, switching.reload, d);
+	}
 	if (r == 0 && d->store)
 		r = ay_switcher_new(&d->loop, c, &switching, &d->switcher);
 	if (r == 0)

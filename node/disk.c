@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "node/disk_internal.h"
 #include "node/log.h"
+#include "store/budget.h"
 
 #define PROBLEM_LOG_MS 60000 /* the same problem is logged once a minute */
 
@@ -188,6 +189,16 @@ int ay_disk_new(uv_loop_t *loop, struct ay_store *store, const struct ay_events 
 	uv_timer_init(loop, &d->timer);
 	*out = d;
 	return 0;
+}
+
+void ay_disk_budget(struct ay_disk *d, const struct ay_config *config, void (*collected)(void *ctx),
+		    void *ctx)
+{
+	d->config = config;
+	d->collected = collected;
+	d->collected_ctx = ctx;
+	if (d->store)
+		ay_store_set_reserve(d->store, config->reserve);
 }
 
 bool ay_disk_busy(const struct ay_disk *d)

@@ -11,6 +11,7 @@
 
 #include <uv.h>
 
+#include "node/config.h"
 #include "node/events.h"
 #include "store/bundles.h"
 
@@ -27,6 +28,12 @@ struct ay_disk_bundle;
  */
 int ay_disk_new(uv_loop_t *loop, struct ay_store *store, const struct ay_events *events,
 		struct ay_disk **out);
+/**
+ * ay_disk_budget() - what may be collected when there is no room for a bundle. @collected: something went; read the store
+ * again. @config: borrowed.
+ */
+void ay_disk_budget(struct ay_disk *d, const struct ay_config *config, void (*collected)(void *ctx),
+		    void *ctx);
 /** ay_disk_close() - no event comes any more; the loop must run on until its handles are closed, then ay_disk_free(). */
 void ay_disk_close(struct ay_disk *d);
 void ay_disk_free(struct ay_disk *d);

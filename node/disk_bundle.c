@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/collect.h"
 #include "node/disk_internal.h"
 #include "node/log.h"
 
@@ -77,15 +78,27 @@ static void tell_gone(struct ay_disk *d, const struct ay_digest *digest, int sta
 
 static void work_open(struct ay__job *j)
 {
-	j->status = j->disk->store ? ay_bundle_file_open(j->disk->store, &j->digest, j->size, j->create,
-							 &j->file, &j->err)
-				   : ay_err_set(&j->err, -EROFS, "this school has no store");
+	struct ay_disk *d = j->disk;
+	if (!d->store) {
+		j->status = ay_err_set(&j->err, -EROFS, "this school has no store");
+		return;
+	}
+	j->status = ay_bundle_file_open(d->store, &j->digest, j->size, j->create, &j->file, &j->err);
+	/* What is only kept for others' sake makes room. */
+	if (j->status == 0 || !d->config || !j->create ||
+	    !ay_collect_for(d->store, d->config, j->status, j->size + j->size / 32))
+		return;
+	j->collected = true;
+	j->err = (struct ay_err){0};
+	j->status = ay_bundle_file_open(d->store, &j->digest, j->size, j->create, &j->file, &j->err);
 }
 
 static void done_open(struct ay__job *j)
 {
 	struct ay_disk *d = j->disk;
 	struct ay_disk_bundle *b = j->bundle;
+	if (j->collected && d->collected && !d->closed)
+		d->collected(d->collected_ctx);
 	if (j->status == 0) {
 		b->file = j->file;
 		b->state = AY__OPEN;

@@ -38,7 +38,7 @@ struct ay__job {
 	struct ay_disk_bundle *bundle; /* referenced */
 	struct ay_digest digest;
 	uint64_t size;
-	bool create;
+	bool create, collected;
 	struct ay_bundle_file *file;
 	char branch[AY_BRANCH_NAME_MAX + 1];
 	void (*ctx_work)(void *ctx);
@@ -56,6 +56,9 @@ struct ay_disk {
 	uv_timer_t timer;
 	struct ay__job *first, *last, *running;
 	struct ay_disk_bundle *bundles;
+	const struct ay_config *config; /* NULL: nothing is collected */
+	void (*collected)(void *ctx);
+	void *collected_ctx;
 	bool closed;
 	char problem[AY_ERR_MSG_MAX];
 	uint64_t logged_ms;

@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "node/cmd.h"
+#include "node/collect.h"
 #include "node/config.h"
 #include "node/repo_trust.h"
 #include "proto/fit.h"
@@ -35,6 +36,7 @@ struct known_release {
 
 struct work {
 	struct ay_store *s;
+	const struct ay_config *config; /* NULL: nothing is collected */
 	struct ay_repo *repo;
 	const char *branch;
 	bool force;
@@ -272,7 +274,7 @@ static int take_step(struct work *w, const struct ay_plan_way *way,
 					       .offer = offer,
 					       .progress = progress,
 					       .ctx = ctx};
-		r = ay_store_apply(w->s, &apply, &why);
+		r = ay_apply_with_room(w->s, w->config, &apply, &why);
 		if (r < 0)
 			ay_err_wrap(&why, r, "%s/bundles/%s", ay_repo_path(w->repo),
 				    ay_digest_hex(&offer->bundle, hex));
@@ -459,8 +461,8 @@ static int bring(struct work *w, int (*progress)(void *ctx, uint64_t done, uint6
 	return r;
 }
 
-int ay_import(struct ay_store *s, struct ay_repo *repo, const char *branch, bool force,
-	      int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes), void *ctx,
+int ay_import(struct ay_store *s, const struct ay_config *config, struct ay_repo *repo, const char *branch,
+	      bool force, int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes), void *ctx,
 	      struct ay_imported *out, struct ay_err *err)
 {
 	*out = (struct ay_imported){0};
@@ -468,6 +470,7 @@ int ay_import(struct ay_store *s, struct ay_repo *repo, const char *branch, bool
 	if (!w)
 		return ay_err_set(err, -ENOMEM, "out of memory");
 	w->s = s;
+	w->config = config;
 	w->repo = repo;
 	w->branch = branch;
 	w->force = force;

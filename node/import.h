@@ -15,9 +15,12 @@ struct ay_imported {
 	uint64_t bytes;    /* of the bundles applied */
 };
 
+struct ay_config;
+
 /**
  * ay_import() - take the newest release of @branch that @repo leads to, and note that it is ready
  * (store/turn.h).
+ * @config: what may be collected when there is no room for it; may be NULL.
  * @force: also a serial remembered as bad.
  * @progress: as in struct ay_apply; may be NULL.
  *
@@ -28,8 +31,8 @@ struct ay_imported {
  * Return: 0; AY_ENOTHING nothing newer is there; AY_EBASE no bundle leads to it from here; AY_ESIG, AY_EROLE,
  *   AY_EROLLBACK refused; the errors of ay_store_apply(). Each with a sentence that names the file.
  */
-int ay_import(struct ay_store *s, struct ay_repo *repo, const char *branch, bool force,
-	      int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes), void *ctx,
+int ay_import(struct ay_store *s, const struct ay_config *config, struct ay_repo *repo, const char *branch,
+	      bool force, int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes), void *ctx,
 	      struct ay_imported *out, struct ay_err *err);
 
 #endif

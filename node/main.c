@@ -24,6 +24,7 @@ static const struct {
 	{"publisher", &ay_cmd_publish},
 	{"laptop", &ay_cmd_init},
 	{"laptop", &ay_cmd_adopt},
+	{"laptop", &ay_cmd_dedupe},
 	{"laptop", &ay_cmd_update},
 	{"laptop", &ay_cmd_status},
 	{"laptop", &ay_cmd_import},

@@ -81,6 +81,7 @@ static int put_offer(struct ay__publication *w, const struct ay_digest *from,
 		.bundle = res->bundle,
 		.bundle_size = res->bundle_size,
 		.unpacked_size = res->unpacked_size,
+		.hole_size = res->hole_size >= res->unpacked_size / 16 ? res->hole_size : 0,
 		.memory = res->apply_memory,
 		.cpu = res->cpu,
 	};

@@ -114,6 +114,7 @@ json_t *ay_json_offer(const struct ay_offer *offer)
 			    json_pack("{s:o, s:I}", "digest", digest(&offer->bundle), "bytes",
 				      (json_int_t)offer->bundle_size));
 	set_number(o, "unpacked", offer->unpacked_size);
+	set_number(o, "holes", offer->hole_size);
 	set_number(o, "memory", offer->memory);
 	set_number(o, "cpu", offer->cpu);
 	json_object_set_new(o, "encoders", encoders);

@@ -115,8 +115,12 @@ static enum ay_update_state judge_quiet(struct ay_update *u, const struct ay_upd
 		return end(
 			u, AY_UPDATE_FAILED,
 			"nobody was heard: no neighbour speaks, no peer could be reached (is the network up?)");
-	snprintf(text, sizeof(text), "%s is at serial %u; nobody here knows a newer one", b->branch,
-		 (unsigned)b->have_serial);
+	if (v->ready && v->ready[u->show][0])
+		snprintf(text, sizeof(text), "%s: serial %u is %s; nobody here knows a newer one", b->branch,
+			 (unsigned)b->have_serial, v->ready[u->show]);
+	else
+		snprintf(text, sizeof(text), "%s is at serial %u; nobody here knows a newer one", b->branch,
+			 (unsigned)b->have_serial);
 	return end(u, AY_UPDATE_NOTHING, text);
 }
 

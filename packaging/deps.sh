@@ -14,7 +14,7 @@ BUILD="gcc libc6-dev pkg-config libcmocka-dev libuv1-dev libsodium-dev libdivsuf
 	liblzma-dev libssl-dev libinih-dev libjansson-dev"
 LINT="clang clang-format clang-tidy libclang-rt-14-dev llvm-14 libfuse3-dev"
 DEMO="iproute2 procps util-linux"
-CHECK="git minisign fsverity bsdiff xz-utils zstd"
+CHECK="git minisign fsverity bsdiff xz-utils zstd e2fsprogs xfsprogs btrfs-progs mount attr acl libcap2-bin mmdebstrap"
 POWERCUT="libfuse3-dev pkg-config e2fsprogs xfsprogs btrfs-progs"
 VM="qemu-system-x86 cpio kmod fsverity e2fsprogs xfsprogs btrfs-progs util-linux procps"
 BENCH="ostree busybox time"

@@ -21,34 +21,10 @@ static bool same_dir(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* Is @inner @outer, or below it? By the ".." of each directory, as the kernel sees them now. */
-static int lies_in(int inner, int outer)
-{
-	struct stat at, want, up;
-	AY_CLOSE int fd = openat(inner, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0 || fstat(fd, &at) < 0 || fstat(outer, &want) < 0)
-		return -errno;
-	for (;;) {
-		if (same_dir(&at, &want))
-			return 1;
-		int parent = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (parent < 0)
-			return -errno;
-		close(fd);
-		fd = parent;
-		if (fstat(fd, &up) < 0)
-			return -errno;
-		if (same_dir(&at, &up))
-			return 0; /* the root */
-		at = up;
-	}
-}
-
 int ay__adopt_check_place(const struct ay_store *s, const struct ay_adopt *a, bool may_hold,
 			  struct ay_err *err)
 {
-	int r = lies_in(a->dirfd, s->dir);
+	int r = ay__lies_in(a->dirfd, s->dir);
 
 	if (r < 0)
 		return ay_err_errno(err, -r, "cannot find out where %s lies", a->dir);
@@ -57,7 +33,7 @@ int ay__adopt_check_place(const struct ay_store *s, const struct ay_adopt *a, bo
 				  s->path);
 	if (may_hold)
 		return 0;
-	if ((r = lies_in(s->dir, a->dirfd)) < 0)
+	if ((r = ay__lies_in(s->dir, a->dirfd)) < 0)
 		return ay_err_errno(err, -r, "cannot find out where %s lies", s->path);
 	if (r > 0)
 		return ay_err_set(err, AY_EUSAGE,

@@ -40,7 +40,7 @@ struct apply {
 	struct ay__shared shared;    /* what other branches share; looked at only when something is missing */
 	struct ay__fd_writer *delta; /* the manifest delta, to staging; then the new manifest */
 	int delta_fd;
-	uint64_t inodes, copies;     /* what the new tree needs beyond the records: seen in the merge */
+	uint64_t inodes;             /* what the new tree needs beyond the records: seen in the merge */
 	struct ay_bundle_record now; /* the record last begun */
 	struct ay__fd_writer *out;   /* its file */
 	uint64_t done;
@@ -71,6 +71,16 @@ static int find_from_tree(struct apply *ap, struct ay_err *err)
 			  ap->b.branch);
 }
 
+/* What the outputs need on the disk: the offer says how much of them is holes. */
+static uint64_t disk_needed(const struct apply *ap)
+{
+	const struct ay_offer *offer = ap->a->offer;
+
+	if (!offer || offer->hole_size > ap->h.unpacked_size)
+		return ap->h.unpacked_size;
+	return ap->h.unpacked_size - offer->hole_size;
+}
+
 static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err *err)
 {
 	struct apply *ap = ctx;
@@ -92,7 +102,7 @@ static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err 
 				  "its manifest delta of %llu bytes is longer than both manifests",
 				  (unsigned long long)h->delta_size);
 	/* Signed totals first, before a byte is written. */
-	return ay__store_reserve(ap->b.s, h->unpacked_size + h->delta_size + rel->manifest_size, h->n_records,
+	return ay__store_reserve(ap->b.s, disk_needed(ap) + h->delta_size + rel->manifest_size, h->n_records,
 				 err);
 }
 
@@ -129,7 +139,6 @@ static int on_merged(void *ctx, enum ay_change change, const struct ay_entry *ol
 	} else if (change == AY_CHANGE_REPLACED && old && old->type == AY_ENTRY_FILE &&
 		   ay_digest_eq(&old->digest, &new_->digest)) {
 		ap->inodes++;
-		ap->copies += new_->size;
 	}
 	return ay__build_check_entry(&ap->b, new_, err);
 }
@@ -196,9 +205,8 @@ static int on_delta_end(void *ctx, struct ay_err *err)
 		return r;
 	ay__build_tell_losses(&ap->b);
 	ay__base_index_sort(&ap->bases);
-	/* Now it is known how many names and copies come with it. */
-	return ay__store_reserve(ap->b.s, ap->h.unpacked_size + ap->copies, ap->h.n_records + ap->inodes,
-				 err);
+	/* Now it is known how many names come with it. Copies ask for their own room, if they cannot be reflinks. */
+	return ay__store_reserve(ap->b.s, disk_needed(ap), ap->h.n_records + ap->inodes, err);
 }
 
 /* ---- records ---- */
@@ -240,10 +248,10 @@ static int on_base(void *ctx, const struct ay_bundle_record *rec, unsigned base,
 		return ay_err_errno(err, -f, "cannot open base %.16s…", hex);
 	if (fstat(f, &st) < 0 || (uint64_t)st.st_size != rec->base_sizes[base]) {
 		close(f);
-		return ay_err_set(
-			err, AY_EBASE,
-			"base %.16s… of %s %u does not have %llu bytes: `ayni verify` tells what else is wrong",
-			hex, ap->b.branch, ap->from_serial, (unsigned long long)rec->base_sizes[base]);
+		return ay_err_set(err, AY_EBASE,
+				  "base %.16s… of %s %u does not have %llu bytes: `ayni fsck --heal` heals",
+				  hex, ap->b.branch, ap->from_serial,
+				  (unsigned long long)rec->base_sizes[base]);
 	}
 	*fd = f;
 	return 0;
@@ -286,10 +294,9 @@ static int blame_base(struct apply *ap, int r, struct ay_err *err)
 		if (fd < 0 || ay_digest_fd(fd, &found, NULL) < 0 || ay_digest_eq(&found, &ap->now.bases[i]))
 			continue;
 		ay_digest_hex(&ap->now.bases[i], hex);
-		return ay_err_set(
-			err, AY_EBASE,
-			"object %.16s… of %s %u was changed in place: `ayni verify` tells what else is", hex,
-			ap->b.branch, ap->from_serial);
+		return ay_err_set(err, AY_EBASE,
+				  "object %.16s… of %s %u was changed in place: `ayni fsck --heal` heals",
+				  hex, ap->b.branch, ap->from_serial);
 	}
 	return r;
 }
@@ -364,10 +371,9 @@ static int from_base(struct apply *ap, const struct ay_entry *e, const struct ay
 		return ay_err_errno(err, -fd, "%s: its old object", e->path);
 	int r = ay__build_stage(&ap->b, e, name, fd, err);
 	if (r == AY_EDIGEST)
-		return ay_err_set(
-			err, AY_EBASE,
-			"%s: its object in %s %u was changed in place: `ayni verify` tells what else is",
-			e->path, ap->b.branch, ap->from_serial);
+		return ay_err_set(err, AY_EBASE,
+				  "%s: its object in %s %u was changed in place: `ayni fsck --heal` heals",
+				  e->path, ap->b.branch, ap->from_serial);
 	return r;
 }
 

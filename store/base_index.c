@@ -35,12 +35,42 @@ static int cmp_rows(const void *a, const void *b)
 	return c ? c : memcmp(x->variant, y->variant, AY__VARIANT_LEN);
 }
 
+/*
+ * By the first byte in place (McIlroy, Bostic, McIlroy: Engineering Radix Sort, "American flag sort"), then each of the 256
+ * shares. The C library's qsort() alone may take a copy of all rows, which is 24 MB for a million.
+ */
+static void sort_rows(struct ay__base_row *rows, size_t n)
+{
+	size_t next[256], end[256] = {0}, at = 0;
+
+	for (size_t i = 0; i < n; i++)
+		end[rows[i].prefix[0]]++;
+	for (int b = 0; b < 256; b++) {
+		next[b] = at;
+		end[b] = at += end[b];
+	}
+	for (int b = 0; b < 256; b++) {
+		while (next[b] < end[b]) {
+			struct ay__base_row *row = &rows[next[b]];
+			uint8_t to = row->prefix[0];
+			struct ay__base_row held = rows[next[to]];
+			rows[next[to]++] = *row;
+			if (to != b)
+				*row = held;
+		}
+	}
+	for (int b = 0; b < 256; b++) {
+		size_t first = b ? end[b - 1] : 0;
+		if (end[b] - first > 1)
+			qsort(rows + first, end[b] - first, sizeof(*rows), cmp_rows);
+	}
+}
+
 void ay__base_index_sort(struct ay__base_index *x)
 {
 	size_t kept = 0;
 
-	if (x->n > 1)
-		qsort(x->rows, x->n, sizeof(*x->rows), cmp_rows);
+	sort_rows(x->rows, x->n);
 	for (size_t i = 0; i < x->n; i++) {
 		if (kept == 0 || cmp_rows(&x->rows[kept - 1], &x->rows[i]) != 0)
 			x->rows[kept++] = x->rows[i];

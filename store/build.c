@@ -346,9 +346,10 @@ static int put_and_link(struct ay__build *b, struct ay_err *err)
 	return r;
 }
 
+/* Of the last rename only: all other names were made before the last syncfs. */
 static int sync_dirs(struct ay__build *b, struct ay_err *err)
 {
-	const int fds[] = {b->st.dir, b->branch_dir, b->s->branches};
+	const int fds[] = {b->st.dir, b->branch_dir};
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]) && r == 0; i++) {

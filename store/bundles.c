@@ -57,14 +57,19 @@ static void hashes_name(const char *hex, char out[AY_DIGEST_HEX + sizeof(".hashe
 	memcpy(out + AY_DIGEST_HEX, ".hashes", sizeof(".hashes"));
 }
 
-/* The log of a whole bundle is garbage; if it cannot be removed now, the next open tries again. */
-static void drop_hashes(struct ay_bundle_file *f)
+/*
+ * The log of a whole bundle is garbage, and so is a second name of it in partial/, which a power cut may have left. If
+ * they cannot be removed now, the next open tries again.
+ */
+static void drop_partial(struct ay_bundle_file *f)
 {
 	char name[AY_DIGEST_HEX + sizeof(".hashes")];
 
 	hashes_name(f->hex, name);
-	if (!f->readonly)
-		f->s->fs->ops->unlink(f->s->fs, f->s->partial, name, 0);
+	if (f->readonly)
+		return;
+	f->s->fs->ops->unlink(f->s->fs, f->s->partial, f->hex, 0);
+	f->s->fs->ops->unlink(f->s->fs, f->s->partial, name, 0);
 }
 
 static void close_fds(struct ay_bundle_file *f)
@@ -162,6 +167,21 @@ int ay_bundle_file_open_fd(int fd, const struct ay_digest *digest, uint64_t size
 	return rc;
 }
 
+/* The log goes when the move is durable: where it is still there, who moved the bundle may have been killed before. */
+static int settle_whole(struct ay_bundle_file *f, struct ay_err *err)
+{
+	char name[AY_DIGEST_HEX + sizeof(".hashes")];
+
+	hashes_name(f->hex, name);
+	if (f->readonly || faccessat(f->s->partial, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	int rc = f->s->fs->ops->fsync(f->s->fs, f->s->bundles);
+	if (rc < 0)
+		return ay_err_errno(err, -rc, "sync %s/bundles", f->s->path);
+	drop_partial(f);
+	return 0;
+}
+
 /* bundles/<digest>: 0, -ENOENT not there (or thrown away for being damaged), other errors. */
 static int open_whole(struct ay_bundle_file *f, struct ay_err *err)
 {
@@ -173,10 +193,8 @@ static int open_whole(struct ay_bundle_file *f, struct ay_err *err)
 	if (f->fd < 0)
 		return ay_err_errno(err, -f->fd, "open %s/bundles/%s", f->s->path, f->hex);
 	int rc = check_whole(f, &why);
-	if (rc == 0) {
-		drop_hashes(f);
-		return 0;
-	}
+	if (rc == 0)
+		return settle_whole(f, err);
 	close_fds(f);
 	ay_merkle_free(f->merkle);
 	f->merkle = NULL;
@@ -428,8 +446,7 @@ int ay_bundle_file_write(struct ay_bundle_file *f, uint64_t index, const void *d
 static int sync_failed(struct ay_bundle_file *f, int rc, struct ay_err *err)
 {
 	f->broken = true;
-	f->s->fs->ops->unlink(f->s->fs, f->s->partial, f->hex, 0);
-	drop_hashes(f);
+	drop_partial(f);
 	return ay_err_errno(err, -rc, "sync bundle %s in %s; what was collected of it is thrown away", f->hex,
 			    f->s->path);
 }
@@ -474,11 +491,11 @@ int ay_bundle_file_finish(struct ay_bundle_file *f, struct ay_err *err)
 	if (rc < 0)
 		return ay_err_errno(err, -rc, "move bundle %s to %s/bundles", f->hex, f->s->path);
 	rc = fs->ops->fsync(fs, f->s->bundles);
-	if (rc == 0)
-		rc = fs->ops->fsync(fs, f->s->partial);
-	if (rc < 0)
+	if (rc < 0) {
+		fs->ops->unlink(fs, f->s->bundles, f->hex, 0);
 		return sync_failed(f, rc, err);
-	drop_hashes(f);
+	}
+	drop_partial(f);
 	close(f->hashes_fd);
 	f->hashes_fd = -1;
 	f->whole = true;

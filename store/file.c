@@ -75,6 +75,9 @@ int ay__open_beneath_mode(int dirfd, const char *path, int flags, mode_t mode)
 
 int ay__open_beneath(int dirfd, const char *path, int flags)
 {
+	/* A fifo in a file's place must not keep us waiting for somebody to write into it. Files know no difference. */
+	if ((flags & O_ACCMODE) == O_RDONLY && !(flags & O_PATH))
+		flags |= O_NONBLOCK;
 	return ay__open_beneath_mode(dirfd, path, flags, 0);
 }
 
@@ -188,7 +191,10 @@ int ay__lock(int fd, int op)
 	return 0;
 }
 
-/* Write and sync @tmp, rename it to @name, sync the directory. @renamed: @name is the new one, whatever is returned. */
+/*
+ * Write and sync @tmp, rename it to @name, sync the directory. @renamed: @name is the new one, whatever is returned;
+ * NULL: leave the directory unsynced.
+ */
 static int replace_by(struct ay_fs *fs, int dirfd, const char *tmp, const char *name, const void *data,
 		      size_t len, bool *renamed)
 {
@@ -211,6 +217,8 @@ static int replace_by(struct ay_fs *fs, int dirfd, const char *tmp, const char *
 		fs->ops->unlink(fs, dirfd, tmp, 0);
 		return r;
 	}
+	if (!renamed) /* nothing is promised of it */
+		return 0;
 	*renamed = true;
 	return fs->ops->fsync(fs, dirfd);
 }
@@ -238,13 +246,12 @@ static void put_back(struct ay_fs *fs, int dirfd, const char *name, int old)
 {
 	AY_FREE uint8_t *data = NULL;
 	struct stat st;
-	bool renamed;
 
 	if (old < 0) {
 		fs->ops->unlink(fs, dirfd, name, 0);
 	} else if (fstat(old, &st) == 0 && (data = malloc((size_t)st.st_size + 1)) != NULL &&
 		   pread(old, data, (size_t)st.st_size, 0) == st.st_size) {
-		replace(fs, dirfd, name, data, (size_t)st.st_size, &renamed);
+		replace(fs, dirfd, name, data, (size_t)st.st_size, NULL);
 	}
 }
 
@@ -379,4 +386,32 @@ int ay__remove_tree(struct ay_fs *fs, int dirfd, const char *name)
 		r = remove_in(fs, top >= 0 ? top : dirfd, dirfd, name, 0, &moved);
 	}
 	return r;
+}
+
+static bool same_dir(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+int ay__lies_in(int inner, int outer)
+{
+	struct stat at, want, up;
+	AY_CLOSE int fd = openat(inner, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &at) < 0 || fstat(outer, &want) < 0)
+		return -errno;
+	for (;;) {
+		if (same_dir(&at, &want))
+			return 1;
+		int parent = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (parent < 0)
+			return -errno;
+		close(fd);
+		fd = parent;
+		if (fstat(fd, &up) < 0)
+			return -errno;
+		if (same_dir(&at, &up))
+			return 0; /* the root */
+		at = up;
+	}
 }

@@ -15,7 +15,8 @@
 
 /**
  * ay__open_beneath() - open for reading, strictly beneath @dirfd, without following any symlink.
- * @path: relative; may have several components. @flags: O_RDONLY, O_PATH, O_DIRECTORY ...; O_CLOEXEC is added.
+ * @path: relative; may have several components. @flags: O_RDONLY, O_PATH, O_DIRECTORY ...; O_CLOEXEC is added, and
+ * O_NONBLOCK, so that a fifo there does not hang us.
  *
  * openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS); on a kernel without it (before 5.6)
  * the path is walked component by component with O_NOFOLLOW.
@@ -73,6 +74,12 @@ int ay__make_dir(struct ay_fs *fs, int dirfd, const char *name, mode_t mode, boo
  * directories. Not there is success. Goes on past failures; returns the first. Memory and fds are bounded.
  */
 int ay__remove_tree(struct ay_fs *fs, int dirfd, const char *name);
+
+/**
+ * ay__lies_in() - is the directory @inner @outer, or below it? By the ".." of each, as the kernel sees them now.
+ * Return: 1, 0 or -errno.
+ */
+int ay__lies_in(int inner, int outer);
 
 /** ay__random_name() - 16 hex digits and a NUL, from the system's randomness. */
 void ay__random_name(char out[17]);

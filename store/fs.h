@@ -38,6 +38,10 @@ struct ay_fs_ops {
 	int (*allocate)(struct ay_fs *fs, int fd,
 			off_t size); /* fallocate(KEEP_SIZE); -EOPNOTSUPP is no failure */
 	int (*reflink)(struct ay_fs *fs, int to_fd, int from_fd); /* FICLONE */
+	/* FIDEDUPERANGE of @len bytes at @offset: bytes that are shared now; 0 they differ; -errno. */
+	int64_t (*dedupe)(struct ay_fs *fs, int from_fd, int to_fd, uint64_t offset, uint64_t len);
+	int (*exchange)(struct ay_fs *fs, int a_dirfd, const char *a, int b_dirfd,
+			const char *b); /* RENAME_EXCHANGE */
 	int (*chmod)(struct ay_fs *fs, int fd, mode_t mode);
 	int (*chown)(struct ay_fs *fs, int dirfd, const char *name, uid_t uid,
 		     gid_t gid); /* name "": the fd itself */

@@ -15,6 +15,7 @@
 #include <linux/fs.h>
 #include <linux/fsverity.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -129,6 +130,34 @@ static int real_reflink(struct ay_fs *fs, int to_fd, int from_fd)
 	return result(ioctl(to_fd, FICLONE, from_fd));
 }
 
+static int64_t real_dedupe(struct ay_fs *fs, int from_fd, int to_fd, uint64_t offset, uint64_t len)
+{
+	(void)fs;
+	union {
+		struct file_dedupe_range range;
+		char room[sizeof(struct file_dedupe_range) + sizeof(struct file_dedupe_range_info)];
+	} u;
+
+	memset(&u, 0, sizeof(u));
+	u.range.src_offset = offset;
+	u.range.src_length = len;
+	u.range.dest_count = 1;
+	u.range.info[0].dest_fd = to_fd;
+	u.range.info[0].dest_offset = offset;
+	if (ioctl(from_fd, FIDEDUPERANGE, &u.range) < 0)
+		return -errno;
+	if (u.range.info[0].status < 0)
+		return u.range.info[0].status;
+	return u.range.info[0].status == FILE_DEDUPE_RANGE_DIFFERS ? 0
+								   : (int64_t)u.range.info[0].bytes_deduped;
+}
+
+static int real_exchange(struct ay_fs *fs, int a_dirfd, const char *a, int b_dirfd, const char *b)
+{
+	(void)fs;
+	return result(renameat2(a_dirfd, a, b_dirfd, b, RENAME_EXCHANGE));
+}
+
 static int real_chmod(struct ay_fs *fs, int fd, mode_t mode)
 {
 	(void)fs;
@@ -211,6 +240,8 @@ static const struct ay_fs_ops real_ops = {
 	.truncate = real_truncate,
 	.allocate = real_allocate,
 	.reflink = real_reflink,
+	.dedupe = real_dedupe,
+	.exchange = real_exchange,
 	.chmod = real_chmod,
 	.chown = real_chown,
 	.utimens = real_utimens,

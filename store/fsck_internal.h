@@ -47,8 +47,8 @@ struct ay__fsck {
 	const struct ay_root *root; /* NULL: none is trusted, or the first is damaged */
 	bool root_lost; /* the newest cannot be read: what seems signed by nobody may well be signed */
 	struct ay__fsck_row *rows;
-	size_t n_rows, cap_rows;
-	uint64_t total_bytes, done_bytes;
+	size_t n_rows;
+	uint64_t total_bytes; /* to read, for the bar */
 	struct ay__fsck_branch *branches;
 	size_t n_branches;
 	/* healing */
@@ -99,6 +99,9 @@ bool ay__fsck_inode_is(struct ay__fsck *k, int fd, const struct ay_entry *e, boo
 /** ay__fsck_meta_is() - metadata alone, of what cannot be opened too (@fd -1: @name in @dir). */
 bool ay__fsck_meta_is(const struct ay__fsck *k, int fd, int dir, const char *name, const struct stat *st,
 		      const struct ay_entry *e);
+/** ay__fsck_variant_is() - does the inode give the variant that its object's name has? (fsck_meta.c) */
+bool ay__fsck_variant_is(const struct ay__fsck *k, int fd, const struct stat *st,
+			 const uint8_t want[AY__VARIANT_LEN]);
 /** ay__fsck_tell_objects() - what came of each damaged object, and what nothing links (removed when healing). */
 int ay__fsck_tell_objects(struct ay__fsck *k, struct ay_err *err);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every object, read on all cores: one thread lists, opens and compares metadata,
- * the pool of store/hash_pool.h hashes. What an object should be stands in its
+ * Every object, read on all cores: each thread takes one of the 256 directories after the other and does all that
+ * is to be done in it, so that opening and looking is shared out as hashing is. What an object should be stands in its
  * name: the content's digest, and the variant, a hash of all else that an inode has.
  *
  * An object that vanishes meanwhile was collected, one that comes meanwhile was
@@ -12,100 +12,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/file.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "store/fsck_internal.h"
 #include "store/hash_pool.h"
-#include "store/xattr.h"
 
-#define WINDOW 192 /* files being hashed or waiting, each an open fd */
-
-struct slot {
-	struct ay__hash_job job;
-	struct ay_digest want;
-	size_t row;
-	bool used;
-};
-
-struct reading {
-	struct ay__fsck *k;
-	struct ay__hash_pool *pool;
-	size_t next; /* the oldest slot */
-	struct slot slots[WINDOW];
-};
-
-/* ---- metadata ---- */
-
-static bool meta_with(const struct ay__fsck *k, int fd, int dir, const char *name, const struct stat *st,
-		      const struct ay_entry *e, unsigned flags)
-{
-	AY_FREE struct ay_xattr *x = NULL;
-	size_t n = 0, kept = 0;
-
-	if ((e->type != AY_ENTRY_SYMLINK && (st->st_mode & 07777) != e->mode) ||
-	    (!k->s->owner_me && (st->st_uid != e->uid || st->st_gid != e->gid)) ||
-	    st->st_mtim.tv_sec != e->mtime_s || (uint32_t)st->st_mtim.tv_nsec != e->mtime_ns)
-		return false;
-	if (ay__xattrs_read(fd, dir, name, flags, &x, &n, NULL) < 0)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		if (!k->s->owner_me || strncmp(x[i].name, "user.", 5) == 0)
-			x[kept++] = x[i];
-	}
-	if (kept != e->n_xattrs)
-		return false;
-	for (size_t i = 0; i < kept; i++) {
-		const struct ay_xattr *y = &e->xattrs[i];
-		if (strcmp(x[i].name, y->name) != 0 || x[i].value_len != y->value_len ||
-		    memcmp(x[i].value, y->value, y->value_len) != 0)
-			return false;
-	}
-	return true;
-}
-
-bool ay__fsck_meta_is(const struct ay__fsck *k, int fd, int dir, const char *name, const struct stat *st,
-		      const struct ay_entry *e)
-{
-	/* A label that the machine's policy put there by itself is no damage. */
-	return meta_with(k, fd, dir, name, st, e, 0) ||
-	       meta_with(k, fd, dir, name, st, e, AY__XATTR_NO_LABELS);
-}
-
-bool ay__fsck_inode_is(struct ay__fsck *k, int fd, const struct ay_entry *e, bool content)
-{
-	struct ay_digest d;
-	struct stat st;
-
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != e->size ||
-	    !ay__fsck_meta_is(k, fd, -1, "", &st, e))
-		return false;
-	return !content || (ay_digest_fd(fd, &d, NULL) == 0 && ay_digest_eq(&d, &e->digest));
-}
-
-/* Does the inode give the variant that its name has? */
-static bool variant_is(const struct ay__fsck *k, int fd, const struct stat *st,
-		       const uint8_t want[AY__VARIANT_LEN], unsigned flags)
-{
-	AY_FREE struct ay_xattr *x = NULL;
-	uint8_t v[AY__VARIANT_LEN];
-	struct ay_entry e = {.type = AY_ENTRY_FILE,
-			     .mode = st->st_mode & 07777,
-			     .uid = k->s->owner_me ? 0 : st->st_uid,
-			     .gid = k->s->owner_me ? 0 : st->st_gid,
-			     .mtime_s = st->st_mtim.tv_sec,
-			     .mtime_ns = (uint32_t)st->st_mtim.tv_nsec};
-	size_t n = 0;
-
-	if (ay__xattrs_read(fd, -1, "", flags, &x, &n, NULL) < 0)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		if (!k->s->owner_me || strncmp(x[i].name, "user.", 5) == 0)
-			x[e.n_xattrs++] = x[i];
-	}
-	e.xattrs = x;
-	return ay__object_variant(&e, v) == 0 && memcmp(v, want, sizeof(v)) == 0;
-}
+#define READ_SIZE (256u * 1024)
+#define TELL_NS   100000000
 
 /* ---- rows ---- */
 
@@ -133,18 +50,23 @@ static bool parse_name(unsigned b, const char *name, struct ay_digest *d, uint8_
 	return true;
 }
 
-static struct ay__fsck_row *add_row(struct ay__fsck *k, const struct ay_digest *d,
+struct rows {
+	struct ay__fsck_row *rows;
+	size_t n, cap;
+};
+
+static struct ay__fsck_row *add_row(struct rows *k, const struct ay_digest *d,
 				    const uint8_t v[AY__VARIANT_LEN], const struct stat *st)
 {
-	if (k->n_rows == k->cap_rows) {
-		size_t cap = k->cap_rows ? k->cap_rows + k->cap_rows / 2 : 4096;
+	if (k->n == k->cap) {
+		size_t cap = k->cap ? k->cap + k->cap / 2 : 4096;
 		struct ay__fsck_row *grown = reallocarray(k->rows, cap, sizeof(*grown));
 		if (!grown)
 			return NULL;
 		k->rows = grown;
-		k->cap_rows = cap;
+		k->cap = cap;
 	}
-	struct ay__fsck_row *row = &k->rows[k->n_rows++];
+	struct ay__fsck_row *row = &k->rows[k->n++];
 	*row = (struct ay__fsck_row){
 		.ino = st->st_ino, .links = st->st_nlink > UINT32_MAX ? UINT32_MAX : (uint32_t)st->st_nlink};
 	memcpy(row->digest, d->b, sizeof(row->digest));
@@ -205,94 +127,28 @@ int ay__fsck_content(const struct ay__fsck *k, const struct ay_digest *d)
 
 /* ---- reading ---- */
 
-static int finish_slot(struct reading *r, struct slot *slot, struct ay_err *err)
-{
-	struct ay__fsck *k = r->k;
-	struct ay__fsck_row *row = &k->rows[slot->row];
+/* One thread: takes a bucket after the other. Nothing is shared while it reads but the counters. */
+struct reader {
+	struct reading *r;
+	pthread_t thread;
+	bool started;
+	struct rows rows;
+	uint64_t objects, bytes;
+	struct ay_hasher *hasher;
+	uint8_t *buf;
+	int rc;
+	struct ay_err err;
+};
 
-	if (!slot->used)
-		return 0;
-	ay__hash_pool_done(r->pool, &slot->job, true);
-	slot->used = false;
-	int rc = slot->job.rc;
-	if (rc == -ENOMEM)
-		return ay_err_errno(err, ENOMEM, "fsck");
-	if (rc == AY_EBUSY || (rc == 0 && !ay_digest_eq(&slot->job.digest, &slot->want)))
-		row->state = AY__ROW_BAD; /* that somebody writes into it is as bad */
-	else if (rc < 0)
-		row->state = AY__ROW_UNREAD;
-	k->done_bytes += (uint64_t)slot->job.before.st_size;
-	if (k->f->progress)
-		k->f->progress(k->f->ctx, k->done_bytes, k->total_bytes);
-	return 0;
-}
-
-static int finish_all(struct reading *r, struct ay_err *err)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < WINDOW && rc == 0; i++)
-		rc = finish_slot(r, &r->slots[(r->next + i) % WINDOW], err);
-	return rc;
-}
-
-static void note_odd(struct ay__fsck *k, unsigned b, const char *name)
-{
-	char path[300];
-
-	snprintf(path, sizeof(path), "objects/%02x/%s", b, name);
-	ay__fsck_tell(
-		k,
-		&(struct ay_fsck_finding){.what = AY_FSCK_LEFTOVER, .outcome = AY_FSCK_NOTED, .path = path},
-		"not an object's name: left alone");
-}
-
-static int look_at(struct reading *r, unsigned b, int bucket, const char *name, struct ay_err *err)
-{
-	struct ay__fsck *k = r->k;
-	struct slot *slot = &r->slots[r->next];
-	uint8_t v[AY__VARIANT_LEN];
-	struct ay_digest d;
-	struct stat st;
-
-	if (!parse_name(b, name, &d, v)) {
-		note_odd(k, b, name);
-		return 0;
-	}
-	int fd = ay__open_beneath(bucket, name, O_RDONLY | O_NONBLOCK);
-	if (fd == -ENOENT)
-		return 0;
-	if ((fd < 0 ? fstatat(bucket, name, &st, AT_SYMLINK_NOFOLLOW) : fstat(fd, &st)) < 0) {
-		if (fd >= 0)
-			close(fd);
-		return errno == ENOENT ? 0 : ay_err_errno(err, errno, "objects/%02x/%s", b, name);
-	}
-	struct ay__fsck_row *row = add_row(k, &d, v, &st);
-	if (!row) {
-		if (fd >= 0)
-			close(fd);
-		return ay_err_errno(err, ENOMEM, "fsck");
-	}
-	k->res->objects++;
-	if (fd < 0 || !S_ISREG(st.st_mode)) {
-		row->state = !S_ISREG(st.st_mode) ? AY__ROW_BAD
-			     : fd == -EACCES      ? AY__ROW_UNKNOWN
-						  : AY__ROW_UNREAD;
-		if (fd >= 0)
-			close(fd);
-		return 0;
-	}
-	k->res->bytes += (uint64_t)st.st_size;
-	if (!variant_is(k, fd, &st, v, 0) && !variant_is(k, fd, &st, v, AY__XATTR_NO_LABELS))
-		row->state = AY__ROW_META;
-	int rc = finish_slot(r, slot, err); /* may move nothing: rows are found by index */
-	*slot = (struct slot){.want = d, .row = k->n_rows - 1, .used = true};
-	slot->job.fd = fd;
-	slot->job.before = st;
-	ay__hash_pool_give(r->pool, &slot->job);
-	r->next = (r->next + 1) % WINDOW;
-	return rc;
-}
+struct reading {
+	struct ay__fsck *k;
+	atomic_uint next; /* bucket */
+	atomic_bool stop;
+	atomic_uint_fast64_t done_bytes;
+	pthread_mutex_t lock; /* of what is told, and of: */
+	pthread_cond_t ended;
+	unsigned running;
+};
 
 static DIR *open_bucket(const struct ay__fsck *k, unsigned b)
 {
@@ -326,6 +182,141 @@ static void measure(struct ay__fsck *k)
 	}
 }
 
+static void note_odd(struct ay__fsck *k, unsigned b, const char *name)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "objects/%02x/%s", b, name);
+	ay__fsck_tell(
+		k,
+		&(struct ay_fsck_finding){.what = AY_FSCK_LEFTOVER, .outcome = AY_FSCK_NOTED, .path = path},
+		"not an object's name: left alone");
+}
+
+/* The digest of the open file's first @size bytes. What is appended while we read is for the next check. */
+static int hash(struct reader *w, int fd, uint64_t size, struct ay_digest *d)
+{
+	ay_hasher_reset(w->hasher);
+	if (size > READ_SIZE)
+		posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	for (uint64_t at = 0; at < size;) {
+		uint64_t left = size - at;
+		if (atomic_load_explicit(&w->r->stop, memory_order_relaxed))
+			return -ECANCELED;
+		ssize_t n = pread(fd, w->buf, left < READ_SIZE ? (size_t)left : READ_SIZE, (off_t)at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return AY_EBUSY; /* it got shorter under us */
+		ay_hasher_update(w->hasher, w->buf, (size_t)n);
+		at += (uint64_t)n;
+		atomic_fetch_add_explicit(&w->r->done_bytes, (uint64_t)n, memory_order_relaxed);
+	}
+	ay_hasher_final(w->hasher, d);
+	return 0;
+}
+
+static uint8_t judge(struct reader *w, int fd, const struct stat *st, const struct ay_digest *want,
+		     const uint8_t v[AY__VARIANT_LEN])
+{
+	struct ay_digest found;
+
+	w->bytes += (uint64_t)st->st_size;
+	int r = hash(w, fd, (uint64_t)st->st_size, &found);
+	if (r == AY_EBUSY || (r == 0 && !ay_digest_eq(&found, want)))
+		return AY__ROW_BAD; /* that somebody writes into it is as bad */
+	if (r < 0)
+		return AY__ROW_UNREAD;
+	return ay__fsck_variant_is(w->r->k, fd, st, v) ? AY__ROW_GOOD : AY__ROW_META;
+}
+
+static int look_at(struct reader *w, unsigned b, int bucket, const char *name)
+{
+	uint8_t v[AY__VARIANT_LEN];
+	struct ay_digest d;
+	struct stat st;
+
+	if (!parse_name(b, name, &d, v)) {
+		pthread_mutex_lock(&w->r->lock);
+		note_odd(w->r->k, b, name);
+		pthread_mutex_unlock(&w->r->lock);
+		return 0;
+	}
+	/* A single name, which the directory gave: nothing to resolve but the last step. */
+	AY_CLOSE int fd = openat(bucket, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
+	int why = errno;
+	if ((fd < 0 ? fstatat(bucket, name, &st, AT_SYMLINK_NOFOLLOW) : fstat(fd, &st)) < 0)
+		return errno == ENOENT ? 0 : ay_err_errno(&w->err, errno, "objects/%02x/%s", b, name);
+	struct ay__fsck_row *row = add_row(&w->rows, &d, v, &st);
+	if (!row)
+		return ay_err_errno(&w->err, ENOMEM, "fsck");
+	w->objects++;
+	row->state = !S_ISREG(st.st_mode) ? AY__ROW_BAD
+		     : fd >= 0            ? judge(w, fd, &st, &d, v)
+		     : why == EACCES      ? AY__ROW_UNKNOWN
+					  : AY__ROW_UNREAD;
+	return 0;
+}
+
+static int read_bucket(struct reader *w, unsigned b)
+{
+	AY_CLOSEDIR DIR *d = open_bucket(w->r->k, b);
+	struct dirent *e;
+	int rc = 0;
+
+	if (!d && errno != ENOENT)
+		return ay_err_errno(&w->err, errno, "%s/objects/%02x", w->r->k->s->path, b);
+	while (rc == 0 && d && (e = readdir(d)) && !w->r->stop) {
+		if (!is_dot(e->d_name))
+			rc = look_at(w, b, dirfd(d), e->d_name);
+	}
+	return rc;
+}
+
+static void *work(void *arg)
+{
+	struct reader *w = arg;
+	struct reading *r = w->r;
+
+	w->hasher = ay_hasher_new();
+	w->buf = malloc(READ_SIZE);
+	w->rc = w->hasher && w->buf ? 0 : ay_err_errno(&w->err, ENOMEM, "fsck");
+	while (w->rc == 0 && !r->stop) {
+		unsigned b = atomic_fetch_add(&r->next, 1);
+		if (b >= 256)
+			break;
+		w->rc = read_bucket(w, b);
+	}
+	if (w->rc < 0)
+		r->stop = true;
+	ay_hasher_free(w->hasher);
+	free(w->buf);
+	pthread_mutex_lock(&r->lock);
+	r->running--;
+	pthread_cond_signal(&r->ended);
+	pthread_mutex_unlock(&r->lock);
+	return NULL;
+}
+
+/* Tell how far they are, until all have ended. */
+static void wait_for_all(struct reading *r)
+{
+	pthread_mutex_lock(&r->lock);
+	while (r->running > 0) {
+		struct timespec until;
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += TELL_NS;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		pthread_cond_timedwait(&r->ended, &r->lock, &until);
+		if (r->k->f->progress)
+			r->k->f->progress(r->k->f->ctx, r->done_bytes, r->k->total_bytes);
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
 static void note_strangers(struct ay__fsck *k)
 {
 	int fd = ay__open_beneath(k->s->objects, ".", O_RDONLY | O_DIRECTORY);
@@ -347,33 +338,67 @@ static void note_strangers(struct ay__fsck *k)
 	}
 }
 
+/* The rows of all threads in one sorted array. */
+static int merge(struct ay__fsck *k, struct reader *w, unsigned n, struct ay_err *err)
+{
+	size_t total = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		total += w[i].rows.n;
+	k->rows = total ? reallocarray(NULL, total, sizeof(*k->rows)) : NULL;
+	if (total && !k->rows)
+		return ay_err_errno(err, ENOMEM, "fsck");
+	for (unsigned i = 0; i < n; i++) {
+		if (w[i].rows.n)
+			memcpy(k->rows + k->n_rows, w[i].rows.rows, w[i].rows.n * sizeof(*k->rows));
+		k->n_rows += w[i].rows.n;
+		k->res->objects += w[i].objects;
+		k->res->bytes += w[i].bytes;
+		free(w[i].rows.rows);
+		w[i].rows.rows = NULL;
+	}
+	if (k->n_rows > 1)
+		qsort(k->rows, k->n_rows, sizeof(*k->rows), cmp_rows);
+	return 0;
+}
+
 int ay__fsck_objects(struct ay__fsck *k, struct ay_err *err)
 {
-	AY_FREE struct reading *r = calloc(1, sizeof(*r));
-	struct dirent *e;
+	unsigned n = k->f->threads ? k->f->threads : ay__cpu_count();
+	struct reading r = {.k = k, .lock = PTHREAD_MUTEX_INITIALIZER, .ended = PTHREAD_COND_INITIALIZER};
+	AY_FREE struct reader *w = NULL;
 	int rc = 0;
 
 	if (k->s->objects < 0)
 		return ay_err_set(err, -EACCES, "%s/objects cannot be read: run as its owner", k->s->path);
-	if (!r || !(r->pool = ay__hash_pool_new(k->f->threads)))
+	n = n > AY__HASH_THREADS_MAX ? AY__HASH_THREADS_MAX : n;
+	if (!(w = calloc(n, sizeof(*w))))
 		return ay_err_errno(err, ENOMEM, "fsck");
-	r->k = k;
 	measure(k);
 	note_strangers(k);
-	for (unsigned b = 0; b < 256 && rc == 0; b++) {
-		AY_CLOSEDIR DIR *d = open_bucket(k, b);
-		if (!d && errno != ENOENT)
-			rc = ay_err_errno(err, errno, "%s/objects/%02x", k->s->path, b);
-		while (rc == 0 && d && (e = readdir(d))) {
-			if (!is_dot(e->d_name))
-				rc = look_at(r, b, dirfd(d), e->d_name, err);
+	for (unsigned i = 0; i < n; i++) {
+		w[i].r = &r;
+		pthread_mutex_lock(&r.lock);
+		r.running++;
+		pthread_mutex_unlock(&r.lock);
+		w[i].started = pthread_create(&w[i].thread, NULL, work, &w[i]) == 0;
+		if (!w[i].started) {
+			/* Fewer threads are slower, nothing else; the last one finds nothing left to do. */
+			work(&w[i]);
+			break;
 		}
 	}
+	wait_for_all(&r);
+	for (unsigned i = 0; i < n; i++) {
+		if (w[i].started)
+			pthread_join(w[i].thread, NULL);
+		if (rc == 0 && w[i].rc < 0)
+			rc = ay_err_set(err, w[i].rc, "%s", w[i].err.msg);
+	}
 	if (rc == 0)
-		rc = finish_all(r, err);
-	ay__hash_pool_free(r->pool);
-	if (k->n_rows > 1)
-		qsort(k->rows, k->n_rows, sizeof(*k->rows), cmp_rows);
+		return merge(k, w, n, err);
+	for (unsigned i = 0; i < n; i++)
+		free(w[i].rows.rows);
 	return rc;
 }
 

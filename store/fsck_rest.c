@@ -167,8 +167,7 @@ static int check_states(struct ay__fsck *k, struct ay_err *err)
 	}
 	if (r == 0 && fstatat(k->s->state, "install-id", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 	    ay_state_install_id(k->s, id, NULL) == AY_ESTORE) {
-		bool done = k->f->heal &&
-			    k->s->fs->ops->unlink(k->s->fs, k->s->state, "install-id", 0) == 0 &&
+		bool done = k->f->heal && ay__remove_tree(k->s->fs, k->s->state, "install-id") == 0 &&
 			    ay_state_install_id(k->s, id, err) == 0;
 		tell(k, AY_FSCK_STATE, "state/install-id", done,
 		     done ? "was damaged; made anew" : "is damaged");

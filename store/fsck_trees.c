@@ -135,6 +135,21 @@ static bool manifest_digest(const struct ay__fsck_tree *t, struct ay_digest *d)
 	return fd >= 0 && ay_digest_fd(fd, d, NULL) == 0;
 }
 
+/* A document of the tree anew, whatever stands in its place. */
+static int put_document(struct ay__fsck_tree *t, const char *name, const void *data, size_t len,
+			struct ay_err *err)
+{
+	struct ay_fs *fs = t->k->s->fs;
+	struct stat st;
+
+	if (fstatat(t->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) {
+		int r = ay__remove_tree(fs, t->dir, name);
+		if (r < 0)
+			return ay_err_errno(err, -r, "cannot remove the directory %s", name);
+	}
+	return ay__store_replace_file(fs, t->dir, name, data, len, err);
+}
+
 struct search {
 	struct ay__fsck_tree *t;
 	struct ay_digest manifest;
@@ -179,7 +194,7 @@ static int heal_release(struct ay__fsck_tree *t, struct ay_err *err)
 		r = ay_repo_each_release(k->f->repos[i], is_lost_release, &x, NULL);
 	if (!x.data)
 		return r == -ENOMEM ? ay_err_errno(err, ENOMEM, "fsck") : 0;
-	r = ay__store_replace_file(k->s->fs, t->dir, "release", x.data, x.len, err);
+	r = put_document(t, "release", x.data, x.len, err);
 	free(x.data);
 	return r < 0 ? r : 1;
 }
@@ -192,7 +207,7 @@ static int take_manifest(struct ay__fsck_tree *t, const uint8_t *data, size_t le
 	ay_digest_mem(data, len, &d);
 	if (!ay_digest_eq(&d, &t->release.manifest))
 		return 0;
-	int r = ay__store_replace_file(t->k->s->fs, t->dir, "manifest", data, len, err);
+	int r = put_document(t, "manifest", data, len, err);
 	return r < 0 ? r : 1;
 }
 
@@ -428,10 +443,10 @@ int ay__fsck_each_tree(struct ay__fsck *k, bool tell,
 static bool has_root(int dir, uint32_t serial)
 {
 	char path[AY__SERIAL_NAME_MAX + 8];
-	struct stat st;
 
 	snprintf(path, sizeof(path), "%u/root", serial);
-	return serial && fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+	AY_CLOSE int fd = serial ? ay__open_beneath(dir, path, O_PATH | O_DIRECTORY) : -1;
+	return fd >= 0;
 }
 
 /*

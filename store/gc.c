@@ -21,6 +21,7 @@
 
 #include "base/cleanup.h"
 #include "store/gc_bundles.h"
+#include "store/gc_internal.h"
 #include "store/gc_objects.h"
 #include "store/turn.h"
 #include "store/tree_internal.h"
@@ -40,13 +41,14 @@ static uint32_t one_before(const struct ay_tree_info *trees, size_t n, uint32_t 
 }
 
 /* The newest tree that may go; 0: none. @above: only those above it (the others are in use). */
-static int pick(struct ay_store *s, const char *branch, unsigned keep, uint32_t above, uint32_t *serial,
-		struct ay_err *err)
+static int pick(struct ay_store *s, const char *branch, const struct ay__gc_trees *how, uint32_t above,
+		uint32_t *serial, struct ay_err *err)
 {
 	AY_FREE struct ay_tree_info *trees = NULL;
 	struct ay_branch_state state;
 	struct ay_turn turn;
 	uint32_t before = 0;
+	unsigned keep = how->keep;
 	size_t n;
 	int r = ay_turn_read(s, branch, &turn, err);
 
@@ -56,7 +58,9 @@ static int pick(struct ay_store *s, const char *branch, unsigned keep, uint32_t 
 	if ((r = ay_state_branch(s, branch, &state, err)) < 0 ||
 	    (r = ay_store_trees(s, branch, &trees, &n, err)) < 0)
 		return r;
-	before = one_before(trees, n, turn.current, turn.good != turn.current ? turn.good : state.before);
+	if (how->spare_before)
+		before = one_before(trees, n, turn.current,
+				    turn.good != turn.current ? turn.good : state.before);
 	if (turn.current == 0 && keep == 0)
 		keep = 1;
 	for (size_t i = 0; i + keep < n && *serial == 0; i++) {
@@ -133,8 +137,8 @@ int ay_store_remove_tree(struct ay_store *s, const char *branch, uint32_t serial
 	return r;
 }
 
-static int gc_branch(struct ay_store *s, const char *branch, unsigned keep, struct ay_gc_result *res,
-		     struct ay_err *err)
+int ay__gc_branch(struct ay_store *s, const char *branch, const struct ay__gc_trees *how,
+		  struct ay_gc_result *res, struct ay_err *err)
 {
 	AY_CLOSE int dir = ay__branch_open(s, branch, false, err);
 	uint32_t above = 0;
@@ -149,8 +153,10 @@ static int gc_branch(struct ay_store *s, const char *branch, unsigned keep, stru
 	for (;;) {
 		struct ay__staging st = AY__STAGING_NONE;
 		uint32_t serial = 0;
+		if (how->enough && how->enough(how->ctx))
+			return 0;
 		AY_CLOSE int lock = ay__branch_lock(s, dir, ".switch", LOCK_EX, err);
-		int r = lock < 0 ? lock : pick(s, branch, keep, above, &serial, err);
+		int r = lock < 0 ? lock : pick(s, branch, how, above, &serial, err);
 		if (r < 0 || serial == 0)
 			return r;
 		r = ay__tree_aside(s, dir, branch, serial, &st, err);
@@ -165,6 +171,7 @@ static int gc_branch(struct ay_store *s, const char *branch, unsigned keep, stru
 
 int ay_store_gc(struct ay_store *s, unsigned keep, struct ay_gc_result *res, struct ay_err *err)
 {
+	const struct ay__gc_trees how = {.keep = keep, .spare_before = true};
 	struct ay_gc_result none;
 	char **branches = NULL;
 	size_t n = 0;
@@ -177,7 +184,7 @@ int ay_store_gc(struct ay_store *s, unsigned keep, struct ay_gc_result *res, str
 	ay__staging_sweep(s, res);
 	r = ay_store_branches(s, &branches, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++)
-		r = gc_branch(s, branches[i], keep, res, err);
+		r = ay__gc_branch(s, branches[i], &how, res, err);
 	ay_store_names_free(branches, n);
 	if (r == 0)
 		r = ay__gc_objects(s, res, err);

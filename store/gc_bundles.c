@@ -165,16 +165,33 @@ static int drop_unless_held(struct ay_store *s, const struct ay_digest *d, struc
 	return ay_bundles_drop(s, d, err);
 }
 
+/* A whole bundle's second name in partial/: a power cut between its two halves of being moved left it. */
+static int drop_second_names(struct ay_store *s, const struct ay_bundle_entry *list, size_t n,
+			     struct ay_err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		char hex[AY_DIGEST_HEX + 1];
+		if (!list[i].whole)
+			continue;
+		int r = s->fs->ops->unlink(s->fs, s->partial, ay_digest_hex(&list[i].digest, hex), 0);
+		if (r < 0 && r != -ENOENT)
+			return ay_err_errno(err, -r, "cannot remove %s/bundles/partial/%s", s->path, hex);
+	}
+	return 0;
+}
+
 static int drop_all(struct gc_bundles *g, struct ay_gc_result *res, struct ay_err *err)
 {
 	AY_FREE struct ay_bundle_entry *list = NULL;
 	size_t n = 0;
 	int r = ay_bundles_list(g->s, &list, &n, err);
 
+	if (r == 0)
+		r = drop_second_names(g->s, list, n, err);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		int kept = drops(g, &list[i]) ? drop_unless_held(g->s, &list[i].digest, err) : 1;
 		if (kept == 0)
-			res->bytes += list[i].size;
+			res->bytes += list[i].size, res->bundles++;
 		r = kept > 0 ? add(&g->kept, &list[i].digest) : kept;
 	}
 	for (size_t i = 0; r == 0 && i < g->n_offers; i++) {

@@ -61,6 +61,13 @@ static int sweep_bucket(struct ay_store *s, const char *bucket, struct ay_gc_res
 	return r;
 }
 
+/* Not synced: if a power cut takes it or leaves half of it, all are looked at once more. */
+static void mark(struct ay_store *s, const char *line)
+{
+	s->fs->ops->unlink(s->fs, s->state, SWEPT, 0);
+	ay__write_file(s->fs, s->state, SWEPT, line, strlen(line));
+}
+
 int ay__gc_objects(struct ay_store *s, struct ay_gc_result *res, struct ay_err *err)
 {
 	AY_FREE uint8_t *swept = NULL;
@@ -78,8 +85,7 @@ int ay__gc_objects(struct ay_store *s, struct ay_gc_result *res, struct ay_err *
 		snprintf(bucket, sizeof(bucket), "%02x", i);
 		r = sweep_bucket(s, bucket, res, err);
 	}
-	/* Should that fail (the disk may be full all the same), it is done once more the next time. */
 	if (r == 0)
-		ay__store_replace_file(s->fs, s->state, SWEPT, line, strlen(line), NULL);
+		mark(s, line);
 	return r;
 }

@@ -34,7 +34,6 @@ static int import_file(struct ay__build *b, int dirfd, const struct ay_entry *e,
 {
 	struct ay__object_name name;
 	struct ay_digest found;
-	struct stat st;
 	uint64_t size;
 	int r = ay__object_name_of(b->s, e, &name);
 
@@ -55,11 +54,6 @@ static int import_file(struct ay__build *b, int dirfd, const struct ay_entry *e,
 		if (stage_present(b, e, &name))
 			return 0;
 	}
-	if (fstat(fd, &st) < 0)
-		return ay_err_errno(err, errno, "%s: in the source directory", e->path);
-	uint64_t blocks = (uint64_t)st.st_blocks * 512; /* less than its size when it has holes */
-	if ((r = ay__store_reserve(b->s, blocks < e->size ? blocks : e->size, 1, err)) < 0)
-		return r;
 	return ay__build_stage(b, e, &name, fd, err);
 }
 

@@ -7,8 +7,7 @@
  * Where the inode itself becomes the object (the source is read-only from now on), that is not enough: a program
  * that holds a shared mapping may write without any trace in ctime. So a read lease is taken, which the
  * kernel gives only when nobody has the file open or mapped for writing; who cannot have one (other
- * owners' files, file systems without leases) gets a copy... but a root that may and a file without
- * writers is the common case, and costs two system calls.
+ * owners' files, file systems without leases) gets a copy.
  */
 #include "store/intake.h"
 
@@ -19,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "store/lease.h"
 #include "store/linked.h"
 #include "store/xattr.h"
 
@@ -180,20 +180,23 @@ static int name_of(struct ay__intake *in, const struct ay_entry *e, const struct
 /* 0: nobody has it open or mapped for writing; 1: somebody has; -errno: that cannot be known here. */
 static int has_writers(int fd)
 {
-	if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
-		return errno == EAGAIN || errno == EBUSY ? 1 : -errno;
-	fcntl(fd, F_SETLEASE, F_UNLCK);
-	return 0;
+	int r = ay__lease_take(fd);
+
+	if (r == 0)
+		ay__lease_drop(fd);
+	return r;
 }
 
 /* The inode has its name in a bucket: write down how many it has now. */
-static int note_linked(struct ay__intake *in, int fd, const struct ay__object_name *name)
+static int note_linked(struct ay__intake_job *job, const struct ay__object_name *name)
 {
+	struct ay__intake *in = job->in;
 	char line[AY__OBJECT_NAME_MAX + 32];
 	struct stat st;
 
-	if (fstat(fd, &st) < 0)
+	if (fstat(job->h.fd, &st) < 0)
 		return -errno;
+	job->h.before.st_ctim = st.st_ctim; /* for who finds it under another name */
 	int n = snprintf(line, sizeof(line), "%lu %s\n", (unsigned long)st.st_nlink, name->s);
 	pthread_mutex_lock(&in->lock);
 	int r = ay__fd_write(in->linked, line, (size_t)n);
@@ -227,7 +230,7 @@ static int link_file(struct ay__intake_job *job, struct ay__hash_tools *tools)
 	/* The very inode that was read, whatever its name leads to by now. */
 	r = ay__intake_link(in, job->h.fd, "", &name);
 	if (r == 0)
-		r = note_linked(in, job->h.fd, &name);
+		r = note_linked(job, &name);
 	switch (r) {
 	case 0:
 		return count(job, AY__INTAKE_LINKED);

@@ -218,18 +218,19 @@ static int copy_bytes(struct ay_store *s, int from_fd, int to_fd, uint64_t size,
 		return ay_err_set(err, AY_EDIGEST, "it has %llu bytes instead of %llu",
 				  (unsigned long long)st.st_size, (unsigned long long)size);
 	bool sparse = st.st_blocks * 512 < st.st_size;
-	for (uint64_t at = 0, end; at < size; at = end) {
+	int r = ay__store_reserve(s, sparse ? (uint64_t)st.st_blocks * 512 : size, 1, err);
+	for (uint64_t at = 0, end; r == 0 && at < size; at = end) {
 		end = size;
 		if (sparse && ay_sparse_next(from_fd, at, size, &end)) {
 			if (h)
 				ay_hasher_zeros(h, end - at);
 			continue;
 		}
-		int r = copy_data(s, from_fd, to_fd, at, end, buf, h, err);
-		if (r < 0)
-			return r;
+		r = copy_data(s, from_fd, to_fd, at, end, buf, h, err);
 	}
-	int r = ay__end_sparse(s->fs, to_fd, size);
+	if (r < 0)
+		return r;
+	r = ay__end_sparse(s->fs, to_fd, size);
 	return r < 0 ? ay_err_errno(err, -r, "write") : 0;
 }
 
@@ -339,9 +340,13 @@ int ay__object_replace(struct ay_store *s, int dirfd, const char *from, const st
 	int r = s->fs->ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
 
 	touched->bucket[bucket_of(name)] = true;
-	if (r == -ENOENT && (r = make_bucket(s, name, touched)) == 0)
-		r = s->fs->ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
-	return r;
+	if (r == -ENOENT)
+		r = make_bucket(s, name, touched);
+	else if (r == -EISDIR || r == -ENOTEMPTY || r == -EEXIST)
+		r = ay__remove_tree(s->fs, s->objects, name->s);
+	else
+		return r;
+	return r < 0 ? r : s->fs->ops->rename(s->fs, dirfd, from, s->objects, name->s, false);
 }
 
 int ay__object_sync(struct ay_store *s, const struct ay__touched *touched, struct ay_err *err)
@@ -404,8 +409,8 @@ int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, 
 		return ay_err_errno(err, errno, "%s: object %s", e->path, name.s);
 	if (!ay__object_intact(s, &st, &local.e))
 		return ay_err_set(err, AY_EBASE,
-				  "%s: object %s was changed in place; `ayni verify` tells what else is",
-				  e->path, name.s);
+				  "%s: object %s was changed in place; `ayni fsck --heal` heals", e->path,
+				  name.s);
 	r = s->fs->ops->link(s->fs, s->objects, name.s, to_dirfd, to);
 	if (r == -EMLINK) {
 		if ((r = renew(s, &local.e, &name, scratch, touched, err)) < 0)

@@ -190,18 +190,42 @@ static int check_user(const struct ay_store *s, bool owner_me, struct ay_err *er
 		s->path);
 }
 
-/* The file is made when VERSION is durable: where it is missing, who made the store may have been killed before. */
-static int open_lock(struct ay_store *s, struct ay_err *err)
+/*
+ * The file is made when VERSION is durable: where it is missing, and we did not make the store (@made), who did may have
+ * been killed before.
+ */
+static int open_lock(struct ay_store *s, bool made, struct ay_err *err)
 {
 	s->lock = s->fs->ops->open(s->fs, s->dir, "lock", O_RDWR, 0);
 	if (s->lock == -ENOENT) {
-		int r = s->fs->ops->fsync(s->fs, s->dir);
+		int r = made ? 0 : s->fs->ops->fsync(s->fs, s->dir);
 		s->lock = r < 0 ? r : s->fs->ops->open(s->fs, s->dir, "lock", O_RDWR | O_CREAT, 0600);
 	}
 	return s->lock < 0 ? ay_err_errno(err, -s->lock, "cannot open %s/lock for writing", s->path) : 0;
 }
 
-static int open_parts(struct ay_store *s, struct ay_err *err)
+/*
+ * objects/ab is a part of many names that we give to the kernel, and the kernel would follow a symbolic link there. Nobody
+ * but the owner can put one; should he have moved a part of the objects elsewhere, that is no store.
+ */
+static int check_buckets(const struct ay_store *s, struct ay_err *err)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (unsigned b = 0; s->objects >= 0 && b < 256; b++) {
+		const char name[3] = {digits[b >> 4], digits[b & 15], '\0'};
+		struct stat st;
+		if (fstatat(s->objects, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))
+			return ay_err_set(
+				err, AY_ESTORE,
+				"%s/objects/%s is not a directory: it is not followed; remove it, then "
+				"`ayni fsck --heal`",
+				s->path, name);
+	}
+	return 0;
+}
+
+static int open_parts(struct ay_store *s, bool made, struct ay_err *err)
 {
 	for (size_t i = 0; i < N_PARTS; i++) {
 		int fd = ay__open_beneath(s->dir, parts[i].name, O_RDONLY | O_DIRECTORY);
@@ -217,9 +241,12 @@ static int open_parts(struct ay_store *s, struct ay_err *err)
 		s->partial = ay__open_beneath(s->bundles, "partial", O_RDONLY | O_DIRECTORY);
 	if (s->partial < 0)
 		return ay_err_set(err, AY_ESTORE, "%s/bundles/partial is missing", s->path);
+	int r = check_buckets(s, err);
+	if (r < 0)
+		return r;
 	if (s->readonly)
 		return 0;
-	return open_lock(s, err);
+	return open_lock(s, made, err);
 }
 
 static int open_store(struct ay_store *s, int flags, struct ay_err *err)
@@ -242,12 +269,13 @@ static int open_store(struct ay_store *s, int flags, struct ay_err *err)
 		return r;
 	if (r > 0 && !(flags & AY_STORE_CREATE))
 		return ay_err_set(err, AY_EUSAGE, "%s: no store there", s->path);
-	if (r > 0 &&
+	const bool made = r > 0;
+	if (made &&
 	    ((r = check_user(s, flags & AY_STORE_OWNER_ME, err)) < 0 || (r = make_parts(s, flags, err)) < 0))
 		return r;
 	if ((r = check_user(s, s->owner_me, err)) < 0)
 		return r;
-	return open_parts(s, err);
+	return open_parts(s, made, err);
 }
 
 /* What dead processes left behind. */

@@ -87,9 +87,10 @@ static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_
 		 * A manifest that was not written to its end is broken; no object was renamed in then. But if the
 		 * disk failed, the manifest must stay: it alone knows which objects are left.
 		 */
-		int r = manifest == -ENOENT ? 0
-			: manifest < 0      ? manifest
-					    : ay__objects_drop(s, manifest, res, NULL);
+		struct stat st; /* what is no file was not written by us: there is nothing to know from it */
+		bool none = manifest == -ENOENT || manifest == -ELOOP ||
+			    (manifest >= 0 && fstat(manifest, &st) == 0 && !S_ISREG(st.st_mode));
+		int r = none ? 0 : manifest < 0 ? manifest : ay__objects_drop(s, manifest, res, NULL);
 		if (r < 0 && r != AY_EFORMAT && r != AY_EVERSION && r != AY_ELIMIT)
 			return;
 		AY_CLOSE int linked = ay__open_beneath(tree, AY__LINKED_FILE, O_RDONLY);

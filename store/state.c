@@ -358,6 +358,10 @@ int ay__state_rebuild(struct ay_store *s, const char *branch, uint32_t floor, ui
 		return 0; /* another process was faster */
 	snprintf(now.branch, sizeof(now.branch), "%s", branch);
 	kept = (struct ay_branch_state){0};
+	AY_CLOSE int dir = ay__open_beneath(s->state, BRANCH_DIR, O_RDONLY | O_DIRECTORY);
+	AY_CLOSE int odd = dir < 0 ? -1 : ay__open_beneath(dir, name, O_RDONLY | O_DIRECTORY);
+	if (odd >= 0) /* a directory would not be replaced */
+		ay__remove_tree(s->fs, dir, name);
 	return branch_replace(s, name, &now, &kept, err);
 }
 

@@ -76,16 +76,18 @@ int ay__store_reserve(struct ay_store *s, uint64_t bytes, uint64_t inodes, struc
 	/* Each inode ends in a part of a block and has a name; a little goes to the file system's own trees. */
 	uint64_t block = v.f_frsize ? v.f_frsize : 4096, need, free_bytes;
 	if (__builtin_mul_overflow(inodes, block, &need) || __builtin_add_overflow(need, bytes, &need) ||
-	    __builtin_add_overflow(need, bytes / 64, &need))
+	    __builtin_add_overflow(need, bytes / 64, &need) ||
+	    __builtin_add_overflow(need, s->reserve, &need))
 		return ay_err_set(err, AY_ELIMIT, "more bytes than any disk has are asked for");
 	if (__builtin_mul_overflow((uint64_t)v.f_bavail, block, &free_bytes))
 		free_bytes = UINT64_MAX;
 	if (need > free_bytes)
 		return ay_err_set(
 			err, -ENOSPC,
-			"no room in %s: %s are needed, %s are free, %s are missing; delete files on that "
+			"no room in %s: %s are needed%s, %s are free, %s are missing; delete files on that "
 			"file system or run `ayni gc`",
-			s->path, human(need, a), human(free_bytes, b), human(need - free_bytes, c));
+			s->path, human(need, a), s->reserve ? " with the reserve" : "", human(free_bytes, b),
+			human(need - free_bytes, c));
 	if (v.f_files > 0 && inodes > v.f_favail)
 		return ay_err_set(
 			err, -ENOSPC,

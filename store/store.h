@@ -165,13 +165,13 @@ int ay_store_verify(struct ay_store *s, const char *branch, uint32_t serial, uin
 int ay_store_remove_tree(struct ay_store *s, const char *branch, uint32_t serial, struct ay_err *err);
 
 struct ay_gc_result {
-	unsigned trees;
+	unsigned trees, bundles;
 	unsigned in_use; /* trees that were removed, now or earlier, and wait for their last user */
 	uint64_t objects, bytes;
 };
 /**
  * ay_store_gc() - remove trees beyond the newest @keep (the current one and the one before it always stay),
- * objects that no tree links, bundles that lead nowhere, old staging.
+ * objects that no tree links, bundles that lead nowhere, old staging. Within budgets: store/budget.h.
  */
 int ay_store_gc(struct ay_store *s, unsigned keep, struct ay_gc_result *res, struct ay_err *err);
 

@@ -32,6 +32,7 @@ struct ay_store {
 	struct ay_fs *fs;
 	char *path; /* as given; for messages */
 	bool owner_me, readonly;
+	uint64_t reserve; /* bytes that stay free; store/budget.h */
 	enum ay_verity verity;
 	bool verity_missing; /* auto: the file system has shown that it has none */
 	ay_losses_fn on_losses;

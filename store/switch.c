@@ -157,6 +157,14 @@ static uint32_t begun(const struct ay_branch_state *b, uint32_t now)
 	return b->floor > now && b->floor != b->bad_serial ? b->floor : 0;
 }
 
+static int sync_current(struct ay_store *s, int dir, const char *branch, const struct ay_branch_state *state,
+			uint32_t now, struct ay_err *err)
+{
+	int r = now != 0 && state->pending == now ? s->fs->ops->fsync(s->fs, dir) : 0;
+
+	return r < 0 ? ay_err_errno(err, -r, "cannot sync branch %s", branch) : 0;
+}
+
 static int finish_locked(struct ay_store *s, int dir, const char *branch, uint32_t *serial,
 			 struct ay_err *err)
 {
@@ -174,8 +182,8 @@ static int finish_locked(struct ay_store *s, int dir, const char *branch, uint32
 	move.serial = begun(&state, now);
 	snprintf(path, sizeof(path), "%u/root", move.serial);
 	AY_CLOSE int root = move.serial ? ay__open_beneath(dir, path, O_PATH | O_DIRECTORY) : -1;
-	if (root < 0)
-		return 0;
+	if (root < 0) /* it may have moved just before its mover was killed */
+		return sync_current(s, dir, branch, &state, now, err);
 	move.rollback = move.serial < now;
 	move.trial = move.serial == state.unconfirmed;
 	move.tries = state.tries;

@@ -171,6 +171,9 @@ int ay__make_special(struct ay_store *s, int dir, const char *name, const struct
 		return ay_err_errno(err, EPERM,
 				    "%s: may not make a device here (in a container without CAP_MKNOD?)",
 				    e->path);
+	if (r == -EINVAL && e->type != AY_ENTRY_SYMLINK && e->type != AY_ENTRY_FIFO)
+		return ay_err_errno(err, EINVAL, "%s: the file system of %s has no device number %u:%u",
+				    e->path, s->path, e->dev_major, e->dev_minor);
 	if (r < 0)
 		return ay_err_errno(err, -r, "%s: cannot make it", e->path);
 	ay__entry_localise(s, e, &local);
@@ -234,8 +237,8 @@ static int link_file(void *ctx, int dir, const char *name, const struct ay_entry
 	int r = ay__object_link(b->s, e, dir, name, b->st.dir, &b->touched, err);
 
 	if (r == -ENOENT)
-		return ay_err_set(err, AY_EBASE,
-				  "%s: its object is missing; `ayni verify` tells what else is", e->path);
+		return ay_err_set(err, AY_EBASE, "%s: its object is missing; `ayni fsck --heal` heals",
+				  e->path);
 	return r;
 }
 

@@ -17,10 +17,12 @@
 #             HTTP and `ostree checkout -H`. Both begin with the first release in a fresh store on a synced disk.
 #             ostree also fetches loose objects while the delta is on its way; that is its way, and it is counted.
 #             The same delta given as a file (`ostree static-delta apply-offline`) is shown below it.
+#   fsck      `ayni fsck` against `ostree fsck`: tests/bench/fsck.sh.
 #   memory    the largest resident set of any process (/usr/bin/time).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/measure.sh
+. tests/bench/fsck.sh
 ROOT=$PWD
 BUILD=${BUILD:-$ROOT/build}
 AYNI=${AYNI:-$BUILD/ayni}
@@ -195,6 +197,8 @@ for ((i = 1; i <= RUNS; i++)); do
 done
 fetched=$(grep -oE '[0-9]+ delta parts, .*[0-9]+ KiB transferred' pull.log | tail -n 1)
 
+bench_fsck store client
+
 # ---- seven nodes
 
 : >demo.results
@@ -243,6 +247,7 @@ table() {
 	[ ! -e ooffline.times ] || versus "  beside apply-offline and checkout -H" import ooffline
 	row "  peak memory" "$(mib "$(column import 3)")" "$(mib "$(column oapply 3)")" \
 		"$(ratio "$(column import 3)" "$(column oapply 3)")" "128 MiB" $(($(column import 3) / 1024))
+	bench_fsck_rows
 	if [ -s demo.results ]; then
 		row "copies sent by the school to $(result laptops) laptops" "$(result school_copies)" "" "" 2.00 "$(result school_copies)"
 		row "bundles received by the one that was killed" "$(result killed_copies)" "" "" "$(result killed_copies_max)" "$(result killed_copies)"
@@ -254,5 +259,12 @@ table() {
 }
 echo
 table | tee bench.txt
+if [ "$(left_s)" -gt 240 ]; then
+	within_limit "$ROOT/tests/bench/fidelity.sh" >fidelity.txt || bad=1
+	cat fidelity.txt
+	cat fidelity.txt >>bench.txt
+else
+	say "no time is left to measure what keeping a tree costs: tests/bench/fidelity.sh"
+fi
 mkdir -p "$BUILD" && cp bench.txt "$BUILD/bench.txt" && say "also in $BUILD/bench.txt"
 exit $bad

@@ -18,15 +18,15 @@ finish_count() {
 	exit
 }
 
-# ran COMMAND...: sets rc; its output is in $T/out, its complaint in $T/err. Standard input is empty or $T/in.
+# ran COMMAND...: (RAN_S seconds at most) sets rc; its output is in $T/out, its complaint in $T/err. Standard input is empty or $T/in.
 ran() {
 	local in=/dev/null
 	[ ! -e "$T/in" ] || in=$T/in
-	timeout 60 "$@" >"$T/out" 2>"$T/err" <"$in"
+	timeout "${RAN_S:-60}" "$@" >"$T/out" 2>"$T/err" <"$in"
 	rc=$?
 	rm -f "$T/in"
 	case $rc in
-	124) bad "took more than 60 s: $*" ;;
+	124) bad "took more than ${RAN_S:-60} s: $*" ;;
 	13[4-9] | 12[89] | 99) bad "crashed (exit code $rc): $*" ;;
 	esac
 }

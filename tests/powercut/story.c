@@ -15,6 +15,7 @@
 #include "store/bundles.h"
 #include "store/fsck.h"
 #include "store/state.h"
+#include "store/use.h"
 #include "tests/powercut/facts.h"
 #include "tests/powercut/promise.h"
 
@@ -269,11 +270,17 @@ static int roll_back(struct teller *t, uint32_t from, uint32_t to, struct ay_err
 
 static int remove_tree(struct teller *t, const char *branch, uint32_t serial, struct ay_err *err)
 {
+	struct ay_use use = AY_USE_NONE;
+
+	/* While somebody uses it, it is only moved aside; whoever opens the store next deletes it. */
 	story_phase(t, "remove");
+	int r = ay_prng_below(&t->r, 2) ? ay_store_use(t->s, branch, serial, &use, err) : 0;
 	story_say(t, "may tree:%s:%u -\n", branch, serial);
-	int r = ay_store_remove_tree(t->s, branch, serial, err);
+	if (r == 0)
+		r = ay_store_remove_tree(t->s, branch, serial, err);
 	if (r == 0)
 		story_say(t, "must tree:%s:%u -\n", branch, serial);
+	ay_use_release(&use);
 	return r;
 }
 
@@ -378,6 +385,8 @@ static int second_half(struct teller *t, struct ay_err *err)
 		r = story_heal(t, err);
 	if (r == 0)
 		r = story_leave(t, err);
+	if (r == 0)
+		r = story_make_room(t, err);
 	if (r == 0)
 		r = collect(t, BLOB_LONG, 0, true, err);
 	if (r == 0)

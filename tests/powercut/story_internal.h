@@ -31,6 +31,8 @@ int story_on_trial(struct teller *t, uint32_t serial, bool fails, uint32_t back,
 int story_adopt(struct teller *t, struct ay_err *err);
 /** story_heal() - somebody writes into a file of branch "b", serials 2 and 3; it is healed. */
 int story_heal(struct teller *t, struct ay_err *err);
+/** story_make_room() - a budget that nothing fits: all that may go goes. */
+int story_make_room(struct teller *t, struct ay_err *err);
 /** story_leave() - branch "c" is left for good. */
 int story_leave(struct teller *t, struct ay_err *err);
 

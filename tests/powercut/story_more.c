@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "store/adopt.h"
 #include "store/branch.h"
+#include "store/budget.h"
 #include "store/fsck.h"
 #include "store/turn.h"
 #include "tests/powercut/story_internal.h"
@@ -130,6 +131,19 @@ int story_heal(struct teller *t, struct ay_err *err)
 	if (r == 0)
 		story_say(t, "must damaged:b:2 -\nmust damaged:b:3 -\n");
 	return r;
+}
+
+/* Which trees and bundles are needed still is the collector's to say; what is current is. */
+int story_make_room(struct teller *t, struct ay_err *err)
+{
+	const struct ay_budget nothing = {.keep = 1, .max_size = 1};
+	struct ay_gc_result res;
+
+	story_phase(t, "budget");
+	story_say(t, "may tree:b:2 -\n");
+	for (unsigned i = 0; i < WORLD_BLOBS; i++)
+		story_say(t, "may bundle:%s -\nmay offer:%s -\n", t->w->blobs[i].name, t->w->blobs[i].name);
+	return ay_store_collect(t->s, &nothing, 0, &res, err);
 }
 
 int story_leave(struct teller *t, struct ay_err *err)

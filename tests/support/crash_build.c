@@ -30,9 +30,12 @@ static bool settled(const struct crash_change *c, uint32_t at)
 	return c->durable <= at;
 }
 
+/* Only where the cut is behind the sync that was left out. */
 static bool suspect(const struct draw *d, uint32_t i)
 {
-	return d->l->changes[i].suspect;
+	const struct crash_change *c = &d->l->changes[i];
+
+	return c->suspect != 0 && c->suspect <= d->cut->at;
 }
 
 /* By how each of the open changes is drawn. */
@@ -49,9 +52,13 @@ static void draw_strict(struct draw *d, struct ay_prng *r)
 	for (uint32_t i = 0; i < d->n_open; i++)
 		d->left[d->open[i]] = ay_prng_below(r, 100) < chance ? LEFT : GONE;
 	if (choice == CRASH_SUSPECTS_LOST) {
-		bool all = ay_prng_below(r, 2);
+		enum { ALL, SOME, DATA, NAMES } kind = (int)ay_prng_below(r, 4);
 		for (uint32_t i = 0; i < d->n_open; i++) {
-			if (suspect(d, d->open[i]) && (all || ay_prng_below(r, 2)))
+			enum crash_what what = d->l->changes[d->open[i]].what;
+			bool lose = kind == ALL || (kind == DATA && what == CRASH_PAGE_DATA) ||
+				    (kind == NAMES && what == CRASH_SLOT) ||
+				    (kind == SOME && ay_prng_below(r, 2));
+			if (lose && suspect(d, d->open[i]))
 				d->left[d->open[i]] = GONE;
 		}
 	} else if (choice != CRASH_RANDOM && d->n_open > 0) {

@@ -94,23 +94,26 @@ static bool covers(enum crash_sync kind, uint32_t inode, const struct crash_chan
 	       (kind == CRASH_FSYNC || c->what == CRASH_PAGE_DATA || c->what == CRASH_SIZE);
 }
 
-void crash_sync_at(struct crash_log *l, uint32_t time, enum crash_sync kind, uint32_t inode,
-		   enum crash_fate fate)
+uint32_t crash_sync_at(struct crash_log *l, uint32_t time, enum crash_sync kind, uint32_t inode,
+		       enum crash_fate fate)
 {
-	uint32_t clean = l->n_changes;
+	uint32_t clean = l->n_changes, n = 0;
 
 	for (uint32_t i = l->n_clean; i < l->n_changes; i++) {
 		struct crash_change *c = &l->changes[i];
 		if (c->durable == CRASH_NEVER && !c->lost && covers(kind, inode, c)) {
+			n++;
 			if (fate == CRASH_DURABLE)
 				c->durable = time;
-			c->suspect |= fate == CRASH_SUSPECT;
+			if (fate == CRASH_SUSPECT && c->suspect == 0)
+				c->suspect = time;
 			c->lost = fate == CRASH_LOST && c->what == CRASH_PAGE_DATA;
 		}
 		if (c->durable == CRASH_NEVER && !c->lost && i < clean)
 			clean = i;
 	}
 	l->n_clean = clean;
+	return n;
 }
 
 void crash_path(const struct crash_log *l, uint32_t inode, char *out, size_t len)

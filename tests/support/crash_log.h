@@ -56,8 +56,8 @@ struct crash_change {
 	uint32_t time, durable; /* numbers of calls; durable CRASH_NEVER: not yet */
 	uint32_t inode, key;    /* key: of the name (slot, xattr), or the page's number */
 	uint8_t what, pair;
-	bool suspect; /* a sync that was left out would have made it durable */
-	bool lost;    /* a sync of it failed: no later one will make it durable */
+	uint32_t suspect; /* the call of a sync that was left out and would have made it durable; 0: none */
+	bool lost;        /* a sync of it failed: no later one will make it durable */
 	uint64_t value, value2;
 	uint8_t *bytes; /* page or xattr value, owned */
 };
@@ -95,9 +95,12 @@ uint64_t crash_current(const struct crash_log *l, enum crash_what what, uint32_t
 		       uint64_t none);
 enum crash_sync { CRASH_FSYNC, CRASH_FDATASYNC, CRASH_SYNCFS };
 enum crash_fate { CRASH_DURABLE, CRASH_SUSPECT, CRASH_LOST };
-/** crash_sync_at() - a sync of @inode (0 with SYNCFS) of all changes before now: it works, is left out, or fails. */
-void crash_sync_at(struct crash_log *l, uint32_t time, enum crash_sync kind, uint32_t inode,
-		   enum crash_fate fate);
+/**
+ * crash_sync_at() - a sync of @inode (0 with SYNCFS) of all changes before now: it works, is left out, or fails.
+ * Return: how many changes it was for that were not durable yet.
+ */
+uint32_t crash_sync_at(struct crash_log *l, uint32_t time, enum crash_sync kind, uint32_t inode,
+		       enum crash_fate fate);
 /** crash_path() - a path of the inode, from the root on; "" for the root. */
 void crash_path(const struct crash_log *l, uint32_t inode, char *out, size_t len);
 

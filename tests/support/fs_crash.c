@@ -170,6 +170,7 @@ static void take_dir(struct fs_crash *c, int fd, uint32_t inode)
 /* Which sync is this? Serials, buckets, digests and random names are starred. */
 static void star(const char *path, char *out, size_t size)
 {
+	bool in_branches = false;
 	size_t n = 0;
 
 	out[0] = '\0';
@@ -180,12 +181,15 @@ static void star(const char *path, char *out, size_t size)
 			keep = 8;
 		else if (strncmp(path, ".tmp-", 5) == 0)
 			keep = 5;
+		else if (in_branches)
+			keep = 0;
 		else if (strspn(path, "0123456789") == len || (hex == len && (len == 2 || len >= 16)))
 			keep = 0;
 		else if (hex == 64) /* a digest and what kind of file it is */
 			keep = 0, tail = len > 66 && path[65] == 'h' ? "*.hashes" : "*.*";
 		n += (size_t)snprintf(out + n, size - n, "%.*s%s%s", (int)keep, path, keep != len ? tail : "",
 				      path[len] ? "/" : "");
+		in_branches = len == 8 && strncmp(path, "branches", 8) == 0;
 		path += len + (path[len] == '/');
 	}
 }
@@ -204,30 +208,56 @@ static unsigned count_name(struct fs_crash *c, const char *name)
 	return c->counts[c->n_counts++].n;
 }
 
-static bool is_mutant(struct fs_crash *c, const char *op, uint32_t inode)
+static unsigned site_number(struct fs_crash *c, const void *site)
 {
-	char real_path[1024], path[1024], name[1200], full[1232];
+	struct crash_sites *s = c->sites;
+	unsigned i = 0;
+
+	if (!s)
+		return 0;
+	while (i < s->n && s->at[i] != site)
+		i++;
+	if (i == sizeof(s->at) / sizeof(s->at[0]))
+		crash_die("more than %u places that sync", i);
+	if (i == s->n)
+		s->at[s->n++] = site;
+	return i;
+}
+
+/* Is it the mutant? @full: its name. */
+static bool is_mutant(struct fs_crash *c, const char *op, uint32_t inode, const void *site, char full[1300])
+{
+	char real_path[1024], path[1024], name[1200];
 
 	crash_path(&c->log, inode, real_path, sizeof(real_path));
 	star(real_path, path, sizeof(path));
 	snprintf(name, sizeof(name), "%s %s %s", c->label, op, path[0] ? path : ".");
-	snprintf(full, sizeof(full), "%s #%u", name, count_name(c, name));
-	unsigned i = 0;
-	while (i < c->n_syncs && strcmp(c->syncs[i], full) != 0)
-		i++;
-	if (i == c->n_syncs) {
-		c->syncs = reallocarray(c->syncs, c->n_syncs + 1, sizeof(*c->syncs));
-		if (!c->syncs)
-			crash_die("out of memory");
-		c->syncs[c->n_syncs++] = strdup(full);
-	}
+	/* Of files and directories the place tells enough; syncfs has but one path. */
+	snprintf(full, 1300, "%s #%u @%u", name, strcmp(op, "syncfs") == 0 ? count_name(c, name) : 1,
+		 site_number(c, site));
 	bool hit = c->mutant && strcmp(c->mutant, full) == 0;
 	c->mutated |= hit;
 	return hit;
 }
 
-/* A mutated sync comes behind the change that it should have preceded; of what came later it knows nothing. */
-static void sync_late(struct fs_crash *c)
+static void note_useful(struct fs_crash *c, const char *name, const void *site)
+{
+	unsigned i = 0;
+
+	if (c->sites)
+		c->sites->useful[site_number(c, site)] = true;
+	while (i < c->n_syncs && strcmp(c->syncs[i], name) != 0)
+		i++;
+	if (i < c->n_syncs)
+		return;
+	c->syncs = reallocarray(c->syncs, c->n_syncs + 1, sizeof(*c->syncs));
+	if (!c->syncs)
+		crash_die("out of memory");
+	c->syncs[c->n_syncs++] = strdup(name);
+}
+
+/* A mutated sync is made up for. @at: the call that makes durable what was there when it should have been. */
+static void sync_late(struct fs_crash *c, uint32_t at)
 {
 	if (!c->late)
 		return;
@@ -238,7 +268,7 @@ static void sync_late(struct fs_crash *c)
 		if (x->durable == CRASH_NEVER && !x->lost && x->time <= c->late_before &&
 		    (c->late_kind == CRASH_SYNCFS ||
 		     (x->inode == c->late_inode && (c->late_kind == CRASH_FSYNC || data))))
-			x->durable = c->calls + 1; /* so there is a cut between the two */
+			x->durable = at;
 	}
 }
 
@@ -255,9 +285,11 @@ static int turn(struct fs_crash *c)
 	return 0;
 }
 
-static int done(struct fs_crash *c, int r)
+/* Behind a rename or a removal; there is a cut between it and the sync. */
+static int overtaken(struct fs_crash *c, int r)
 {
-	sync_late(c);
+	c->late_met |= c->late;
+	sync_late(c, c->calls + 1);
 	return r;
 }
 
@@ -295,7 +327,7 @@ static int crash_open(struct ay_fs *fs, int dirfd, const char *path, int flags, 
 		return fd;
 	uint32_t made = note_new(c, dirfd, path), dir = split(c, dirfd, &path);
 	note_slot(c, dir, path, made, CRASH_ALONE);
-	return done(c, fd);
+	return fd;
 }
 
 static int crash_mkdir(struct ay_fs *fs, int dirfd, const char *name, mode_t mode)
@@ -304,7 +336,7 @@ static int crash_mkdir(struct ay_fs *fs, int dirfd, const char *name, mode_t mod
 	if ((r = real()->mkdir(ay_fs_real(), dirfd, name, mode)) < 0)
 		return r;
 	note_slot(c, inode_at(c, dirfd, ""), name, note_new(c, dirfd, name), CRASH_ALONE);
-	return done(c, r);
+	return r;
 }
 
 static int crash_link(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd, const char *to)
@@ -320,7 +352,7 @@ static int crash_link(struct ay_fs *fs, int from_dirfd, const char *from, int to
 	if (inode == 0)
 		crash_die("%s: a link to something outside", from);
 	note_slot(c, inode_at(c, to_dirfd, ""), to, inode, CRASH_ALONE);
-	return done(c, r);
+	return r;
 }
 
 static int crash_symlink(struct ay_fs *fs, const char *target, int dirfd, const char *name)
@@ -329,7 +361,7 @@ static int crash_symlink(struct ay_fs *fs, const char *target, int dirfd, const 
 	if ((r = real()->symlink(ay_fs_real(), target, dirfd, name)) < 0)
 		return r;
 	note_slot(c, inode_at(c, dirfd, ""), name, note_new(c, dirfd, name), CRASH_ALONE);
-	return done(c, r);
+	return r;
 }
 
 static int crash_mknod(struct ay_fs *fs, int dirfd, const char *name, mode_t mode, dev_t dev)
@@ -338,7 +370,7 @@ static int crash_mknod(struct ay_fs *fs, int dirfd, const char *name, mode_t mod
 	if ((r = real()->mknod(ay_fs_real(), dirfd, name, mode, dev)) < 0)
 		return r;
 	note_slot(c, inode_at(c, dirfd, ""), name, note_new(c, dirfd, name), CRASH_ALONE);
-	return done(c, r);
+	return r;
 }
 
 static int crash_rename(struct ay_fs *fs, int from_dirfd, const char *from, int to_dirfd, const char *to,
@@ -351,12 +383,12 @@ static int crash_rename(struct ay_fs *fs, int from_dirfd, const char *from, int 
 	if (inode == 0)
 		crash_die("%s: renamed from outside", from);
 	if (inode == there)
-		return done(c, r); /* two names of one file: the kernel does nothing */
+		return overtaken(c, r); /* two names of one file: the kernel does nothing */
 	uint32_t to_dir = split(c, to_dirfd, &to), from_dir = split(c, from_dirfd, &from);
 	bool one = to_dir == from_dir || S_ISDIR(c->log.inodes[inode].mode);
 	note_slot(c, to_dir, to, inode, one ? CRASH_TOGETHER : CRASH_ALONE);
 	note_slot(c, from_dir, from, 0, one ? CRASH_ALONE : CRASH_AFTER);
-	return done(c, r);
+	return overtaken(c, r);
 }
 
 static int crash_unlink(struct ay_fs *fs, int dirfd, const char *name, int flags)
@@ -366,7 +398,7 @@ static int crash_unlink(struct ay_fs *fs, int dirfd, const char *name, int flags
 		return r;
 	uint32_t dir = split(c, dirfd, &name);
 	note_slot(c, dir, name, 0, CRASH_ALONE);
-	return done(c, r);
+	return overtaken(c, r);
 }
 
 static ssize_t crash_pwrite(struct ay_fs *fs, int fd, const void *buf, size_t len, off_t offset)
@@ -378,7 +410,6 @@ static ssize_t crash_pwrite(struct ay_fs *fs, int fd, const void *buf, size_t le
 		note_pages(c, fd, inode, (uint64_t)offset, (uint64_t)offset + (uint64_t)n);
 		note_size(c, fd, inode);
 	}
-	done(c, 0);
 	return n;
 }
 
@@ -392,13 +423,13 @@ static int crash_truncate(struct ay_fs *fs, int fd, off_t size)
 	note_size(c, fd, inode);
 	if ((uint64_t)size < old) /* what is cut off is zero, should the file grow again */
 		note_pages(c, fd, inode, (uint64_t)size, old);
-	return done(c, r);
+	return r;
 }
 
 static int crash_allocate(struct ay_fs *fs, int fd, off_t size)
 {
 	ENTER;
-	return done(c, real()->allocate(ay_fs_real(), fd, size));
+	return real()->allocate(ay_fs_real(), fd, size);
 }
 
 static int crash_reflink(struct ay_fs *fs, int to_fd, int from_fd)
@@ -407,11 +438,11 @@ static int crash_reflink(struct ay_fs *fs, int to_fd, int from_fd)
 	uint32_t inode = inode_at(c, to_fd, "");
 	struct stat st;
 	if ((r = real()->reflink(ay_fs_real(), to_fd, from_fd)) < 0 || inode == 0)
-		return done(c, r);
+		return r;
 	if (fstat(to_fd, &st) == 0)
 		note_pages(c, to_fd, inode, 0, (uint64_t)st.st_size);
 	note_size(c, to_fd, inode);
-	return done(c, r);
+	return r;
 }
 
 static int crash_chmod(struct ay_fs *fs, int fd, mode_t mode)
@@ -420,7 +451,7 @@ static int crash_chmod(struct ay_fs *fs, int fd, mode_t mode)
 	uint32_t inode = inode_at(c, fd, "");
 	if ((r = real()->chmod(ay_fs_real(), fd, mode)) == 0 && inode)
 		note_value(c, CRASH_MODE, inode, mode & 07777, 0);
-	return done(c, r);
+	return r;
 }
 
 static int crash_chown(struct ay_fs *fs, int dirfd, const char *name, uid_t uid, gid_t gid)
@@ -429,7 +460,7 @@ static int crash_chown(struct ay_fs *fs, int dirfd, const char *name, uid_t uid,
 	uint32_t inode = inode_at(c, dirfd, name);
 	if ((r = real()->chown(ay_fs_real(), dirfd, name, uid, gid)) == 0 && inode)
 		note_value(c, CRASH_OWNER, inode, uid, gid);
-	return done(c, r);
+	return r;
 }
 
 static int crash_utimens(struct ay_fs *fs, int dirfd, const char *name, const struct timespec *mtime)
@@ -438,7 +469,7 @@ static int crash_utimens(struct ay_fs *fs, int dirfd, const char *name, const st
 	uint32_t inode = inode_at(c, dirfd, name);
 	if ((r = real()->utimens(ay_fs_real(), dirfd, name, mtime)) == 0 && inode)
 		note_value(c, CRASH_MTIME, inode, (uint64_t)mtime->tv_sec, (uint64_t)mtime->tv_nsec);
-	return done(c, r);
+	return r;
 }
 
 static int crash_setxattr(struct ay_fs *fs, int dirfd, const char *name, const char *attr, const void *value,
@@ -448,7 +479,7 @@ static int crash_setxattr(struct ay_fs *fs, int dirfd, const char *name, const c
 	uint32_t inode = inode_at(c, dirfd, name);
 	if ((r = real()->setxattr(ay_fs_real(), dirfd, name, attr, value, len)) == 0 && inode)
 		note_xattr(c, inode, attr, value, len);
-	return done(c, r);
+	return r;
 }
 
 /* What was written past the seam (a maker of bundles has the fd) is noted before it is synced. */
@@ -462,22 +493,28 @@ static void catch_up(struct fs_crash *c, int fd, uint32_t inode)
 	}
 }
 
-static int sync_one(struct ay_fs *fs, int fd, const char *op, enum crash_sync kind)
+static int sync_one(struct ay_fs *fs, int fd, const char *op, enum crash_sync kind, const void *site)
 {
 	ENTER;
+	if (c->kill_at_sync && --c->kill_at_sync == 0) {
+		c->dead = true;
+		return -EIO;
+	}
 	uint32_t inode = inode_at(c, fd, "");
 	if (inode == 0 && kind != CRASH_SYNCFS)
 		return 0; /* outside */
 	if (kind != CRASH_SYNCFS)
 		catch_up(c, fd, inode);
-	bool mutant = is_mutant(c, op, inode);
+	char name[1300];
+	bool mutant = is_mutant(c, op, inode, site, name);
 	if (c->fail_at && c->calls >= c->fail_at) {
 		c->fail_at = 0;
 		c->failed = true;
 		crash_sync_at(&c->log, c->calls, kind, inode, CRASH_LOST);
 		return -EIO;
 	}
-	crash_sync_at(&c->log, c->calls, kind, inode, mutant ? CRASH_SUSPECT : CRASH_DURABLE);
+	if (crash_sync_at(&c->log, c->calls, kind, inode, mutant ? CRASH_SUSPECT : CRASH_DURABLE) > 0)
+		note_useful(c, name, site);
 	if (mutant && c->mutation == CRASH_TOO_LATE) {
 		c->late = true;
 		c->late_before = c->calls;
@@ -489,17 +526,17 @@ static int sync_one(struct ay_fs *fs, int fd, const char *op, enum crash_sync ki
 
 static int crash_fsync(struct ay_fs *fs, int fd)
 {
-	return sync_one(fs, fd, "fsync", CRASH_FSYNC);
+	return sync_one(fs, fd, "fsync", CRASH_FSYNC, __builtin_return_address(0));
 }
 
 static int crash_fdatasync(struct ay_fs *fs, int fd)
 {
-	return sync_one(fs, fd, "fdatasync", CRASH_FDATASYNC);
+	return sync_one(fs, fd, "fdatasync", CRASH_FDATASYNC, __builtin_return_address(0));
 }
 
 static int crash_syncfs(struct ay_fs *fs, int fd)
 {
-	return sync_one(fs, fd, "syncfs", CRASH_SYNCFS);
+	return sync_one(fs, fd, "syncfs", CRASH_SYNCFS, __builtin_return_address(0));
 }
 
 /* It changes neither content nor names; the model is of those. */
@@ -551,6 +588,7 @@ void fs_crash_init(struct fs_crash *c, const char *root)
 void fs_crash_label(struct fs_crash *c, const char *label)
 {
 	snprintf(c->label, sizeof(c->label), "%s", label);
+	sync_late(c, c->calls);
 	for (unsigned i = 0; i < c->n_counts; i++)
 		free(c->counts[i].name);
 	c->n_counts = 0;

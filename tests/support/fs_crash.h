@@ -14,10 +14,11 @@
  *     fail_at     a sync that fails, as Linux fails one: the pages that it was to write stay in the cache, are marked as
  *                 clean, and never come to the disk by a later sync. Names and metadata stay dirty: a file system
  *                 that cannot write its journal changes nothing any more.
- *     mutant      one sync of the store left out (or done one change too late), as if its line were not there
+ *     mutant      one sync of the store left out, as if its line were not there; or done after the next rename or removal
+ *                 that should have waited for it
  *
- * A mutant is named by what is synced where: "LABEL OP PATH #N", the Nth such sync since the label was set. Names in PATH
- * that differ from run to run are starred.
+ * A mutant is named by what is synced where: "LABEL OP PATH #N @S", the Nth such sync since the label was set (of syncfs; all
+ * others are one), from the S-th place in the program. Names in PATH that differ from run to run are starred.
  */
 #ifndef AYNI_TESTS_SUPPORT_FS_CRASH_H
 #define AYNI_TESTS_SUPPORT_FS_CRASH_H
@@ -27,32 +28,41 @@
 
 enum crash_mutation { CRASH_LEFT_OUT, CRASH_TOO_LATE };
 
+/* The places in the program that sync, numbered as they are met. May be shared by several disks, and then agrees. */
+struct crash_sites {
+	const void *at[256];
+	bool useful[256]; /* something was not durable yet that such a sync was for */
+	unsigned n;
+};
+
 struct fs_crash {
 	struct ay_fs fs; /* give &crash.fs to the store */
 	struct crash_log log;
 	char root[256];
-	uint32_t calls;   /* so far */
-	uint32_t kill_at; /* 0: never */
-	bool dead;        /* it was reached */
+	uint32_t calls;        /* so far */
+	uint32_t kill_at;      /* 0: never */
+	uint32_t kill_at_sync; /* likewise, before the Nth sync from now: when most is at stake */
+	bool dead;             /* it was reached */
 	uint32_t fail_at;
 	unsigned links_max; /* if set, link gives EMLINK for an inode that has so many */
 	bool failed;        /* it was a sync, and it was reached */
 	const char *mutant; /* borrowed; NULL: none */
 	enum crash_mutation mutation;
-	bool late;            /* a mutated sync waits for the next change */
+	bool late;            /* a mutated sync waits for the next rename or removal */
+	bool late_met;        /* which came */
 	uint32_t late_before; /* for changes up to this call */
 	enum crash_sync late_kind;
 	uint32_t late_inode;
 	char label[32];
-	char **syncs; /* the name of every sync that was made, each once */
+	char **syncs; /* the name of every sync that was made for something, each once */
 	unsigned n_syncs;
-	unsigned of_label; /* syncs.. counted per name since the label was set */
-	struct crash_count {
+	struct crash_count { /* since the label was set */
 		char *name;
 		unsigned n;
 	} * counts;
 	unsigned n_counts;
-	bool mutated; /* the mutant was met */
+	bool mutated;              /* the mutant was met */
+	struct crash_sites *sites; /* borrowed; NULL: names do not tell them */
 };
 
 /** fs_crash_init() - over the directory @root; what is in it now is durable. Nothing else must change it. */

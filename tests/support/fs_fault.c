@@ -31,13 +31,15 @@ enum {
 	OP_VERITY,
 	OP_FSYNC,
 	OP_FDATASYNC,
-	OP_SYNCFS
+	OP_SYNCFS,
+	OP_DEDUPE,
+	OP_EXCHANGE
 };
 
-static const char *const names[] = {"open",    "mkdir",  "link",      "symlink",  "mknod",
-				    "rename",  "unlink", "pwrite",    "truncate", "allocate",
-				    "reflink", "chmod",  "chown",     "utimens",  "setxattr",
-				    "verity",  "fsync",  "fdatasync", "syncfs"};
+static const char *const names[] = {"open",   "mkdir",   "link",     "symlink",  "mknod",   "rename",
+				    "unlink", "pwrite",  "truncate", "allocate", "reflink", "chmod",
+				    "chown",  "utimens", "setxattr", "verity",   "fsync",   "fdatasync",
+				    "syncfs", "dedupe",  "exchange"};
 
 static bool frees_room(int op)
 {
@@ -238,6 +240,16 @@ static int fault_reflink(struct ay_fs *fs, int to_fd, int from_fd)
 	FAULT(OP_REFLINK, reflink(real, to_fd, from_fd));
 }
 
+static int64_t fault_dedupe(struct ay_fs *fs, int from_fd, int to_fd, uint64_t offset, uint64_t len)
+{
+	FAULT(OP_DEDUPE, dedupe(real, from_fd, to_fd, offset, len));
+}
+
+static int fault_exchange(struct ay_fs *fs, int a_dirfd, const char *a, int b_dirfd, const char *b)
+{
+	FAULT(OP_EXCHANGE, exchange(real, a_dirfd, a, b_dirfd, b));
+}
+
 static const struct ay_fs_ops ops = {
 	.open = fault_open,
 	.mkdir = fault_mkdir,
@@ -250,6 +262,8 @@ static const struct ay_fs_ops ops = {
 	.truncate = fault_truncate,
 	.allocate = fault_allocate,
 	.reflink = fault_reflink,
+	.dedupe = fault_dedupe,
+	.exchange = fault_exchange,
 	.chmod = fault_chmod,
 	.chown = fault_chown,
 	.utimens = fault_utimens,

@@ -453,6 +453,7 @@ int kit_bundle(struct kit *k, const struct kit_tree *from, const struct kit_tree
 	offer->bundle = res.bundle;
 	offer->bundle_size = res.bundle_size;
 	offer->unpacked_size = res.unpacked_size;
+	offer->hole_size = res.hole_size;
 	offer->memory = res.apply_memory;
 	return fd;
 }

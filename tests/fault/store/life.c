@@ -140,7 +140,7 @@ void world_release(struct world *w)
 
 /* ---- the steps ---- */
 
-int life_open(const struct world *w, const char *dir, struct ay_fs *fs, struct ay_store **s,
+int life_open(const struct life *l, const char *dir, struct ay_fs *fs, struct ay_store **s,
 	      struct ay_err *err)
 {
 	char path[300];
@@ -154,8 +154,8 @@ int life_open(const struct world *w, const char *dir, struct ay_fs *fs, struct a
 		return r;
 	r = ay_state_root(*s, &root, err);
 	if (r == -ENOENT)
-		r = ay_state_add_root(*s, w->k.root.data, w->k.root.len, err);
-	for (unsigned b = 0; r == 0 && b < LIFE_BRANCHES; b++)
+		r = ay_state_add_root(*s, l->w->k.root.data, l->w->k.root.len, err);
+	for (unsigned b = 0; r == 0 && !l->starts_only_open && b < LIFE_BRANCHES; b++)
 		r = ay_store_finish_switch(*s, life_branch[b], &serial, err);
 	if (r < 0) {
 		ay_store_close(*s);
@@ -184,9 +184,7 @@ static int collect(const struct world *w, struct ay_store *s, unsigned i, uint32
 	for (uint64_t k = 0; r == 0 && k < blocks && k < ay_blocks_of(size); k++)
 		r = ay_bundle_file_write(f, k, data + k * AY_BLOCK_SIZE, ay_block_len(size, k), err);
 	if (r == 0)
-		r = ay_bundle_file_sync(f, err);
-	if (r == 0 && finish)
-		r = ay_bundle_file_finish(f, err);
+		r = finish ? ay_bundle_file_finish(f, err) : ay_bundle_file_sync(f, err);
 	ay_bundle_file_close(f);
 	return r;
 }
@@ -402,13 +400,17 @@ static bool draw_other_step(struct step *s, const struct facts *f, struct ay_prn
 	}
 }
 
-static void draw_step(struct step *s, const struct facts *f, struct ay_prng *r)
+static void draw_step(struct step *s, const struct facts *f, bool turns, struct ay_prng *r)
 {
 	do {
 		s->op = (enum op)ay_prng_below(r, OPS);
 		/* Making trees and moving between them is what stores do most. */
 		if (ay_prng_below(r, 3) == 0)
 			s->op = OP_IMPORT + (enum op)ay_prng_below(r, 4);
+		if (turns && ay_prng_below(r, 3) > 0)
+			s->op = OP_SWITCH + (enum op)ay_prng_below(r, OP_GC - OP_SWITCH);
+		if (turns && ay_prng_below(r, 4) == 0) /* rarely possible, so often tried */
+			s->op = OP_FAIL;
 		s->b = (unsigned)ay_prng_below(r, 2);
 		s->serial = 0;
 	} while (!draw_other_step(s, f, r));
@@ -416,39 +418,58 @@ static void draw_step(struct step *s, const struct facts *f, struct ay_prng *r)
 
 /* ---- living it ---- */
 
-/* Until it has succeeded; @mishap: none, a kill, or a failing sync, after so many calls. */
-static bool live_step(struct life *l, struct ay_store **s, const struct step *step, bool kill,
-		      uint32_t mishap, struct verdict *v)
+struct mishap {
+	enum { NOTHING, KILL_AT_CALL, KILL_AT_SYNC, SYNC_FAILS } kind;
+	uint32_t n; /* after so many calls, or at the nth sync */
+};
+
+static struct mishap draw_mishap(const struct life_options *o, const struct step *step, struct ay_prng *r)
+{
+	struct mishap m = {.kind = NOTHING};
+
+	if (o->mishaps && ay_prng_below(r, o->mishaps) == 0)
+		m.kind = KILL_AT_CALL + (int)ay_prng_below(r, 3);
+	m.n = 1 + (uint32_t)ay_prng_below(r, m.kind == KILL_AT_SYNC ? 6 : step->op <= OP_APPLY ? 80 : 12);
+	return m;
+}
+
+static void clear_mishap(struct life *l)
+{
+	l->c.dead = l->c.failed = false;
+	l->c.kill_at = l->c.kill_at_sync = l->c.fail_at = 0;
+}
+
+/* Until it has succeeded. */
+static bool live_step(struct life *l, struct ay_store **s, const struct step *step, const struct mishap *m,
+		      struct verdict *v)
 {
 	struct ay_err err = {0};
 
-	if (mishap && kill)
-		l->c.kill_at = l->c.calls + mishap;
-	else if (mishap)
-		l->c.fail_at = l->c.calls + mishap;
+	l->c.kill_at = m->kind == KILL_AT_CALL ? l->c.calls + m->n : 0;
+	l->c.kill_at_sync = m->kind == KILL_AT_SYNC ? m->n : 0;
+	l->c.fail_at = m->kind == SYNC_FAILS ? l->c.calls + m->n : 0;
 	for (int tries = 0; tries < 3; tries++) {
 		int r = 0;
 		if (!*s) {
 			fs_crash_label(&l->c, "open");
-			r = life_open(l->w, l->disk.dir, &l->c.fs, s, &err);
+			r = life_open(l, l->disk.dir, &l->c.fs, s, &err);
 		}
 		if (r == 0) {
 			fs_crash_label(&l->c, op_names[step->op]);
 			r = life_step(l->w, *s, step, &err);
 		}
 		if (!l->c.dead && (r == 0 || life_nothing_wrong(step, r))) {
-			l->c.kill_at = l->c.fail_at = 0;
+			clear_mishap(l);
 			return true;
 		}
 		bool met = l->c.dead || l->c.failed;
 		l->kills += l->c.dead;
 		l->failures += l->c.failed;
-		if (l->c.dead || mishap % 2) { /* the process ended, or tries again by itself */
+		if (l->c.dead || m->n % 2) { /* the process ended, or tries again by itself */
 			ay_store_close(*s);
 			*s = NULL;
 		}
-		l->c.dead = l->c.failed = false;
-		l->c.kill_at = l->c.fail_at = 0;
+		clear_mishap(l);
 		if (!met)
 			return NOT(v, "%s %u %u: %d %s", op_names[step->op], step->b, step->serial, r,
 				   err.msg);
@@ -470,17 +491,16 @@ static bool live(struct life *l, const struct life_options *o, struct verdict *v
 			if (step->op == OPS)
 				break;
 		} else if (l->n > 0) {
-			draw_step(step, &l->behind[l->n - 1], &r);
+			draw_step(step, &l->behind[l->n - 1], o->turns, &r);
 		}
-		bool mishap = o->mishaps && ay_prng_below(&r, o->mishaps) == 0;
-		bool kill = ay_prng_below(&r, 3) > 0;
-		uint32_t when = 1 + (uint32_t)ay_prng_below(&r, step->op <= OP_APPLY ? 80 : 12);
+		struct mishap m = draw_mishap(o, step, &r);
+		if (o->kill_call && l->n == o->kill_step)
+			m = (struct mishap){KILL_AT_CALL, o->kill_call};
 		if (s && ay_prng_below(&r, 4) == 0) { /* a new process */
 			ay_store_close(s);
 			s = NULL;
 		}
-		ok = live_step(l, &s, step, kill, mishap ? when : 0, v) &&
-		     life_look(l->w, l->disk.dir, &l->behind[l->n], v);
+		ok = live_step(l, &s, step, &m, v) && life_look(l->w, l->disk.dir, &l->behind[l->n], v);
 		l->end[l->n] = l->c.calls;
 		l->n += ok;
 	}
@@ -498,6 +518,8 @@ bool life_tell(struct life *l, const struct world *w, const struct life_options 
 	kit_rm(&k, "disk");
 	kit_mkdir(&k, "disk", 0755);
 	fs_crash_init(&l->c, l->disk.dir);
+	l->starts_only_open = o->starts_only_open;
+	l->c.sites = o->sites;
 	l->c.mutant = o->mutant;
 	l->c.mutation = o->mutation;
 	l->c.links_max = o->links_max;

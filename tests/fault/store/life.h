@@ -106,6 +106,7 @@ struct life {
 	struct facts behind[LIFE_STEPS]; /* each step */
 	uint32_t end[LIFE_STEPS];        /* calls when it was done */
 	unsigned n;
+	bool starts_only_open;
 	unsigned kills, failures; /* that were met */
 };
 
@@ -114,7 +115,12 @@ struct life_options {
 	unsigned steps;            /* at most */
 	unsigned mishaps;          /* kills and failed syncs: one step in so many has one; 0: none */
 	unsigned links_max;        /* of the file system; 0: many */
-	const struct step *script; /* NULL: drawn */
+	const struct step *script; /* ends with OPS; NULL: drawn */
+	unsigned kill_step;        /* this one is killed */
+	uint32_t kill_call;        /* at this call of it; 0: none is */
+	bool starts_only_open; /* as a command does; else as a node, which finishes switches that were begun */
+	bool turns;            /* mostly moves between trees */
+	struct crash_sites *sites; /* borrowed; NULL: do not care */
 	const char *mutant;
 	enum crash_mutation mutation;
 };
@@ -137,7 +143,7 @@ void life_doc(enum ay_doc_kind kind, uint32_t i, char out[64]);
 /** life_nothing_wrong() - such a code means: it is so already, or a tree that is needed stays. */
 bool life_nothing_wrong(const struct step *step, int r);
 /** life_open() - as a node starts: DIR/lib/store, made when it is not there, the first root, switches that were begun. */
-int life_open(const struct world *w, const char *dir, struct ay_fs *fs, struct ay_store **s,
+int life_open(const struct life *l, const char *dir, struct ay_fs *fs, struct ay_store **s,
 	      struct ay_err *err);
 /** life_look() - what the store in @dir says, through another opening that only reads. */
 bool life_look(const struct world *w, const char *dir, struct facts *f, struct verdict *v);

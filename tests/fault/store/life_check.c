@@ -80,6 +80,12 @@ static bool look_bundle(const struct world *w, struct ay_store *s, unsigned i, s
 		return NOT(v, "bundle %u: %s", i, err.msg);
 	f->bundle[i].there = true;
 	f->bundle[i].whole = ay_bundle_file_whole(file);
+	struct stat st;
+	bool open_to_all = fstat(ay_bundle_file_fd(file), &st) == 0 && (st.st_mode & 0777) == 0644;
+	if (f->bundle[i].whole && !open_to_all) {
+		ay_bundle_file_close(file);
+		return NOT(v, "bundle %u is whole, but has mode %o", i, st.st_mode & 0777);
+	}
 	for (uint64_t k = 0; k < ay_blocks_of(w->source[i].size); k++)
 		f->bundle[i].had |= (uint64_t)ay_bundle_file_has(file, k) << k;
 	ay_bundle_file_close(file);
@@ -209,9 +215,11 @@ static bool facts_between(const struct facts *was, const struct facts *is, const
 	for (unsigned b = 0; b < LIFE_BRANCHES; b++) {
 		if (branch_between(b, &was->b[b], &is->b[b], &will->b[b], op, v))
 			continue;
-		tell_branch("before it", &was->b[b]);
-		tell_branch("after the cut", &is->b[b]);
-		tell_branch("behind it", &will->b[b]);
+		if (getenv("AYNI_CRASH_LOG")) {
+			tell_branch("before it", &was->b[b]);
+			tell_branch("after the cut", &is->b[b]);
+			tell_branch("behind it", &will->b[b]);
+		}
 		return false;
 	}
 	if (is->root != was->root && is->root != will->root)
@@ -236,6 +244,20 @@ static bool facts_between(const struct facts *was, const struct facts *is, const
 }
 
 /* ---- what is left over ---- */
+
+/* Whole, and still under its other name. */
+static bool no_second_names(const struct world *w, const char *dir, struct verdict *v)
+{
+	for (unsigned i = 0; i < LIFE_BUNDLES; i++) {
+		char hex[AY_DIGEST_HEX + 1], whole[400], partial[400];
+		ay_digest_hex(&w->source[i].digest, hex);
+		snprintf(whole, sizeof(whole), "%.256s/lib/store/bundles/%s", dir, hex);
+		snprintf(partial, sizeof(partial), "%.256s/lib/store/bundles/partial/%s", dir, hex);
+		if (access(whole, F_OK) == 0 && access(partial, F_OK) == 0)
+			return NOT(v, "bundle %u is whole and still partial", i);
+	}
+	return true;
+}
 
 static bool no_garbage(const char *path, bool objects, struct verdict *v)
 {
@@ -266,7 +288,8 @@ static bool no_garbage(const char *path, bool objects, struct verdict *v)
 struct after {
 	const struct life *l;
 	struct kit kit; /* its dir holds lib/store */
-	unsigned step;  /* the one that was cut */
+	unsigned step;  /* the one that was cut, */
+	struct step what;
 	struct facts none;
 	const struct facts *was, *will;
 };
@@ -294,12 +317,16 @@ static void build(const struct crash_log *log, const struct crash_cut *cut, cons
 static bool start_again(struct after *a, struct ay_fs *fs, struct verdict *v)
 {
 	const struct world *w = a->l->w;
-	const struct step *step = &a->l->step[a->step];
+	const struct step *step = &a->what;
 	struct ay_store *s = NULL;
 	struct ay_err err = {0};
 	struct facts is;
 
-	if (life_open(w, a->kit.dir, fs, &s, &err) < 0)
+	/* `current` is used by those who know nothing of us, before we start. */
+	if (a->step > 0 &&
+	    (!life_look(w, a->kit.dir, &is, v) || !facts_between(a->was, &is, a->will, step->op, v)))
+		return false;
+	if (life_open(a->l, a->kit.dir, fs, &s, &err) < 0)
 		return NOT(v, "it does not open: %s", err.msg);
 	bool ok = look(w, a->kit.dir, s, &is, v) && facts_between(a->was, &is, a->will, step->op, v);
 	if (a->was->has_id && memcmp(is.id, a->was->id, sizeof(is.id)) != 0)
@@ -322,20 +349,20 @@ static bool all_is_well(struct after *a, struct verdict *v)
 	struct ay_err err = {0};
 	struct facts is;
 	bool ok = true;
-	const enum op op = a->l->step[a->step].op;
+	const enum op op = a->what.op;
 	struct kit k = a->kit;
 
 	kit_rm(&k, "lib/store/state/swept"); /* this boot has another id */
 	fs_fault_init(&quiet);
 	quiet.syncs_off = true;
-	if (life_open(w, a->kit.dir, &quiet.fs, &s, &err) < 0)
+	if (life_open(a->l, a->kit.dir, &quiet.fs, &s, &err) < 0)
 		return NOT(v, "it does not open a second time: %s", err.msg);
 	ok = look(w, a->kit.dir, s, &is, v) && facts_between(a->will, &is, a->will, op, v);
 	if (ok && ay_store_gc(s, LIFE_SERIALS, NULL, &err) < 0)
 		ok = NOT(v, "gc: %s", err.msg);
 	ok = ok && look(w, a->kit.dir, s, &is, v) && facts_between(a->will, &is, a->will, op, v);
 	ay_store_close(s);
-	return ok && no_garbage(a->kit.dir, false, v);
+	return ok && no_garbage(a->kit.dir, false, v) && no_second_names(w, a->kit.dir, v);
 }
 
 bool life_cut(const struct life *l, const struct crash_cut *cut, bool again, struct verdict *v)
@@ -345,10 +372,12 @@ bool life_cut(const struct life *l, const struct crash_cut *cut, bool again, str
 	struct fs_fault quiet;
 	struct fs_crash c;
 
-	while (a.step + 1 < l->n && l->end[a.step] <= cut->at)
+	while (a.step < l->n && l->end[a.step] <= cut->at)
 		a.step++;
 	a.was = a.step ? &l->behind[a.step - 1] : &a.none;
-	a.will = &l->behind[a.step];
+	a.will = a.step < l->n ? &l->behind[a.step] : a.was;
+	if (a.step < l->n) /* else all was done, and nothing is cut */
+		a.what = l->step[a.step];
 	v->why[0] = '\0';
 	after_dir(&a, l->w, "after");
 	build(&l->c.log, cut, a.kit.dir);

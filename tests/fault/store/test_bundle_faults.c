@@ -119,7 +119,7 @@ static void test_every_fault(void **state)
 	/* The order in which it becomes durable. */
 	ay_buf_cstr(&x.log);
 	assert_non_null(strstr((char *)x.log.data,
-			       "pwrite fdatasync fdatasync fsync fsync rename fsync fsync unlink "));
+			       "pwrite fdatasync fdatasync fsync fsync rename fsync unlink unlink "));
 	ay_buf_release(&x.log);
 	source_release(&src);
 	ay_store_close(s);

@@ -37,9 +37,13 @@ static void test_there_and_back(void **state)
 	ay_buf_reset(&out);
 	o.n_encoders = 0;
 	o.by_school = false;
+	o.hole_size = 1000;
 	memset(&o.from, 0, sizeof(o.from));
 	assert_code(ay_offer_write(&o, &out, &err), 0);
 	assert_strict(out.data, out.len, again);
+	assert_non_null(strstr(ay_buf_cstr(&out), "\nholes: 1000\nmemory: "));
+	assert_code(ay_offer_parse(out.data, out.len, &back, &err), 0);
+	assert_int_equal(back.hole_size, 1000);
 	ay_buf_release(&out);
 }
 
@@ -59,6 +63,10 @@ static void test_refused(void **state)
 		{"to: " TWO, "to: " ZERO},
 		{" 5\n", " 0\n"},
 		{" 5\n", " 9223372036854775808\n"},
+		{"unpacked: 1\n", "unpacked: 1\nholes: 0\n"},
+		{"unpacked: 1\n", "unpacked: 1\nholes: 2\n"},
+		{"unpacked: 1\n", "unpacked: 0\nholes: 0\n"},
+		{"unpacked: 1\n", "holes: 1\nunpacked: 1\n"},
 		{"cpu: 0", "cpu: 256"},
 		{"encoders: a b", "encoders:"},
 		{"encoders: a b", "encoders: b a"},

@@ -45,6 +45,7 @@ static const char all_keys[] = "# a comment\n"
 			       "peers = [2001:db8::1]:7\n"
 			       "auto-update = no\n"
 			       "rate = 500K\n"
+			       "heal-from = /media/stick  /srv/copy\n"
 			       "apply-memory = 128M\n"
 			       "switch = window 22:00-05:30\n"
 			       "confirm = boot\n"
@@ -83,6 +84,9 @@ static void test_every_key(void **state)
 	assert_string_equal(ay_addr_text(&config.peers[2], text), "[2001:db8::1]:7");
 	assert_false(config.auto_update);
 	assert_int_equal(config.rate, 500000);
+	assert_int_equal(config.n_heal_from, 2);
+	assert_string_equal(config.heal_from[0], "/media/stick");
+	assert_string_equal(config.heal_from[1], "/srv/copy");
 	assert_string_equal(config.hooks, "/srv/hooks");
 	assert_int_equal(config.hook_timeout_s, 7);
 	assert_int_equal(config.hooks_timeout_s, 70);
@@ -155,6 +159,9 @@ static void test_mistakes(void **state)
 		{"peers = [::1]x", "IP addresses"},
 		{"peers = 192.0.2.1:65536", "IP addresses"},
 		{"peers = fe80::1%nosuchif0", "IP addresses"},
+		{"heal-from = stick", "absolute paths"},
+		{"heal-from =", "absolute paths"},
+		{"heal-from = /a /b /c /d /e /f /g /h /i", "at most 8"},
 		{"rate = 5", "from 1K"},
 		{"apply-memory = 5", "from 1M"},
 		{"apply-memory = 1023K", "from 1M"},

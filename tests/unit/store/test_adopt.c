@@ -214,6 +214,28 @@ static void a_read_only_source_is_linked(void **arg)
 	assert_true(kit_exists(&t->k, "store/branches/" B "/1/linked"));
 }
 
+/* Linking one name of an inode moves the ctime that its other names are compared with. */
+static void a_file_with_several_names_is_linked_once(void **arg)
+{
+	struct state *t = *arg;
+
+	t->a.read_only_source = true;
+	for (int i = 0; i < 20; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "v1/lib/name-%d", i);
+		assert_int_equal(linkat(t->k.fd, "v1/bin/big", t->k.fd, name, 0), 0);
+	}
+	if (adopt_new(t) < 0)
+		fail_msg("%s", t->err.msg);
+	assert_tree(t, 1);
+	assert_true(same_inode(t, ROOT1 "/lib/name-19", "v1/bin/big"));
+	assert_int_equal(stat_of(t, "v1/bin/big").st_nlink, 21 + 1 + 21);
+	struct ay_gc_result res;
+	assert_int_equal(ay_store_remove_tree(t->s, B, 1, &t->err), 0);
+	assert_int_equal(ay_store_gc(t->s, 1, &res, &t->err), 0);
+	assert_int_equal(kit_count(&t->k, "store/objects"), 0);
+}
+
 static void linked_objects_go_with_their_tree(void **arg)
 {
 	struct state *t = *arg;
@@ -541,6 +563,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(what_is_there_becomes_the_first_release),
 		T(a_read_only_source_is_linked),
+		T(a_file_with_several_names_is_linked_once),
 		T(linked_objects_go_with_their_tree),
 		T(a_shared_linked_object_stays),
 		T(the_store_is_not_adopted_with_it),

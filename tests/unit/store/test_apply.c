@@ -363,7 +363,7 @@ static void a_base_changed_in_place_is_named(void **arg)
 	assert_refused(t, kit_apply(t->s, B, &t->v2, t->b12, &t->o12, &t->err), AY_EBASE, "changed in place");
 	/* Shorter. */
 	assert_int_equal(ftruncate(fd, 600000), 0);
-	assert_refused(t, kit_apply(t->s, B, &t->v2, t->b12, &t->o12, &t->err), AY_EBASE, "ayni verify");
+	assert_refused(t, kit_apply(t->s, B, &t->v2, t->b12, &t->o12, &t->err), AY_EBASE, "ayni fsck --heal");
 	/* The bundle from nothing brings good ones, and does not take the bad one for its own. */
 	assert_applies(t, &t->v2, t->b2, &t->o2);
 }

@@ -141,6 +141,7 @@ static void holes_come_out_of_bundles(void **arg)
 	make_holes(t);
 	kit_publish(&t->k, "v1", B, 1, &t->v1);
 	t->b1 = kit_bundle(&t->k, NULL, &t->v1, &t->o1);
+	assert_true(t->o1.hole_size > 29000000 && t->o1.hole_size < t->o1.unpacked_size);
 	apply(t, &t->v1, t->b1, &t->o1);
 	for (size_t i = 0; i < 5; i++) {
 		snprintf(a, sizeof(a), "v1/%s", names[i]);

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inodes: a name is moved over to another inode of the same content and metadata. The directories are declared
+ * read-only, but a declaration can be wrong, so for each name:
+ *
+ *     lease on both       the kernel says that nobody has either open or mapped for writing; who wants to, waits
+ *     stat, compare       both as they were when hashed; and byte for byte, because a mapping that is gone by now may have
+ *                         written without a trace in ctime
+ *     link, exchange      a second name of the kept inode changes places with the name
+ *     lease again         somebody waits to write to the inode that was replaced: he looked it up before the exchange. Back it
+ *                         goes, unless somebody else waits for the kept one, who may have come by the exchanged name
+ *     unlink              else its temporary name is removed
+ *
+ * What remains is a writer who looked the name up before an exchange and opens after the last look: he writes into the inode
+ * that the name led to then, as with every tool that replaces files.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "store/dedupe_internal.h"
+#include "store/file.h"
+#include "store/hash_pool.h"
+#include "store/lease.h"
+#include "store/xattr.h"
+
+#define CHUNK (256u * 1024)
+
+static bool same_meta(const struct ay__dedupe *d, const struct stat *a, const struct stat *b)
+{
+	return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid &&
+	       (d->how->ignore_mtime ||
+		(a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec));
+}
+
+static bool same_xattrs(int a, int b)
+{
+	AY_FREE struct ay_xattr *x = NULL, *y = NULL;
+	size_t n = 0, m = 0;
+
+	if (ay__xattrs_read(a, -1, NULL, 0, &x, &n, NULL) < 0 ||
+	    ay__xattrs_read(b, -1, NULL, 0, &y, &m, NULL) < 0 || n != m)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(x[i].name, y[i].name) != 0 || x[i].value_len != y[i].value_len ||
+		    (x[i].value_len > 0 && memcmp(x[i].value, y[i].value, x[i].value_len) != 0))
+			return false;
+	}
+	return true;
+}
+
+static ssize_t read_full(int fd, uint8_t *buf, size_t len, off_t at)
+{
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n = pread(fd, buf + got, len - got, at + (off_t)got);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : (ssize_t)got;
+		got += (size_t)n;
+	}
+	return (ssize_t)got;
+}
+
+static bool same_bytes(int a, int b, off_t size)
+{
+	AY_FREE uint8_t *x = malloc(2 * (size_t)CHUNK);
+	uint8_t *y = x + CHUNK;
+
+	for (off_t at = 0; x && at < size; at += CHUNK) {
+		size_t len = size - at < (off_t)CHUNK ? (size_t)(size - at) : CHUNK;
+		if (read_full(a, x, len, at) != (ssize_t)len || read_full(b, y, len, at) != (ssize_t)len ||
+		    memcmp(x, y, len) != 0)
+			return false;
+	}
+	return x != NULL;
+}
+
+/* The directory of a name, and the name in it. */
+static int open_parent(const struct ay__dup *f, const char **name)
+{
+	char parent[4096];
+	const char *slash = strrchr(f->path, '/');
+
+	*name = slash ? slash + 1 : f->path;
+	snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - f->path) : 1, slash ? f->path : ".");
+	return ay__open_beneath(f->root, parent, O_RDONLY | O_DIRECTORY);
+}
+
+/* @dup and @keep hold leases. 1: replaced; 0: somebody came to write; -EMLINK; other -errno. */
+static int exchange(struct ay__dedupe *d, int dir, const char *name, int keep, int dup)
+{
+	const struct ay_fs_ops *ops = d->fs->ops;
+	char rnd[17], tmp[sizeof(AY__DEDUPE_PREFIX) + 17];
+	struct stat was, there;
+
+	if (fstat(dup, &was) < 0)
+		return -errno;
+	ay__random_name(rnd);
+	snprintf(tmp, sizeof(tmp), AY__DEDUPE_PREFIX "%s", rnd);
+	int r = ops->link(d->fs, keep, "", dir, tmp);
+	if (r < 0)
+		return r;
+	if ((r = ops->exchange(d->fs, dir, tmp, dir, name)) < 0) {
+		ops->unlink(d->fs, dir, tmp, 0);
+		return r;
+	}
+	/*
+	 * Who waits for the replaced inode looked the name up before the exchange: back it goes. But not when somebody
+	 * waits for the kept one, because he may have come by this name after the exchange, and would then
+	 * write into another's file.
+	 */
+	bool right = fstatat(dir, tmp, &there, AT_SYMLINK_NOFOLLOW) == 0 && there.st_ino == was.st_ino &&
+		     there.st_dev == was.st_dev;
+	bool good = right && (!ay__lease_broken(dup) || ay__lease_broken(keep));
+	if (!good)
+		r = ops->exchange(d->fs, dir, tmp, dir, name);
+	if (!good && right && r == 0 && ay__lease_broken(keep)) { /* just before it went back */
+		r = ops->exchange(d->fs, dir, tmp, dir, name);
+		good = true;
+	}
+	int u = r < 0 ? 0 : ops->unlink(d->fs, dir, tmp, 0);
+	return r < 0 ? r : u < 0 ? u : good;
+}
+
+/* One name of @f becomes one of the inode @keep. 1: it did; 0: it was skipped; -EMLINK; other -errno. */
+static int replace(struct ay__dedupe *d, struct ay__dup *keep, int keep_fd, struct ay__dup *f)
+{
+	const char *name;
+	struct stat dir_was, now;
+	AY_CLOSE int fd = ay__open_beneath(f->root, f->path, O_RDONLY | O_NONBLOCK);
+	AY_CLOSE int dir = open_parent(f, &name);
+	int r = 0;
+
+	if (fd < 0 || dir < 0 || fstat(fd, &now) < 0 || fstat(dir, &dir_was) < 0) {
+		ay__dedupe_skip(d, AY_DEDUPE_CHANGED, f->path);
+		return 0;
+	}
+	enum ay_dedupe_skip why = AY_DEDUPE_SKIPS;
+	if (ay__lease_take(fd) != 0) {
+		ay__dedupe_skip(d, AY_DEDUPE_WRITER, f->path);
+		return 0;
+	}
+	if (fstat(fd, &now) < 0 || !ay__stat_same(&f->st, &now) || !same_bytes(keep_fd, fd, keep->st.st_size))
+		why = AY_DEDUPE_CHANGED;
+	else if (!same_xattrs(keep_fd, fd))
+		why = AY_DEDUPE_METADATA;
+	else if (!d->how->dry_run)
+		r = exchange(d, dir, name, keep_fd, fd);
+	else
+		r = 1;
+	ay__lease_drop(fd);
+	if (why == AY_DEDUPE_SKIPS && r == 0)
+		why = AY_DEDUPE_WRITER;
+	if (r == -EPERM || r == -EACCES || r == -ENOENT || r == -EROFS) {
+		why = AY_DEDUPE_UNREADABLE;
+		r = 0;
+	}
+	if (why != AY_DEDUPE_SKIPS)
+		ay__dedupe_skip(d, why, f->path);
+	if (d->how->dry_run || r < 0)
+		return r;
+	/* What is in the directory is called as before: its time need not tell of us. */
+	int u = d->fs->ops->utimens(d->fs, dir, "", &dir_was.st_mtim);
+	return u < 0 && u != -EPERM ? u : r;
+}
+
+/* All names of one inode, [from, to). */
+static int replace_inode(struct ay__dedupe *d, struct ay__dup *keep, int keep_fd, struct ay__dup *files,
+			 size_t n)
+{
+	uint64_t gone = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int r = replace(d, keep, keep_fd, &files[i]);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			continue;
+		gone++;
+		d->out->shared_files++;
+		/* Each name that goes moves ctime of those that stay. */
+		struct stat now;
+		for (size_t k = i + 1; k < n; k++) {
+			if (fstatat(files[k].root, files[k].path, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+			    now.st_ino == files[k].st.st_ino)
+				files[k].st.st_ctim = now.st_ctim;
+		}
+	}
+	if (gone == files[0].st.st_nlink)
+		d->out->saved_bytes += (uint64_t)files[0].st.st_blocks * 512;
+	return 0;
+}
+
+static bool same_inode(const struct ay__dup *a, const struct ay__dup *b)
+{
+	return a->st.st_ino == b->st.st_ino && a->st.st_dev == b->st.st_dev;
+}
+
+static size_t names_end(const struct ay__dup *files, size_t i, size_t n)
+{
+	size_t end = i + 1;
+
+	while (end < n && same_inode(&files[end], &files[i]))
+		end++;
+	return end;
+}
+
+/* Everything behind @at that may be one with it. What was taken is no more usable. */
+static int gather(struct ay__dedupe *d, struct ay__dup *files, size_t at, size_t n)
+{
+	struct ay__dup *keep = &files[at];
+	AY_CLOSE int fd = ay__dedupe_open(keep);
+
+	if (fd < 0 || ay__lease_take(fd) != 0) {
+		ay__dedupe_skip(d, fd == AY_EBUSY ? AY_DEDUPE_CHANGED : AY_DEDUPE_WRITER, keep->path);
+		return 0;
+	}
+	for (size_t i = names_end(files, at, n), end; i < n; i = end) {
+		end = names_end(files, i, n);
+		if (!files[i].usable || !same_meta(d, &keep->st, &files[i].st))
+			continue;
+		/* Who waits for the kept one gets it before the next is looked at. */
+		if (ay__lease_broken(fd)) {
+			ay__lease_drop(fd);
+			ay__dedupe_skip(d, AY_DEDUPE_WRITER, keep->path);
+			return 0;
+		}
+		int r = replace_inode(d, keep, fd, &files[i], end - i);
+		if (r == -EMLINK)
+			break; /* it is full; the next one is kept for those that are left */
+		files[i].usable = false;
+		if (r < 0) {
+			ay__lease_drop(fd);
+			return ay_err_errno(d->err, -r, "cannot make %s one with %s", files[i].path,
+					    keep->path);
+		}
+	}
+	ay__lease_drop(fd);
+	return 0;
+}
+
+int ay__dedupe_inodes(struct ay__dedupe *d, struct ay__dup *files, size_t n)
+{
+	size_t kinds = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i = names_end(files, i, n)) {
+		if (!files[i].usable)
+			continue;
+		kinds++;
+		r = gather(d, files, i, n);
+		files[i].usable = false;
+		if (kinds > 1)
+			ay__dedupe_skip(d, AY_DEDUPE_METADATA, files[i].path);
+	}
+	return r;
+}

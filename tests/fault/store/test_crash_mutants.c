@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Does test_crash.c bite? Each sync of the store is left out in turn, and done one change too late in turn, as if its
+ * line were not there or stood below the next one. Some power cut must show each.
+ *
+ * Syncs are named by what the store does, what is synced, and which of several it is (tests/support/fs_crash.h). They
+ * are collected from lives first, so a new one needs no line here; it must be caught, or stand in the table
+ * of those that cannot be, with the reason.
+ *
+ *     AYNI_CRASH_MUTANT=NAME   only those whose name has this in it, and say what was tried
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <fnmatch.h>
+#include <stdio.h>
+
+#include "tests/fault/store/life.h"
+
+#define LIVES 144 /* that are lived to collect syncs */
+/* What a mutant does is the same under sanitizers, only slower. */
+#ifdef __SANITIZE_ADDRESS__
+#define STEP 8
+#else
+#define STEP 1
+#endif
+
+#define REMOVALS    12 /* the first of them, */
+#define WAYS_BACK   12 /* and those after them */
+#define MUTANTS_MAX 400
+#define LIVES_EACH  16 /* a mutant is looked for in so many lives at most, */
+#define CUTS_EACH   25 /* with so many cuts in each */
+
+/*
+ * What no cut need show, and why. Of syncs that are left out there is none. Done too late, a sync that closes a step is
+ * still done before the step is: only where the next rename or removal depends on it can the order be seen.
+ */
+static const struct {
+	enum crash_mutation mutation;
+	const char *names; /* a shell pattern */
+	const char *why;
+} harmless[] = {
+	{CRASH_TOO_LATE, "open fsync lib/store #*",
+	 "nothing is promised before the store is open, which is later"},
+	{CRASH_TOO_LATE, "import fsync lib/store/tmp/staging-* #1 *",
+	 "what is removed next is staging without a tree in it"},
+	{CRASH_TOO_LATE, "apply fsync lib/store/tmp/staging-* #1 *", "likewise"},
+	{CRASH_TOO_LATE, "import fsync lib/store/branches/\\* #1 *", "likewise"},
+	{CRASH_TOO_LATE, "apply fsync lib/store/branches/\\* #1 *", "likewise"},
+};
+
+struct mutant {
+	char *name;
+	uint64_t lives[LIVES_EACH]; /* seeds */
+	unsigned n_lives;
+};
+
+struct mutants {
+	struct world w;
+	struct crash_sites sites;
+	struct mutant all[MUTANTS_MAX];
+	unsigned n, states, lives;
+};
+
+/* A trial fails, and the way back is cut off at each call: hardly ever drawn. */
+static const struct step way_back[] = {{OP_MAKE, 0, 0},   {OP_IMPORT, 1, 1}, {OP_SWITCH, 1, 1},
+				       {OP_IMPORT, 1, 2}, {OP_TRIAL, 1, 2},  {OP_FAIL, 1, 0},
+				       {OP_HEAD, 0, 1},   {OPS, 0, 0}};
+
+/* A tree is removed, and that is cut off likewise: the next start finds it aside. */
+static const struct step removal[] = {{OP_MAKE, 0, 0},   {OP_IMPORT, 1, 1}, {OP_IMPORT, 1, 2},
+				      {OP_SWITCH, 1, 2}, {OP_REMOVE, 1, 1}, {OP_HEAD, 0, 1},
+				      {OPS, 0, 0}};
+
+static struct life_options options(struct mutants *m, uint64_t seed)
+{
+	if (seed <= REMOVALS)
+		return (struct life_options){.seed = seed,
+					     .sites = &m->sites,
+					     .steps = LIFE_STEPS,
+					     .script = removal,
+					     .kill_step = 4,
+					     .kill_call = (uint32_t)seed};
+	seed -= REMOVALS;
+	if (seed <= WAYS_BACK)
+		return (struct life_options){.seed = seed,
+					     .sites = &m->sites,
+					     .steps = LIFE_STEPS,
+					     .script = way_back,
+					     .kill_step = 5,
+					     .kill_call = (uint32_t)seed};
+	return (struct life_options){.seed = seed,
+				     .turns = seed % 4 < 2,
+				     .starts_only_open = seed % 8 < 4,
+				     .sites = &m->sites,
+				     .steps = 10 + (unsigned)(seed % 12),
+				     .mishaps = seed % 3 ? 2 : 0,
+				     .links_max = 0};
+}
+
+static void add(struct mutants *m, const char *name, uint64_t seed)
+{
+	unsigned i = 0;
+
+	while (i < m->n && strcmp(m->all[i].name, name) != 0)
+		i++;
+	assert_true(i < MUTANTS_MAX);
+	if (i == m->n)
+		m->all[m->n++].name = strdup(name);
+	if (m->all[i].n_lives < LIVES_EACH)
+		m->all[i].lives[m->all[i].n_lives++] = seed;
+}
+
+static int setup(void **arg)
+{
+	struct mutants *m = calloc(1, sizeof(*m));
+
+	world_init(&m->w);
+	for (uint64_t seed = 1; seed <= LIVES; seed++) {
+		const struct life_options o = options(m, seed);
+		struct verdict v = {""};
+		struct life l;
+		if (!life_tell(&l, &m->w, &o, &v))
+			fail_msg("life %llu: %s", (unsigned long long)seed, v.why);
+		for (unsigned i = 0; i < l.c.n_syncs; i++)
+			add(m, l.c.syncs[i], seed);
+		life_release(&l);
+	}
+	*arg = m;
+	return 0;
+}
+
+static int teardown(void **arg)
+{
+	struct mutants *m = *arg;
+
+	world_release(&m->w);
+	for (unsigned i = 0; i < m->n; i++)
+		free(m->all[i].name);
+	free(m);
+	return 0;
+}
+
+/* A change that is not durable only because of the mutant, and a cut while it is not. */
+static bool draw_cut(const struct life *l, struct ay_prng *r, struct crash_cut *cut)
+{
+	uint32_t n = 0, pick = 0;
+
+	for (uint32_t i = 0; i < l->c.log.n_changes; i++) {
+		if (l->c.log.changes[i].suspect && ay_prng_below(r, ++n) == 0)
+			pick = i;
+	}
+	if (n == 0)
+		return false;
+	const struct crash_change *c = &l->c.log.changes[pick];
+	uint32_t end = c->durable == CRASH_NEVER ? l->c.calls : c->durable - 1;
+	*cut = (struct crash_cut){.at = c->suspect, .seed = ay_prng_next(r), .choice = CRASH_SUSPECTS_LOST};
+	if (end > c->suspect + 8 && ay_prng_below(r, 2)) /* soon, before anything makes up for it */
+		end = c->suspect + 8;
+	if (end > c->suspect)
+		cut->at += (uint32_t)ay_prng_below(r, end - c->suspect + 1);
+	return true;
+}
+
+static bool caught(struct mutants *m, const struct mutant *mutant, enum crash_mutation mutation, bool tell,
+		   unsigned lives, bool *met)
+{
+	for (unsigned i = 0; i < mutant->n_lives && i < lives; i++) {
+		struct life_options o = options(m, mutant->lives[i]);
+		struct verdict v = {""};
+		struct crash_cut cut;
+		struct ay_prng r;
+		struct life l;
+		o.mutant = mutant->name;
+		o.mutation = mutation;
+		m->lives++;
+		if (!life_tell(&l, &m->w, &o, &v))
+			fail_msg("life %llu: %s", (unsigned long long)o.seed, v.why);
+		ay_prng_init(&r, o.seed);
+		bool found = false;
+		*met |= mutation == CRASH_TOO_LATE ? l.c.late_met : l.c.mutated;
+		for (unsigned n = 0; n < CUTS_EACH && !found && draw_cut(&l, &r, &cut); n++) {
+			m->states++;
+			found = !life_cut(&l, &cut, false, &v);
+		}
+		life_release(&l);
+		if (tell)
+			print_message("  life %llu: %s\n", (unsigned long long)o.seed,
+				      found ? v.why : "holds");
+		if (found)
+			return true;
+	}
+	return false;
+}
+
+/* A sync for which there was never anything to do costs a flush for nothing. */
+static void each_place_that_syncs_has_something_to_sync(void **arg)
+{
+	const struct mutants *m = *arg;
+
+	for (unsigned i = 0; i < m->sites.n; i++) {
+		if (!m->sites.useful[i])
+			fail_msg(
+				"the place at %p syncs, but never had anything to sync (addr2line tells which)",
+				m->sites.at[i]);
+	}
+	print_message("%u places\n", m->sites.n);
+}
+
+static const char *why_harmless(const char *name, enum crash_mutation mutation)
+{
+	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++) {
+		if (harmless[i].mutation == mutation && fnmatch(harmless[i].names, name, 0) == 0)
+			return harmless[i].why;
+	}
+	return NULL;
+}
+
+static void each_sync(struct mutants *m, enum crash_mutation mutation, const char *what)
+{
+	const char *mask = getenv("AYNI_CRASH_MUTANT");
+	unsigned bad = 0, excused = 0, n = 0;
+
+	m->states = m->lives = 0;
+	for (unsigned i = 0; i < m->n; i += STEP) {
+		const char *name = m->all[i].name;
+		const char *why = why_harmless(name, mutation);
+		if (mask && !strstr(name, mask))
+			continue;
+		if (mask)
+			print_message("%s: %s\n", name, what);
+		bool met = false,
+		     found = caught(m, &m->all[i], mutation, mask != NULL, why ? 2 : LIVES_EACH, &met);
+		if (!met) /* no rename or removal is behind it: it can only be left out */
+			continue;
+		n++;
+		excused += !found && why;
+		if (found || why)
+			continue;
+		print_error("%s: %s is not caught by any cut\n", name, what);
+		bad++;
+	}
+	print_message("%u syncs, each %s: %u lives, %u cuts; %u not caught, and excused; %u not caught\n", n,
+		      what, m->lives, m->states, excused, bad);
+	assert_int_equal(bad, 0);
+}
+
+static void each_sync_left_out(void **arg)
+{
+	each_sync(*arg, CRASH_LEFT_OUT, "left out");
+}
+
+static void each_sync_one_change_too_late(void **arg)
+{
+	each_sync(*arg, CRASH_TOO_LATE, "done too late");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(each_place_that_syncs_has_something_to_sync),
+					   cmocka_unit_test(each_sync_left_out),
+					   cmocka_unit_test(each_sync_one_change_too_late)};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
