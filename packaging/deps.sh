@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Install the Debian 12 packages that are missing, and say which:
 #
-#   deps.sh [--check] SET...      sets: build lint check demo bench powercut
+#   deps.sh [--check] SET...      sets: build lint check demo bench powercut vm
 #
 # --check only answers (exit 1: something is missing, its names on stdout). As root missing packages are
 # installed; otherwise the command to type is printed and the exit code is 1. On a system without dpkg the
@@ -16,6 +16,7 @@ LINT="clang clang-format clang-tidy libclang-rt-14-dev llvm-14 libfuse3-dev"
 DEMO="iproute2 procps util-linux"
 CHECK="git minisign fsverity bsdiff xz-utils zstd e2fsprogs xfsprogs btrfs-progs mount attr acl libcap2-bin mmdebstrap"
 POWERCUT="libfuse3-dev pkg-config e2fsprogs xfsprogs btrfs-progs"
+VM="qemu-system-x86 cpio kmod fsverity e2fsprogs xfsprogs btrfs-progs util-linux procps"
 BENCH="ostree busybox time"
 
 check_only=
@@ -32,7 +33,8 @@ for set in "$@"; do
 	check) want="$want $LINT $DEMO $CHECK $POWERCUT" ;;
 	bench) want="$want $BENCH" ;;
 	powercut) want="$want $POWERCUT" ;;
-	*) echo "deps.sh: unknown set '$set' (build lint check demo bench powercut)" >&2; exit 2 ;;
+	vm) want="$want $VM" ;;
+	*) echo "deps.sh: unknown set '$set' (build lint check demo bench powercut vm)" >&2; exit 2 ;;
 	esac
 done
 want=$(printf '%s\n' $want | sort -u)

@@ -41,22 +41,37 @@ static bool knows_it_not(int r)
 }
 
 /* A plain user must be allowed to write into the file, as which nobody opens it. */
-static int enable(struct ay_store *s, int fd)
+static int enable_as_writer(struct ay_store *s, int fd, const struct stat *was)
 {
 	const struct ay_fs_ops *ops = s->fs->ops;
-	int r = ops->verity(s->fs, fd);
-	struct stat st;
+	int r = ops->chmod(s->fs, fd, (was->st_mode & 07777) | 0200);
 
-	if (r == -EEXIST)
-		return 0;
-	if (r != -EACCES || fstat(fd, &st) < 0)
-		return r;
-	if ((r = ops->chmod(s->fs, fd, (st.st_mode & 07777) | 0200)) == 0) {
+	if (r == 0) {
 		r = ops->verity(s->fs, fd);
-		int back = ops->chmod(s->fs, fd, st.st_mode & 07777);
+		int back = ops->chmod(s->fs, fd, was->st_mode & 07777);
 		r = r < 0 ? r : back;
 	}
 	return r;
+}
+
+/* ext4 moves the mtime: the tree of hashes lies behind the file's end, and what is left over there is truncated. */
+static int enable(struct ay_store *s, int fd)
+{
+	const struct ay_fs_ops *ops = s->fs->ops;
+	struct stat was, now;
+	int r = fstat(fd, &was) < 0 ? -errno : ops->verity(s->fs, fd);
+
+	if (r == -EEXIST)
+		return 0;
+	if (r == -EACCES)
+		r = enable_as_writer(s, fd, &was);
+	if (r < 0)
+		return r;
+	if (fstat(fd, &now) < 0)
+		return -errno;
+	if (now.st_mtim.tv_sec == was.st_mtim.tv_sec && now.st_mtim.tv_nsec == was.st_mtim.tv_nsec)
+		return 0;
+	return ops->utimens(s->fs, fd, "", &was.st_mtim);
 }
 
 static int insist(const struct ay_store *s, const char *name, int r, struct ay_err *err)
