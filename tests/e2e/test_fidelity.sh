@@ -171,6 +171,7 @@ for fs in "${fss[@]}"; do
 done
 
 say "other clothes"
+is_release "$T/$home/repo" odd "$T/$home/odd" # the last scan of this branch is the one that is remembered
 chattr -i "$T/$home/odd/fixed"
 chattr -a "$T/$home/odd/grows"
 chmod 0600 "$T/$home/odd/random"                     # and so its other names but random-too
