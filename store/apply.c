@@ -228,9 +228,13 @@ static int on_begin(void *ctx, const struct ay_bundle_record *rec, bool *skip, s
 	ap->out->fs = fs;
 	ap->out->fd = fd;
 	ap->out->pos = ap->out->held = 0;
-	/* No blocks are asked for beforehand: they would fill the holes, of which nobody can tell yet. */
+	/*
+	 * No blocks are asked for beforehand: they would fill the holes, of which nobody can tell yet. XFS asks for
+	 * some itself behind the end of a file that grows, so a large one has its length at once.
+	 */
 	ap->out->sparse = true;
-	return 0;
+	int r = rec->size > sizeof(ap->out->buf) ? fs->ops->truncate(fs, fd, (off_t)rec->size) : 0;
+	return r < 0 ? ay_err_errno(err, -r, "cannot write to %s", ap->b.s->path) : 0;
 }
 
 static int on_base(void *ctx, const struct ay_bundle_record *rec, unsigned base, int *fd, struct ay_err *err)

@@ -219,6 +219,9 @@ static int copy_bytes(struct ay_store *s, int from_fd, int to_fd, uint64_t size,
 				  (unsigned long long)st.st_size, (unsigned long long)size);
 	bool sparse = st.st_blocks * 512 < st.st_size;
 	int r = ay__store_reserve(s, sparse ? (uint64_t)st.st_blocks * 512 : size, 1, err);
+	if (r == 0 && sparse &&
+	    (r = ay__end_sparse(s->fs, to_fd, size)) < 0) /* first: see on_begin() in apply.c */
+		r = ay_err_errno(err, -r, "write");
 	for (uint64_t at = 0, end; r == 0 && at < size; at = end) {
 		end = size;
 		if (sparse && ay_sparse_next(from_fd, at, size, &end)) {

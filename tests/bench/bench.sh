@@ -19,11 +19,13 @@
 #             The same delta given as a file (`ostree static-delta apply-offline`) is shown below it.
 #   adopt     tests/bench/adopt.sh.
 #   fsck      `ayni fsck` against `ostree fsck`: tests/bench/fsck.sh.
+#   gc        `ayni gc` of the older release against `ostree prune`: tests/bench/gc.sh.
 #   memory    the largest resident set of any process (/usr/bin/time).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/measure.sh
 . tests/bench/fsck.sh
+. tests/bench/gc.sh
 ROOT=$PWD
 BUILD=${BUILD:-$ROOT/build}
 AYNI=${AYNI:-$BUILD/ayni}
@@ -199,6 +201,7 @@ done
 fetched=$(grep -oE '[0-9]+ delta parts, .*[0-9]+ KiB transferred' pull.log | tail -n 1)
 
 bench_fsck store client
+bench_gc store client
 
 # ---- seven nodes
 
@@ -249,6 +252,7 @@ table() {
 	row "  peak memory" "$(mib "$(column import 3)")" "$(mib "$(column oapply 3)")" \
 		"$(ratio "$(column import 3)" "$(column oapply 3)")" "128 MiB" $(($(column import 3) / 1024))
 	bench_fsck_rows
+	bench_gc_rows
 	if [ -s demo.results ]; then
 		row "copies sent by the school to $(result laptops) laptops" "$(result school_copies)" "" "" 2.00 "$(result school_copies)"
 		row "bundles received by the one that was killed" "$(result killed_copies)" "" "" "$(result killed_copies_max)" "$(result killed_copies)"

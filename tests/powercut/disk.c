@@ -180,8 +180,7 @@ pid_t disk_start(struct blk_log *log, const char *dir)
 
 void disk_stop(pid_t pid, const char *dir)
 {
-	if (umount2(dir, 0) < 0)
-		kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
 	umount2(dir, MNT_DETACH);
+	kill(pid, SIGKILL); /* its own mount of it goes with it */
+	waitpid(pid, NULL, 0);
 }

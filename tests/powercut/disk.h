@@ -17,9 +17,12 @@
 
 #include "tests/powercut/blocklog.h"
 
-/** disk_start() - mount it at @dir in a process of its own, which dies with us. Returns its pid or -errno. */
+/**
+ * disk_start() - mount it at @dir in a process of its own, which dies with us. Returns its pid or -errno.
+ * Before a file system is mounted on it the caller goes on to another mount namespace: see record().
+ */
 pid_t disk_start(struct blk_log *log, const char *dir);
-/** disk_stop() - unmount, and wait for the process. */
+/** disk_stop() - after the file system on it was unmounted. */
 void disk_stop(pid_t pid, const char *dir);
 
 #endif

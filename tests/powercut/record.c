@@ -100,7 +100,12 @@ int record(const struct world *w, const char *fs, uint64_t seed, const char *ski
 	pid_t disk = r < 0 ? r : disk_start(log, fuse);
 	if (disk < 0)
 		return disk;
-	r = mount_and_tell(w, log, fuse, skip, m);
+	/*
+	 * From here on the disk's process has a mount namespace to itself. Were it the last one in ours when all of us
+	 * are killed, it would have to unmount the file system, and wait for the disk that it was.
+	 */
+	if ((r = mnt_private()) == 0)
+		r = mount_and_tell(w, log, fuse, skip, m);
 	disk_stop(disk, fuse);
 	if (r == 0 && log->full)
 		r = -ENOSPC;

@@ -71,4 +71,11 @@ void fs_crash_release(struct fs_crash *c);
 /** fs_crash_label() - what the store does now; for the names of syncs. */
 void fs_crash_label(struct fs_crash *c, const char *label);
 
+/* ---- between fs_crash.c and fs_crash_sites.c ---- */
+/** fs_crash__is_mutant() - is a sync of @inode at @site the mutant? @full: gets its name. */
+bool fs_crash__is_mutant(struct fs_crash *c, const char *op, uint32_t inode, const void *site,
+			 char full[1300]);
+/** fs_crash__note_useful() - it had something to sync. */
+void fs_crash__note_useful(struct fs_crash *c, const char *name, const void *site);
+
 #endif

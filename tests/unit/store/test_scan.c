@@ -368,7 +368,9 @@ static void test_racy_write(void **state)
 		same_ctime += ay__stat_same(&job.before, &after);
 		assert_true(ay__hash_pool_done(pool, &job, true));
 		ay_digest_mem("new content", 11, &want);
-		assert_true(job.rc == AY_EBUSY || (job.rc == 0 && ay_digest_eq(&job.digest, &want)));
+		/* On a busy machine all was read before we wrote; then our write must show in the times. */
+		assert_true(job.rc == AY_EBUSY || (job.rc == 0 && (ay_digest_eq(&job.digest, &want) ||
+								   !ay__stat_same(&job.before, &after))));
 	}
 	ay__hash_pool_free(pool);
 	if (same_ctime == 0)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+# Sourced by bench.sh: collecting the older of two releases beside `ostree prune`. Each is given a copy of a store with both,
+# synced before. ayni is told that it is too large by all, so that it gives up what a rollback would need and its bundles; it
+# also removes the old tree's names, durably out of the way first. ostree keeps no trees: whoever has checked the release out
+# removes that himself, which the second row counts as well (`rm -rf` of a `checkout -H`).
+
+bench_gc() { # STORE REPO
+	local i before after
+	for ((i = 1; i <= RUNS; i++)); do
+		say "gc: ayni, ostree, $i of $RUNS"
+		rm -rf gcstore gcrepo gctree
+		cp -a "$1" gcstore
+		cp -a "$2" gcrepo
+		ostree checkout --repo=gcrepo -H "$first" gctree >/dev/null || die "gc: no checkout"
+		sync -f .
+		before=$(ls gcstore/branches/*/ | grep -c '^[0-9]')
+		run gc "$AYNI" gc --keep 1 --max-size 1K --store gcstore --config /dev/null
+		after=$(ls gcstore/branches/*/ | grep -c '^[0-9]')
+		[ "$before" = 2 ] && [ "$after" = 1 ] || die "gc: $before releases became $after: $(cat gc.log)"
+		before=$(find gcrepo/objects -type f | wc -l)
+		run ogc ostree prune --repo=gcrepo --refs-only --depth=0
+		[ "$(find gcrepo/objects -type f | wc -l)" -lt "$before" ] || die "ostree prune removed nothing: $(cat ogc.log)"
+		run orm rm -rf gctree
+		sum_times ogcrm ogc orm
+	done
+	rm -rf gcstore gcrepo
+}
+
+bench_gc_rows() {
+	[ -s gc.times ] || return 0
+	versus "collect a release (gc, prune)" gc ogc 0.33
+	versus "  with ostree's checkout of it" gc ogcrm
+	row "  processor time" "$(s "$(column gc 2)")" "$(s "$(column ogc 2)")" "$(ratio "$(column gc 2)" "$(column ogc 2)")"
+}
