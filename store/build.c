@@ -292,6 +292,9 @@ static int guard_objects(struct ay__build *b, struct ay_err *err)
 {
 	int r = ay__verity_guard_all(b->s, b->new_, "", err);
 
+	/* What is also somebody else's is not put under guard for good, and its times are not touched, unless he insists. */
+	if (b->borrowed && b->s->verity != AY_VERITY_YES)
+		return r;
 	for (unsigned i = 0; b->buckets >= 0 && r == 0 && i < 256; i++) {
 		char name[4];
 		snprintf(name, sizeof(name), "%02x", i & 0xff);

@@ -166,6 +166,9 @@ static int replace(struct ay__dedupe *d, struct ay__dup *keep, int keep_fd, stru
 		ay__dedupe_skip(d, why, f->path);
 	if (d->how->dry_run || r < 0)
 		return r;
+	/* What a killed run left behind is now a name too many. */
+	if (r == 1 && strncmp(name, AY__DEDUPE_PREFIX, sizeof(AY__DEDUPE_PREFIX) - 1) == 0)
+		d->fs->ops->unlink(d->fs, dir, name, 0);
 	/* What is in the directory is called as before: its time need not tell of us. */
 	int u = d->fs->ops->utimens(d->fs, dir, "", &dir_was.st_mtim);
 	return u < 0 && u != -EPERM ? u : r;

@@ -28,6 +28,7 @@ int ay__intake_begin(struct ay__intake *in, struct ay__build *b, bool link, unsi
 	memset(in, 0, sizeof(*in));
 	in->b = b;
 	in->link = link;
+	b->borrowed = link;
 	pthread_mutex_init(&in->lock, NULL);
 	b->buckets = ay__make_dir(b->s->fs, b->st.dir, "buckets", 0700, NULL);
 	if (b->buckets < 0)
@@ -118,9 +119,14 @@ bool ay__intake_same_meta(const struct ay_store *s, const struct stat *st, const
 	struct ay__local_entry local;
 
 	ay__entry_localise(s, e, &local);
-	/* In a store where all files belong to one user, another's file could be written by that other. */
-	return ay__object_intact(s, st, &local.e) && same_xattrs(xattrs, n_xattrs, &local.e) &&
-	       (!s->owner_me || st->st_uid == geteuid());
+	if (!ay__object_intact(s, st, &local.e) || !same_xattrs(xattrs, n_xattrs, &local.e))
+		return false;
+	/*
+	 * In a store where all files belong to one user, another's file could be written by that other. And to put one
+	 * under fs-verity that he may not write to himself takes a chmod, which a source's inode does not get.
+	 */
+	return !s->owner_me ||
+	       (st->st_uid == geteuid() && (s->verity != AY_VERITY_YES || (st->st_mode & 0200)));
 }
 
 /* ---- buckets ---- */

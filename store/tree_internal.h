@@ -46,6 +46,7 @@ struct ay__build {
 	struct ay__staging st;
 	int raw, new_, tree; /* directories in staging; tree/manifest is written by the caller */
 	int buckets; /* -1, or a directory in staging with objects as objects/ has them: "ab/cdef….variant" */
+	bool borrowed;                     /* some inodes in buckets are a source's as well */
 	const struct ay_branch_rule *rule; /* NULL: no limits; borrowed from the store's root */
 	struct ay_release release;
 	const void *envelope;

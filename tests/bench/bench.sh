@@ -17,6 +17,7 @@
 #             HTTP and `ostree checkout -H`. Both begin with the first release in a fresh store on a synced disk.
 #             ostree also fetches loose objects while the delta is on its way; that is its way, and it is counted.
 #             The same delta given as a file (`ostree static-delta apply-offline`) is shown below it.
+#   adopt     tests/bench/adopt.sh.
 #   fsck      `ayni fsck` against `ostree fsck`: tests/bench/fsck.sh.
 #   gc        `ayni gc` of the older release against `ostree prune`: tests/bench/gc.sh.
 #   memory    the largest resident set of any process (/usr/bin/time).
@@ -269,6 +270,13 @@ if [ "$(left_s)" -gt 240 ]; then
 	cat fidelity.txt >>bench.txt
 else
 	say "no time is left to measure what keeping a tree costs: tests/bench/fidelity.sh"
+fi
+if [ "$(left_s)" -gt 180 ]; then
+	within_limit "$ROOT/tests/bench/adopt.sh" >adopt.txt || bad=1
+	cat adopt.txt
+	cat adopt.txt >>bench.txt
+else
+	say "no time is left to measure adopt: tests/bench/adopt.sh"
 fi
 mkdir -p "$BUILD" && cp bench.txt "$BUILD/bench.txt" && say "also in $BUILD/bench.txt"
 exit $bad
