@@ -278,5 +278,10 @@ if [ "$(left_s)" -gt 180 ]; then
 else
 	say "no time is left to measure adopt: tests/bench/adopt.sh"
 fi
+if [ "$(id -u)" = 0 ] && [ "$(left_s)" -gt 120 ]; then
+	within_limit "$ROOT/tests/bench/checkout.sh" >checkout.txt || bad=1
+	cat checkout.txt
+	cat checkout.txt >>bench.txt
+fi
 mkdir -p "$BUILD" && cp bench.txt "$BUILD/bench.txt" && say "also in $BUILD/bench.txt"
 exit $bad

@@ -23,7 +23,8 @@ die() {
 }
 work=$(mktemp -d "${TMPDIR:-/tmp}/ayni-vm.XXXXXX") || exit 1
 qemu=
-trap '[ -z "$qemu" ] || kill -KILL $qemu 2>/dev/null; rm -rf "$work"' EXIT
+# timeout passes TERM on to the machine; it itself may be shot only after that
+trap '[ -z "$qemu" ] || { kill -TERM $qemu; wait $qemu; } 2>/dev/null; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM HUP
 
 # ---- the kernel
@@ -109,7 +110,7 @@ boot() { # ACCELERATOR...
 # A kvm that is there may still not work, or die early: then emulation.
 kvm_works() {
 	[ "${VM_ACCEL:-}" != tcg ] && [ -r /dev/kvm ] && [ -w /dev/kvm ] || return 1
-	timeout -k 1 20 qemu-system-x86_64 -accel kvm -cpu host -m 64 -nodefaults -display none -no-reboot -S -monitor stdio <<<quit >/dev/null 2>&1
+	(timeout -k 1 20 qemu-system-x86_64 -accel kvm -cpu host -m 64 -nodefaults -display none -no-reboot -S -monitor stdio <<<quit; exit $?) >/dev/null 2>&1
 }
 start=$SECONDS
 accel=
