@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -44,15 +45,9 @@ static struct ay_store *open_store(struct kit *k)
 	return s;
 }
 
-/* Takes the lock over and over, with no pause; the askers begin at different times, so that one always has it. */
-static pid_t asker(struct kit *k, int op, unsigned delay_us)
+/* Takes the lock over and over, with no pause. */
+static void ask_for_ever(struct ay_store *s, int op)
 {
-	pid_t p = fork();
-
-	if (p != 0)
-		return p;
-	struct ay_store *s = open_store(k);
-	usleep(delay_us);
 	for (;;) {
 		if (ay__store_lock(s, op, NULL) < 0)
 			_exit(1);
@@ -61,19 +56,35 @@ static pid_t asker(struct kit *k, int op, unsigned delay_us)
 	}
 }
 
-static void gets_the_lock(int others, unsigned n, int op)
+/*
+ * Two who never pause together: each lets go only when the other has the lock again, or after HOLD_US, when that one is kept
+ * waiting. @mine, @other: a pipe each, non-blocking.
+ */
+static void take_turns(struct ay_store *s, const int mine[2], const int other[2])
 {
-	pid_t pids[ASKERS];
-	struct kit k;
-	int status = -1;
+	char c[64];
 
-	kit_init(&k);
-	ay_store_close(open_store(&k));
-	for (unsigned i = 0; i < n; i++)
-		pids[i] = asker(&k, others, i * HOLD_US / n);
+	for (;;) {
+		struct pollfd p = {.fd = mine[0], .events = POLLIN};
+		if (ay__store_lock(s, LOCK_SH, NULL) < 0)
+			_exit(1);
+		while (read(mine[0], c, sizeof(c)) > 0)
+			;
+		if (write(other[1], "x", 1) < 0)
+			_exit(1);
+		poll(&p, 1, HOLD_US / 1000);
+		ay__store_unlock(s);
+	}
+}
+
+/* Asks for the lock five times; 0: had it each time, in good time. */
+static int asks(struct kit *k, int op)
+{
+	int status = -1;
 	pid_t p = fork();
+
 	if (p == 0) {
-		struct ay_store *s = open_store(&k);
+		struct ay_store *s = open_store(k);
 		usleep(3 * HOLD_US);
 		alarm(WAIT_S);
 		for (int i = 0; i < 5; i++) {
@@ -84,18 +95,44 @@ static void gets_the_lock(int others, unsigned n, int op)
 		_exit(0);
 	}
 	assert_int_equal(waitpid(p, &status, 0), p);
+	return status;
+}
+
+static void gets_the_lock(int others, unsigned n, int op)
+{
+	pid_t pids[ASKERS];
+	int pipes[2][2];
+	struct kit k;
+	bool alive = true;
+
+	kit_init(&k);
+	ay_store_close(open_store(&k));
+	assert_true(pipe2(pipes[0], O_NONBLOCK) == 0 && pipe2(pipes[1], O_NONBLOCK) == 0);
 	for (unsigned i = 0; i < n; i++) {
+		if ((pids[i] = fork()) != 0)
+			continue;
+		struct ay_store *s = open_store(&k);
+		if (others == LOCK_SH)
+			take_turns(s, pipes[i], pipes[1 - i]);
+		ask_for_ever(s, others);
+	}
+	int status = asks(&k, op);
+	for (unsigned i = 0; i < n; i++) {
+		alive &= waitpid(pids[i], NULL, WNOHANG) == 0; /* it asks to the end */
 		kill(pids[i], SIGKILL);
 		waitpid(pids[i], NULL, 0);
 	}
+	for (int i = 0; i < 4; i++)
+		close(pipes[i / 2][i % 2]);
 	kit_release(&k);
+	assert_true(alive);
 	assert_int_equal(status, 0);
 }
 
 static void the_collector_gets_its_turn_among_adders(void **arg)
 {
 	(void)arg;
-	gets_the_lock(LOCK_SH, ASKERS, LOCK_EX);
+	gets_the_lock(LOCK_SH, 2, LOCK_EX);
 }
 
 static void an_adder_gets_its_turn_beside_the_collector(void **arg)
