@@ -120,7 +120,7 @@ expect 2 "branch needs list, add NAME... or remove NAME" "$AYNI" branch
 expect 0 "nothing is damaged" "$AYNI" fsck "${F[@]}"
 
 # ---- a read-only and a full file system
-if [ "$small" = inside ] && mkdir "$T/small" && mount -t tmpfs -o size=8m none "$T/small"; then
+if [ "$small" = inside ] && mkdir "$T/small" && mount -t tmpfs -o size=48m none "$T/small"; then
 	mounts+=("$T/small")
 	S=$T/small/store
 	F=(--store "$S" --config /dev/null)
