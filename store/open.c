@@ -281,7 +281,7 @@ static int open_store(struct ay_store *s, int flags, struct ay_err *err)
 /* What dead processes left behind. */
 static void sweep(struct ay_store *s)
 {
-	const int dirs[] = {s->dir, s->state, s->releases, s->offers, s->roots};
+	const int dirs[] = {s->dir, s->state, s->releases, s->offers, s->roots, s->partial};
 	AY_CLOSE int branches = ay__open_beneath(s->state, "branches", O_RDONLY | O_DIRECTORY);
 
 	ay__staging_sweep(s, NULL);

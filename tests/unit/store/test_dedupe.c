@@ -147,6 +147,7 @@ static void a_writer_is_left_alone(void **arg)
 	kit_text(&t->k, "d/b", "the same in both", 0644);
 	kit_text(&t->k, "d/c", "the same in both", 0644);
 	AY_CLOSE int fd = openat(t->k.fd, "d/b", O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
 	assert_int_equal(run(t), 0);
 	assert_true(one(t, "d/a", "d/c"));
 	assert_false(one(t, "d/a", "d/b"));
