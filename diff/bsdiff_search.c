@@ -159,7 +159,7 @@ static int gap_add(struct ay__search *s, uint64_t start, uint64_t len)
 		last->len += len;
 		return 0;
 	}
-	if (s->n_gaps == s->cap_gaps) {
+	if (!s->gaps || s->n_gaps == s->cap_gaps) {
 		size_t cap = s->cap_gaps ? 2 * s->cap_gaps : 64;
 		struct ay__gap *g = realloc(s->gaps, cap * sizeof(*g));
 

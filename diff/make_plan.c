@@ -89,12 +89,12 @@ static int by_digest(const void *a, const void *b)
 /* The files of @t by digest. */
 static const struct ay_match_file **sorted(const struct ay__plan_tree *t)
 {
-	const struct ay_match_file **s = malloc((t->n + 1) * sizeof(*s));
+	const struct ay_match_file **s = malloc((t->n + 1) * sizeof(const struct ay_match_file *));
 
 	for (size_t i = 0; s && i < t->n; i++)
 		s[i] = &t->files[i];
 	if (s)
-		qsort(s, t->n, sizeof(*s), by_digest);
+		qsort(s, t->n, sizeof(const struct ay_match_file *), by_digest);
 	return s;
 }
 

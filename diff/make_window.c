@@ -250,8 +250,8 @@ static int run_window(struct ay__window *w, const struct bytes *new_, struct ay_
 	uint64_t new_size = w->plan->new_.files[w->record->file].size, old_len = e->size, old_at = 0;
 	if (old_len > w->sizes.old_max) {
 		/* The middle of the window, at the same share of the old file's length. */
-		uint64_t middle =
-			(uint64_t)((double)(w->at + w->len / 2) / (double)new_size * (double)e->size);
+		uint64_t half = w->at + w->len / 2;
+		uint64_t middle = (uint64_t)((double)half / (double)new_size * (double)e->size);
 
 		old_len = w->sizes.old_max;
 		old_at = middle > old_len / 2 ? (middle - old_len / 2) / AY_LEAF_SIZE * AY_LEAF_SIZE : 0;

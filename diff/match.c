@@ -259,11 +259,11 @@ static void learn(struct matcher *m)
 	for (size_t i = 0; i < m->n_new; i++) {
 		size_t n, taken = 0;
 		const char *path = m->new_[i].path;
-		const struct row *rows = table_find(&m->paths, key_path(path), &n);
 
+		table_find(&m->paths, key_path(path), &n);
 		if (n > 0)
 			continue;
-		rows = table_find(&m->names, key_name(path), &n);
+		const struct row *rows = table_find(&m->names, key_name(path), &n);
 		for (size_t k = 0; k < n && k < CANDIDATES_MAX && taken < LEARN_FROM; k++) {
 			if (m->gone[rows[k].index])
 				taken += learn_pair(m, m->old[rows[k].index].path, path);

@@ -105,6 +105,7 @@ static int gather(void *ctx, enum ay_change change, const struct ay_entry *old, 
 	const struct ay_entry *e = new_ ? new_ : old;
 	int r = 0;
 
+	AY_ASSERT(e);
 	if (change == AY_CHANGE_KEPT)
 		return 0;
 	if (!old || !new_ || old->type != new_->type)

@@ -36,6 +36,7 @@ static int fill(struct ay__lines *l, struct ay_err *err)
 		l->end -= l->start;
 		l->start = 0;
 	}
+	AY_ASSERT(l->cap > 0);
 	if (l->end == l->cap) {
 		size_t cap =
 			l->cap * 2; /* at most twice line_max + 1, because a longer line was refused before */

@@ -36,7 +36,7 @@ static bool encoder_name_ok(const struct ay_slice *w)
 
 static int get_encoders(struct ay__text *t, struct ay_offer *out, struct ay_err *err)
 {
-	struct ay_slice value, word;
+	struct ay_slice value = {0}, word;
 	int r = ay__text_value(t, "encoders", &value, err);
 
 	if (r || ay__word_is(&value, "-"))

@@ -54,7 +54,7 @@ int ay__text_open(struct ay__text *t, const void *text, size_t len, const char *
 int ay__text_open_upto(struct ay__text *t, const void *text, size_t len, const char *type, unsigned newest,
 		       struct ay_err *err)
 {
-	struct ay_slice line, word;
+	struct ay_slice line = {0}, word;
 
 	*t = (struct ay__text){.type = type, .pos = text};
 	if (len > AY_SIGNED_TEXT_MAX)
@@ -141,7 +141,7 @@ int ay__text_branch(struct ay__text *t, char *name, struct ay_err *err)
 int ay__text_digest_size(struct ay__text *t, const char *key, uint64_t max, struct ay_digest *d,
 			 uint64_t *size, struct ay_err *err)
 {
-	struct ay_slice value, digest, number;
+	struct ay_slice value = {0}, digest, number;
 	int r = ay__text_value(t, key, &value, err);
 
 	if (r)

@@ -195,13 +195,17 @@ struct orphans {
 /* Our children. */
 static void list_children(struct orphans *o)
 {
-	char path[64];
-	int pid;
+	char path[64], text[4096];
 	o->n = 0;
 	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
 	AY_FCLOSE FILE *f = fopen(path, "re");
-	while (f && o->n < ORPHANS_MAX && fscanf(f, "%d", &pid) == 1)
-		o->pid[o->n++] = pid;
+	text[f ? fread(text, 1, sizeof(text) - 1, f) : 0] = 0;
+	for (char *p = text, *end; o->n < ORPHANS_MAX; p = end) {
+		long pid = strtol(p, &end, 10);
+		if (end == p)
+			return;
+		o->pid[o->n++] = (pid_t)pid;
+	}
 }
 
 static bool among(const struct orphans *o, pid_t pid)

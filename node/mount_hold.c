@@ -64,7 +64,7 @@ int ay_mount_find(unsigned long long id, struct ay_mount_line *out)
 /* A number is given out again when its mount is gone; another mount of it shows something else. */
 static bool still_there(unsigned long long id, const struct ay_mount_line *was)
 {
-	struct ay_mount_line now;
+	struct ay_mount_line now = {0};
 
 	if (ay_mount_find(id, &now) == 0)
 		return false;
@@ -109,7 +109,7 @@ static void wait_until_gone(unsigned long long id, const struct ay_mount_line *w
 
 static void hold(unsigned long long id, int ref, const char *store_path)
 {
-	struct ay_mount_line was;
+	struct ay_mount_line was = {0};
 	struct ay_store *s = NULL;
 
 	quiet();

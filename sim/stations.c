@@ -147,15 +147,22 @@ static void mix(struct ay_medium *m, const void *data, size_t len)
 		m->hash = (m->hash ^ p[i]) * 0x100000001b3;
 }
 
+static void mix_number(struct ay_medium *m, uint64_t v)
+{
+	for (unsigned i = 0; i < 8; i++)
+		m->hash = (m->hash ^ (uint8_t)(v >> 8 * i)) * 0x100000001b3;
+}
+
 static void hash_event(struct ay_medium *m, const struct ay__net_event *e)
 {
 	uint64_t v[6] = {e->at_ns, e->kind, e->station, e->generation, e->end, (uint64_t)e->status};
 
 	if (e->kind == AY__NET_TIMER && e->generation != m->stations[e->station].generation)
 		return;
-	mix(m, v, sizeof(v));
+	for (unsigned i = 0; i < sizeof(v) / sizeof(v[0]); i++)
+		mix_number(m, v[i]);
 	if (e->link)
-		mix(m, &e->link->ends[e->end].conn, sizeof(uint64_t));
+		mix_number(m, e->link->ends[e->end].conn);
 	if (e->parcel) {
 		mix(m, &e->parcel->type, 1);
 		mix(m, e->parcel->data, e->parcel->len < 512 ? e->parcel->len : AY_HASHES_HEADER);

@@ -26,7 +26,7 @@ static int change_dir(struct ay__looker *l, const char *path, size_t len)
 {
 	if (l->path && len == l->path_len && memcmp(l->path, path, len) == 0)
 		return 0;
-	if (len + 1 > l->path_cap) {
+	if (!l->path || len + 1 > l->path_cap) {
 		char *grown = realloc(l->path, len + 1);
 		if (!grown)
 			return -ENOMEM;

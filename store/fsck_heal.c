@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "store/fsck_internal.h"
 #include "store/retrieve.h"
+#include "store/state_internal.h"
 #include "store/verity.h"
 
 /* ---- what is needed ---- */
@@ -313,13 +314,8 @@ static struct ay__fsck_row *row_of_name(struct ay__fsck *k, const struct ay__obj
 	snprintf(hex, sizeof(hex), "%.2s%.62s", name->s, name->s + 3);
 	if (ay_digest_parse(&d, hex, AY_DIGEST_HEX) < 0)
 		return NULL;
-	for (int i = 0; i < AY__VARIANT_LEN; i++) {
-		unsigned byte;
-		if (sscanf(name->s + 66 + 2 * i, "%2x", &byte) != 1)
-			return NULL;
-		v[i] = (uint8_t)byte;
-	}
-	return ay__fsck_row(k, &d, v);
+	const char *variant = name->s + 66;
+	return ay__hex_get(variant, strlen(variant), v, sizeof(v)) ? ay__fsck_row(k, &d, v) : NULL;
 }
 
 /* Give the new objects their names. Content and metadata are on the disk by now. */

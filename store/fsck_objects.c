@@ -349,7 +349,7 @@ static int merge(struct ay__fsck *k, struct reader *w, unsigned n, struct ay_err
 	if (total && !k->rows)
 		return ay_err_errno(err, ENOMEM, "fsck");
 	for (unsigned i = 0; i < n; i++) {
-		if (w[i].rows.n)
+		if (k->rows && w[i].rows.n)
 			memcpy(k->rows + k->n_rows, w[i].rows.rows, w[i].rows.n * sizeof(*k->rows));
 		k->n_rows += w[i].rows.n;
 		k->res->objects += w[i].objects;
@@ -357,7 +357,7 @@ static int merge(struct ay__fsck *k, struct reader *w, unsigned n, struct ay_err
 		free(w[i].rows.rows);
 		w[i].rows.rows = NULL;
 	}
-	if (k->n_rows > 1)
+	if (k->rows && k->n_rows > 1)
 		qsort(k->rows, k->n_rows, sizeof(*k->rows), cmp_rows);
 	return 0;
 }

@@ -71,6 +71,14 @@ void ay__state_good(struct ay_branch_state *b, uint32_t serial, bool back)
 	b->unconfirmed = b->tries = 0;
 }
 
+/* In what a switch may change. */
+static bool same_state(const struct ay_branch_state *a, const struct ay_branch_state *b)
+{
+	return a->floor == b->floor && a->bad_serial == b->bad_serial && a->pending == b->pending &&
+	       a->unconfirmed == b->unconfirmed && a->tries == b->tries && a->good == b->good &&
+	       a->before == b->before;
+}
+
 /* What the branch remembers once step->move->serial is current. */
 static int next_state(void *ctx, struct ay_branch_state *state, struct ay_err *err)
 {
@@ -100,7 +108,7 @@ static int next_state(void *ctx, struct ay_branch_state *state, struct ay_err *e
 		state->unconfirmed = serial;
 		state->tries = m->tries;
 	}
-	return memcmp(&old, state, sizeof(old)) == 0;
+	return same_state(&old, state);
 }
 
 int ay__switch_locked(struct ay_store *s, int dir, const char *branch, const struct ay__move *move,

@@ -162,7 +162,7 @@ int ay__xattrs_read(int fd, int dirfd, const char *name, unsigned flags, struct 
 		return (int)len;
 
 	const char *picked[AY_XATTR_COUNT_MAX];
-	size_t lens[AY_XATTR_COUNT_MAX];
+	size_t lens[AY_XATTR_COUNT_MAX] = {0};
 	struct ay_buf values = {0};
 	int count = pick(names, (size_t)len, flags, picked);
 	if (count <= 0)

@@ -203,7 +203,7 @@ rule_tidy() {
 		[ "$1" = base/error.c ] || [ ! -e tests/lint/analyzer.h ] || more="-include tests/lint/analyzer.h"
 		clang-tidy --quiet --config-file="$here/clang-tidy.yml" "$1" -- $CPPFLAGS $more 2>/dev/null |
 		sed -nE "s/^([^:]+:[0-9]+):[0-9]+: (error|warning): (.*)/\1: tidy: \3/p" |
-		grep -v "tidy: Potential leak of memory" | sed "s,^$PWD/,,"' | sort -u
+		grep -vE "tidy: Potential (leak of memory|memory leak)" | sed "s,^$PWD/,,"' | sort -u
 }
 
 rules="first_lines layers cycles banned sizes format headers_alone clang pure globals"
