@@ -165,8 +165,14 @@ int ay_state_root(struct ay_store *s, const struct ay_root **root, struct ay_err
 {
 	if (!s->root) {
 		int rc = load_roots(s, err);
-		if (rc < 0)
+		/* All that this process will promise rests on it. */
+		if (rc == 0 && s->root)
+			rc = ay__state_sync_found(s, s->roots, "roots", err);
+		if (rc < 0) {
+			ay_root_free(s->root);
+			s->root = NULL;
 			return rc;
+		}
 	}
 	if (!s->root)
 		return ay_err_set(err, -ENOENT, "%s trusts no root yet; give it the fleet's root first",

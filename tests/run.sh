@@ -128,6 +128,7 @@ run_one() {
 	mapfile -t words < <(command_of "$name")
 	# Short, because a Unix socket's path has room for 107 bytes.
 	tmp=$(mktemp -d /tmp/ayni-t.XXXXXX) || exit 1
+	chmod 711 "$tmp" # tests of root's become plain users, who must get through to what is made for them
 	start=$EPOCHREALTIME
 	{ # the shell's own "Aborted" goes nowhere; judge() says it
 		AYNI_TEST_ID=$tmp TMPDIR=$tmp AYNI=$BUILD/ayni AYNI_SIM=$BUILD/ayni-sim CMOCKA_MESSAGE_OUTPUT=STDOUT \

@@ -48,6 +48,8 @@ static const struct {
 } harmless[] = {
 	{CRASH_TOO_LATE, "open fsync lib/store #*",
 	 "nothing is promised before the store is open, which is later"},
+	{CRASH_TOO_LATE, "open fsync lib/store/roots #*",
+	 "likewise: what rests on the root is promised later"},
 	{CRASH_TOO_LATE, "import fsync lib/store/tmp/staging-* #1 *",
 	 "what is removed next is staging without a tree in it"},
 	{CRASH_TOO_LATE, "apply fsync lib/store/tmp/staging-* #1 *", "likewise"},
