@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -75,9 +76,28 @@ static int keep(const struct mount_args *a, const struct ay_use *use, int mnt, s
 	return 0;
 }
 
+/* The directory to mount over: one that `ayni umount` can name too, and never the root of all. */
+static int open_place(const char *dir, struct ay_err *err)
+{
+	char name[NAME_MAX + 1];
+	struct stat here, root;
+	AY_CLOSE int parent = ay_parent_open(dir, name, err);
+	AY_CLOSE int at = parent < 0 ? parent : ay_dir_open(dir, err);
+
+	if (at < 0)
+		return at;
+	if (fstat(at, &here) < 0 || stat("/", &root) < 0)
+		return ay_err_errno(err, errno, "%s", dir);
+	if (here.st_dev == root.st_dev && here.st_ino == root.st_ino)
+		return ay_err_set(err, AY_EUSAGE,
+				  "%s is the root directory: what is mounted over it hides the whole system",
+				  dir);
+	return ay_steal_fd(&at);
+}
+
 static int mount_tree(const struct mount_args *a, const struct ay_use *use, struct ay_err *err)
 {
-	AY_CLOSE int at = ay_dir_open(a->dir, err);
+	AY_CLOSE int at = open_place(a->dir, err);
 	AY_CLOSE int mnt = at < 0 ? at : ay_mount_clone(use->root, err);
 
 	if (mnt < 0)

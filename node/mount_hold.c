@@ -66,8 +66,9 @@ static bool still_there(unsigned long long id, const struct ay_mount_line *was)
 {
 	struct ay_mount_line now = {0};
 
-	if (ay_mount_find(id, &now) == 0)
-		return false;
+	int r = ay_mount_find(id, &now);
+	if (r <= 0)
+		return r < 0; /* who cannot look does not let go */
 	/* The root's path changes when the tree is moved aside; that it is a tree's root does not. */
 	const char *end = strrchr(now.root, '/');
 	return now.overlay == was->overlay && strcmp(now.source, was->source) == 0 &&

@@ -149,6 +149,9 @@ mounting() {
 	expect 1 "somebody works in there" sh -c 'cd "$1" && "$2" umount "$1" || exit 1' - "$T/m" "$AYNI"
 	expect 0 "" "$AYNI" umount "$T/m"
 	expect 3 "nothing is mounted" "$AYNI" umount "$T/m"
+	for place in / //. /tmp/..; do # never over all there is; should it be, then only in there
+		expect 2 "does not name a directory" unshare -m "$AYNI" mount --store "$S" $B "$place"
+	done
 	expect 0 "" "$AYNI" gc --store "$S" --keep 1 --control "$NODE"
 	same "gone after umount" "$(staging)" 0
 	# umount(8): the holder notices, and deletes what waited.
