@@ -105,8 +105,8 @@ const struct ay_cmd ay_cmd_node = {
 	"the daemon: hears news, collects updates, gives them to others",
 	"Usage: ayni node [OPTION...]\n"
 	"\n"
-	"Runs in the foreground until SIGTERM or SIGINT; logs to standard error. Every option is also a key of\n"
-	"section [node] in " AY_CONFIG_PATH " and in " AY_CONFIG_PATH
+	"Runs in the foreground until SIGTERM or SIGINT; logs to standard error. Every option but --config is also a\n"
+	"key of section [node] in " AY_CONFIG_PATH " and in " AY_CONFIG_PATH
 	".d/*.conf; the command line comes last.\n"
 	"\n"
 	"      --config FILE         instead of " AY_CONFIG_PATH "\n"
@@ -126,7 +126,8 @@ const struct ay_cmd ay_cmd_node = {
 	"      --apply-memory N      what applying a bundle may take: 128M, none (auto: half of the machine's)\n"
 	"\n"
 	"Only in the file: switch, hooks, hook-timeout, hooks-timeout, confirm, tries, switch-trigger (when a release becomes\n"
-	"current); keep, max-size, reserve, auto-gc (room on the disk); sections [branch NAME]. See docs/operating.md.\n"
+	"current); keep, max-size, reserve, auto-gc (room on the disk); heal-from (for fsck --heal);\n"
+	"sections [branch NAME]. See docs/operating.md.\n"
 	"\n"
 	"Environment: AYNI_TRACE=ROOM,... (or all) prints the core's decisions.\n",
 	run,

@@ -52,6 +52,7 @@ const struct ay_cmd ay_cmd_switch = {
 	"next-boot, window HH:MM-HH:MM, ask). This does it by hand, to what is ready or to SERIAL, which must be here.\n"
 	"Hooks of pre-switch.d run before and may refuse (exit code 4), those of post-switch.d after. If one of health.d\n"
 	"fails, the release before becomes current again, and SERIAL is not taken again by itself (exit code 1).\n"
+	"To a SERIAL below the current one it is a rollback: the release that was left is not taken again by itself.\n"
 	"\n"
 	"      --pending        what a boot is waited for: for a unit that runs early, before anybody works\n"
 	"      --due            what it is time for, and trials that were interrupted; then collect, as the node does\n" AY_TURN_CMD_HELP
