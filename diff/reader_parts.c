@@ -17,11 +17,18 @@ static int limits_check(struct ay__reader *r, const struct ay_bundle_limits *lim
 		return ay_err_set(r->err, AY_EFORMAT, "part limit %u is not within %u and %u", h->part_limit,
 				  AY_BUNDLE_PART_MIN, AY_BUNDLE_PART_MAX);
 	uint64_t memory = limits->memory ? limits->memory : ay_bundle_memory(AY_BUNDLE_PART_DEFAULT);
-	if (ay_bundle_memory(h->part_limit) > memory)
+	uint64_t parts = ay_bundle_memory(h->part_limit);
+	if (parts > memory)
 		return ay_err_set(r->err, AY_ELIMIT,
 				  "parts of %u bytes need %llu bytes of memory, %llu are allowed",
-				  h->part_limit, (unsigned long long)ay_bundle_memory(h->part_limit),
-				  (unsigned long long)memory);
+				  h->part_limit, (unsigned long long)parts, (unsigned long long)memory);
+	if (h->extra_memory > memory - parts)
+		return ay_err_set(
+			r->err, AY_ELIMIT,
+			"records need %llu bytes of memory besides the %llu for the parts, %llu are "
+			"allowed in all",
+			(unsigned long long)h->extra_memory, (unsigned long long)parts,
+			(unsigned long long)memory);
 	uint64_t delta_max = limits->delta_size ? limits->delta_size : AY_MANIFEST_SIZE_MAX;
 	if (h->delta_size > delta_max)
 		return ay_err_set(r->err, AY_ELIMIT,
@@ -37,28 +44,49 @@ static int limits_check(struct ay__reader *r, const struct ay_bundle_limits *lim
 	return 0;
 }
 
-int ay__reader_header(struct ay__reader *r, const struct ay_bundle_limits *limits)
+/* The header's bytes to @raw: of a version that is known, and undamaged. */
+static int header_raw(struct ay__reader *r, uint8_t raw[AY_BUNDLE_HEADER_SIZE], size_t *len)
 {
-	uint8_t raw[AY_BUNDLE_HEADER_SIZE], check[AY_BUNDLE_CHECK_SIZE];
-	struct ay_bundle_header *h = &r->header;
-	struct ay_cursor c;
+	uint8_t check[AY_BUNDLE_CHECK_SIZE];
 
-	if (r->size < sizeof(raw))
+	if (r->size < AY_BUNDLE_HEADER_V1)
 		return ay_err_set(r->err, AY_EFORMAT, "%llu bytes are too few for a bundle's header",
 				  (unsigned long long)r->size);
-	int rc = ay__pread_all(r->fd, raw, sizeof(raw), 0, AY_EFORMAT, r->err);
+	int rc = ay__pread_all(r->fd, raw, AY_BUNDLE_HEADER_V1, 0, AY_EFORMAT, r->err);
 	if (rc)
 		return rc;
 	if (memcmp(raw, AY_BUNDLE_MAGIC, AY_BUNDLE_MAGIC_LEN) != 0)
 		return ay_err_set(r->err, AY_EFORMAT, "this is no bundle: it does not begin with \"AyniBn\"");
-	if (raw[AY_BUNDLE_MAGIC_LEN] != AY_BUNDLE_VERSION)
+	unsigned version = raw[AY_BUNDLE_MAGIC_LEN];
+	if (version < 1 || version > AY_BUNDLE_VERSION)
 		return ay_err_set(r->err, AY_EVERSION,
 				  "version %u of the bundle format is unknown to this version of ayni",
-				  raw[AY_BUNDLE_MAGIC_LEN]);
-	ay__check(raw, sizeof(raw) - sizeof(check), check);
-	if (memcmp(check, raw + sizeof(raw) - sizeof(check), sizeof(check)) != 0)
+				  version);
+	*len = ay_bundle_header_size(version);
+	if (r->size < *len)
+		return ay_err_set(r->err, AY_EFORMAT, "%llu bytes are too few for a bundle's header",
+				  (unsigned long long)r->size);
+	rc = ay__pread_all(r->fd, raw, *len, 0, AY_EFORMAT, r->err);
+	if (rc)
+		return rc;
+	ay__check(raw, *len - sizeof(check), check);
+	if (memcmp(check, raw + *len - sizeof(check), sizeof(check)) != 0)
 		return ay_err_set(r->err, AY_EFORMAT, "the header's check does not fit: damaged");
-	ay_cursor_init(&c, raw + 8, sizeof(raw) - 8);
+	return 0;
+}
+
+int ay__reader_header(struct ay__reader *r, const struct ay_bundle_limits *limits)
+{
+	uint8_t raw[AY_BUNDLE_HEADER_SIZE];
+	struct ay_bundle_header *h = &r->header;
+	struct ay_cursor c;
+	size_t len = 0;
+	bool zeros;
+	int rc = header_raw(r, raw, &len);
+
+	if (rc)
+		return rc;
+	ay_cursor_init(&c, raw + 8, len - 8);
 	ay_get_copy(&c, h->from.b, AY_DIGEST_LEN);
 	ay_get_copy(&c, h->to.b, AY_DIGEST_LEN);
 	h->delta_size = ay_get_u64(&c);
@@ -66,13 +94,21 @@ int ay__reader_header(struct ay__reader *r, const struct ay_bundle_limits *limit
 	h->n_records = ay_get_u32(&c);
 	h->n_parts = ay_get_u32(&c);
 	h->part_limit = ay_get_u32(&c);
-	if (ay_get_u32(&c) != 0)
+	zeros = ay_get_u32(&c) == 0;
+	if (len > AY_BUNDLE_HEADER_V1) {
+		h->extra_memory = ay_get_u64(&c);
+		h->scratch_size = ay_get_u64(&c);
+		h->encoders = ay_get_u32(&c);
+		zeros &= ay_get_u32(&c) == 0;
+		zeros &= ay_get_u64(&c) == 0;
+	}
+	if (!zeros)
 		return ay_err_set(r->err, AY_EUNSUPPORTED,
 				  "the header has flags unknown to this version of ayni");
 	rc = limits_check(r, limits);
 	if (rc)
 		return rc;
-	r->at = sizeof(raw);
+	r->at = len;
 	return r->sink->header ? r->sink->header(r->sink->ctx, h, r->err) : 0;
 }
 
