@@ -61,6 +61,7 @@ complete_words() { # WORD...: what bash would propose for the last one
 same "completion of pub" "$(complete_words pub)" publish
 same "completion of an option" "$(complete_words gc --k)" --keep
 same "completion of root" "$(complete_words root "")" new
+same "completion of delta" "$(complete_words delta m)" make
 for c in $COMMANDS; do
 	check "nothing completes an option of $c" test -n "$(complete_words "$c" --)"
 done
