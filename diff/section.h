@@ -24,7 +24,7 @@ struct ay__section {
 		uint8_t codec;
 		uint32_t packed, unpacked; /* 0: it has none of this column */
 	} stream[AY_STREAMS];
-	struct ay_slice delta;            /* a delta section's bytes */
+	struct ay_slice delta; /* a delta section's bytes */
 	struct ay__section_memory raw, streams;
 };
 
