@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "diff/btf_keys.h"
 
 #define WINDOW	 24 /* bytes of code or data that are hashed */
 #define TEXT_MAX 64 /* of a string */
@@ -32,6 +33,7 @@ struct masker {
 	uint8_t *copy;
 	struct slot *slots; /* sorted; owned */
 	size_t n_slots;
+	struct ay__btf_keys btf;
 };
 
 static uint32_t hash_bytes(const uint8_t *p, size_t n)
@@ -220,6 +222,9 @@ static uint32_t hash_field(struct masker *m, uint64_t at)
 
 	ay__field_describe(m->f, m->elf, m->src, at, &d);
 	switch (d.from) {
+	case AY__FROM_SPACE:
+		return ay__btf_key(&m->btf, d.kind == AY__FIELD_BTF_TYPE ? AY__BTF_TYPE : AY__BTF_NAME,
+				   (uint32_t)d.raw);
 	case AY__FROM_NUMBER:
 	case AY__FROM_TARGET: /* a length: the place it ends at says little */
 		return 0;
@@ -231,44 +236,80 @@ static uint32_t hash_field(struct masker *m, uint64_t at)
 	return hash_target(m, d.target);
 }
 
-int ay__mask(struct ay__source *src, struct ay__elf *elf, const struct ay__fields *f, uint8_t **out)
+/* The first .BTF; a file has one. */
+static int btf_find(struct masker *m, const struct ay__btf_map *map, bool old)
 {
-	AY_FREE uint8_t *copy = malloc(src->size + 1);
-	AY_FREE uint32_t *hash = NULL;
-	uint64_t size = src->size, n = 0, i = 0;
-	struct masker m = {.src = src, .elf = elf, .f = f, .copy = copy};
+	for (uint32_t i = 1; i < m->elf->n; i++) {
+		const struct ay__elf_section *s = &m->elf->sections[i];
+		struct ay_slice section = {.data = m->src->data + s->offset, .len = s->size};
 
-	if (!copy)
-		return -ENOMEM;
-	memcpy(copy, src->data, size);
-	for (uint64_t at = ay__fields_next(f, 0, size); at < size; n++) {
-		enum ay__field_kind kind = (enum ay__field_kind)f->kind[at];
-		unsigned width = ay__field_width(kind);
-
-		ay__field_store(copy + at, width, ay__field_put(kind, ay__field_load(copy + at, width), 0));
-		at = ay__fields_next(f, at + width, size);
+		if (s->holds == AY__HOLDS_BTF && s->has_bytes)
+			return ay__btf_keys_make(&m->btf, section, map, old);
 	}
-	hash = malloc((n + 1) * sizeof(*hash));
-	if (!hash)
+	return 0;
+}
+
+static void masker_release(struct masker *m)
+{
+	free(m->copy);
+	free(m->slots);
+	ay__btf_keys_release(&m->btf);
+}
+
+/* Fields without their numbers: what is hashed. Returns how many there are. */
+static uint64_t numbers_away(struct masker *m)
+{
+	uint64_t size = m->src->size, n = 0;
+
+	for (uint64_t at = ay__fields_next(m->f, 0, size); at < size; n++) {
+		enum ay__field_kind kind = (enum ay__field_kind)m->f->kind[at];
+		unsigned width = ay__field_width(kind);
+		uint64_t raw = ay__field_load(m->copy + at, width);
+
+		ay__field_store(m->copy + at, width, ay__field_put(kind, raw, 0));
+		at = ay__fields_next(m->f, at + width, size);
+	}
+	return n;
+}
+
+static void hashes_in(struct masker *m, const uint32_t *hash)
+{
+	uint64_t size = m->src->size, i = 0;
+
+	for (uint64_t at = ay__fields_next(m->f, 0, size); at < size; i++) {
+		enum ay__field_kind kind = (enum ay__field_kind)m->f->kind[at];
+		unsigned width = ay__field_width(kind);
+		uint64_t raw = ay__field_load(m->copy + at, width);
+
+		/* Spread, so that the bits of an instruction's short number are filled, too. */
+		ay__field_store(m->copy + at, width,
+				ay__field_put(kind, raw, (int64_t)((uint64_t)hash[i] << 12 ^ hash[i])));
+		at = ay__fields_next(m->f, at + width, size);
+	}
+}
+
+int ay__mask(struct ay__source *src, struct ay__elf *elf, const struct ay__fields *f,
+	     const struct ay__btf_map *map, bool old, uint8_t **out)
+{
+	AY_CLEANUP(masker_release) struct masker m = {.src = src, .elf = elf, .f = f};
+	AY_FREE uint32_t *hash = NULL;
+	uint64_t i = 0;
+
+	m.copy = malloc(src->size + 1);
+	if (!m.copy)
 		return -ENOMEM;
-	int rc = slots_find(&m);
+	memcpy(m.copy, src->data, src->size);
+	hash = malloc((numbers_away(&m) + 1) * sizeof(*hash));
+	int rc = hash ? slots_find(&m) : -ENOMEM;
+	if (rc == 0)
+		rc = btf_find(&m, map, old);
 	if (rc)
 		return rc;
-	for (uint64_t at = ay__fields_next(f, 0, size); at < size; i++) {
+	for (uint64_t at = ay__fields_next(f, 0, src->size); at < src->size; i++) {
 		hash[i] = hash_field(&m, at);
-		at = ay__fields_next(f, at + ay__field_width(f->kind[at]), size);
+		at = ay__fields_next(f, at + ay__field_width(f->kind[at]), src->size);
 	}
-	free(m.slots);
-	i = 0;
-	for (uint64_t at = ay__fields_next(f, 0, size); at < size; i++) {
-		enum ay__field_kind kind = (enum ay__field_kind)f->kind[at];
-		unsigned width = ay__field_width(kind);
-		uint64_t raw = ay__field_load(copy + at, width);
-
-		/* Spread, so that the bits of an instruction's short number are filled, too; the widest are filled by half. */
-		ay__field_store(copy + at, width, ay__field_put(kind, raw, (int64_t)hash[i] << 12 ^ hash[i]));
-		at = ay__fields_next(f, at + width, size);
-	}
-	*out = ay_steal_ptr(&copy);
+	hashes_in(&m, hash);
+	*out = ay_steal_ptr(&m.copy);
 	return 0;
 }

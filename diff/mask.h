@@ -11,17 +11,20 @@
 #ifndef AYNI_DIFF_MASK_H
 #define AYNI_DIFF_MASK_H
 
+#include "diff/btf.h"
 #include "diff/fields.h"
 
 /**
  * ay__mask() - a masked copy of the bytes of @src.
  * @src: in memory (ay__source_memory()). @elf, @f: what was parsed and found in it.
+ * @map: what the kernel's type numbers became; NULL: there is none. @old: this is the old file.
  * @out: its size is the source's; the caller frees it.
  *
  * Equal files give equal copies. Memory: the copy, and 4 bytes per field while it is made.
  *
  * Return: 0; -ENOMEM.
  */
-int ay__mask(struct ay__source *src, struct ay__elf *elf, const struct ay__fields *f, uint8_t **out);
+int ay__mask(struct ay__source *src, struct ay__elf *elf, const struct ay__fields *f,
+	     const struct ay__btf_map *map, bool old, uint8_t **out);
 
 #endif
