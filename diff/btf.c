@@ -9,10 +9,10 @@
 
 #include "base/error.h"
 
-#define MAGIC	  0xeb9f
-#define HEAD	  24
+#define MAGIC     0xeb9f
+#define HEAD      24
 #define TYPE_HEAD 12
-#define NONE	  0xff
+#define NONE      0xff
 
 /* What follows a type's head of 12 bytes: rows, one or as many as it says, and in each where a type and a name stand. */
 static const struct kind {
@@ -21,24 +21,37 @@ static const struct kind {
 	uint8_t ref[2];
 	uint8_t space[2];
 } kinds[] = {
-	[1] = {.known = 1, .row = 4, .ref = {NONE, NONE}},				   /* INT */
-	[2] = {.known = 1, .refers = 1, .ref = {NONE, NONE}},				   /* PTR */
+	[1] = {.known = 1, .row = 4, .ref = {NONE, NONE}},                                   /* INT */
+	[2] = {.known = 1, .refers = 1, .ref = {NONE, NONE}},                                /* PTR */
 	[3] = {.known = 1, .row = 12, .ref = {0, 4}, .space = {AY__BTF_TYPE, AY__BTF_TYPE}}, /* ARRAY */
-	[4] = {.known = 1, .row = 12, .many = 1, .ref = {0, 4}, .space = {AY__BTF_NAME, AY__BTF_TYPE}}, /* STRUCT */
-	[5] = {.known = 1, .row = 12, .many = 1, .ref = {0, 4}, .space = {AY__BTF_NAME, AY__BTF_TYPE}}, /* UNION */
+	[4] = {.known = 1,
+	       .row = 12,
+	       .many = 1,
+	       .ref = {0, 4},
+	       .space = {AY__BTF_NAME, AY__BTF_TYPE}}, /* STRUCT */
+	[5] = {.known = 1,
+	       .row = 12,
+	       .many = 1,
+	       .ref = {0, 4},
+	       .space = {AY__BTF_NAME, AY__BTF_TYPE}},                                      /* UNION */
 	[6] = {.known = 1, .row = 8, .many = 1, .ref = {0, NONE}, .space = {AY__BTF_NAME}}, /* ENUM */
-	[7] = {.known = 1, .ref = {NONE, NONE}},					   /* FWD */
-	[8] = {.known = 1, .refers = 1, .ref = {NONE, NONE}},				   /* TYPEDEF */
-	[9] = {.known = 1, .refers = 1, .ref = {NONE, NONE}},				   /* VOLATILE */
-	[10] = {.known = 1, .refers = 1, .ref = {NONE, NONE}},				   /* CONST */
-	[11] = {.known = 1, .refers = 1, .ref = {NONE, NONE}},				   /* RESTRICT */
-	[12] = {.known = 1, .refers = 1, .ref = {NONE, NONE}},				   /* FUNC */
-	[13] = {.known = 1, .refers = 1, .row = 8, .many = 1, .ref = {0, 4}, .space = {AY__BTF_NAME, AY__BTF_TYPE}}, /* FUNC_PROTO */
-	[14] = {.known = 1, .refers = 1, .row = 4, .ref = {NONE, NONE}},		   /* VAR */
+	[7] = {.known = 1, .ref = {NONE, NONE}},                                            /* FWD */
+	[8] = {.known = 1, .refers = 1, .ref = {NONE, NONE}},                               /* TYPEDEF */
+	[9] = {.known = 1, .refers = 1, .ref = {NONE, NONE}},                               /* VOLATILE */
+	[10] = {.known = 1, .refers = 1, .ref = {NONE, NONE}},                              /* CONST */
+	[11] = {.known = 1, .refers = 1, .ref = {NONE, NONE}},                              /* RESTRICT */
+	[12] = {.known = 1, .refers = 1, .ref = {NONE, NONE}},                              /* FUNC */
+	[13] = {.known = 1,
+		.refers = 1,
+		.row = 8,
+		.many = 1,
+		.ref = {0, 4},
+		.space = {AY__BTF_NAME, AY__BTF_TYPE}},                                       /* FUNC_PROTO */
+	[14] = {.known = 1, .refers = 1, .row = 4, .ref = {NONE, NONE}},                      /* VAR */
 	[15] = {.known = 1, .row = 12, .many = 1, .ref = {0, NONE}, .space = {AY__BTF_TYPE}}, /* DATASEC */
-	[16] = {.known = 1, .ref = {NONE, NONE}},					   /* FLOAT */
-	[17] = {.known = 1, .refers = 1, .row = 4, .ref = {NONE, NONE}},		   /* DECL_TAG */
-	[18] = {.known = 1, .refers = 1, .ref = {NONE, NONE}},				   /* TYPE_TAG */
+	[16] = {.known = 1, .ref = {NONE, NONE}},                                             /* FLOAT */
+	[17] = {.known = 1, .refers = 1, .row = 4, .ref = {NONE, NONE}},                      /* DECL_TAG */
+	[18] = {.known = 1, .refers = 1, .ref = {NONE, NONE}},                                /* TYPE_TAG */
 	[19] = {.known = 1, .row = 12, .many = 1, .ref = {0, NONE}, .space = {AY__BTF_NAME}}, /* ENUM64 */
 };
 

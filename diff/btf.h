@@ -18,7 +18,7 @@
 enum ay__btf_space { AY__BTF_TYPE = 0, AY__BTF_NAME, AY__BTF_SPACES };
 
 struct ay__btf {
-	uint64_t at, size;	   /* the section, in the source */
+	uint64_t at, size;         /* the section, in the source */
 	uint64_t types, types_end; /* offsets in the source */
 	uint64_t names, names_end;
 };
@@ -31,7 +31,7 @@ struct ay__btf_walk {
 	struct ay__source *src;
 	uint64_t at, end; /* of types */
 	/* the type in hand */
-	uint64_t type; /* where it begins */
+	uint64_t type;  /* where it begins */
 	uint32_t index; /* counted from 0 in this section */
 	unsigned kind, n;
 	uint32_t step; /* the next reference in it */
@@ -51,10 +51,15 @@ struct ay__btf_row {
 struct ay__btf_map {
 	struct ay__btf_row *rows[AY__BTF_SPACES]; /* owned; ascending */
 	uint32_t n[AY__BTF_SPACES];
-	uint32_t own[AY__BTF_SPACES][2]; /* where modules' own numbers begin, in old and new; who learned the map knows, else 0 */
+	uint32_t own
+		[AY__BTF_SPACES]
+		[2]; /* where modules' own numbers begin, in old and new; who learned the map knows, else 0 */
 };
 
-#define AY__BTF_ROWS_MAX 65536 /* of a space: half a MiB. The kernel has 100,000 types; one in five moves by itself */
+#define AY__BTF_ROWS_MAX                                                                                     \
+	65536 /* of a space: half a MiB. The kernel has 100,000 types; one in five moves by itself */
+
+#define AY__BTF_MAP_MEMORY (AY__BTF_SPACES * AY__BTF_ROWS_MAX * 8u) /* of a map at most */
 
 void ay__btf_map_release(struct ay__btf_map *m);
 

@@ -53,7 +53,8 @@ static void round_make(struct ay__btf_keys *k, uint32_t *next)
 	}
 }
 
-int ay__btf_keys_make(struct ay__btf_keys *k, struct ay_slice section, const struct ay__btf_map *map, bool old)
+int ay__btf_keys_make(struct ay__btf_keys *k, struct ay_slice section, const struct ay__btf_map *map,
+		      bool old)
 {
 	int rc = ay__btf_types_read(&k->types, section);
 	AY_FREE uint32_t *next = malloc((k->types.n + 1) * sizeof(*next));

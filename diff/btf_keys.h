@@ -10,7 +10,7 @@
 /* Zero-initialise; release. */
 struct ay__btf_keys {
 	struct ay__btf_types types;
-	uint32_t *key; /* owned; per own type */
+	uint32_t *key;                 /* owned; per own type */
 	const struct ay__btf_map *map; /* old file only */
 };
 

@@ -15,9 +15,9 @@
 #include "diff/btf_types.h"
 
 #define VALUES_MAX (1u << 23) /* numbers above are not learned: 64 MiB of votes at most */
-#define LOOK	   64 /* types that may be passed over to find the next that are the same */
-#define AGREE	   3  /* so many in a row are */
-#define VOTES_MIN  2  /* a row costs as much as two wrong predictions */
+#define LOOK       64         /* types that may be passed over to find the next that are the same */
+#define AGREE      3          /* so many in a row are */
+#define VOTES_MIN  2          /* a row costs as much as two wrong predictions */
 #define PAIRS_MIN  4
 
 struct ay__btf_vote {
@@ -48,7 +48,8 @@ static int vote(struct ay__btf_learner *l, enum ay__btf_space space, uint32_t ol
 }
 
 /* The two types are one: so are the things that they refer to. */
-static int types_vote(struct ay__btf_learner *l, struct ay__btf_types *old, uint32_t i, struct ay__btf_types *new_, uint32_t j)
+static int types_vote(struct ay__btf_learner *l, struct ay__btf_types *old, uint32_t i,
+		      struct ay__btf_types *new_, uint32_t j)
 {
 	struct ay__btf_walk w = {.src = &old->src,
 				 .at = old->types[i].at,
@@ -58,7 +59,8 @@ static int types_vote(struct ay__btf_learner *l, struct ay__btf_types *old, uint
 	int rc = 0;
 
 	while (rc == 0 && ay__btf_next(&w, &at, &space))
-		rc = vote(l, space, ay__btf_value(old, at), ay__btf_value(new_, at - old->types[i].at + new_->types[j].at));
+		rc = vote(l, space, ay__btf_value(old, at),
+			  ay__btf_value(new_, at - old->types[i].at + new_->types[j].at));
 	return rc;
 }
 
@@ -80,7 +82,8 @@ static bool resume(const struct ay__btf_types *a, uint32_t *i, const struct ay__
 {
 	for (uint32_t skip = 1; skip <= LOOK; skip++) {
 		for (uint32_t x = 0; x <= skip; x++) {
-			if (*i + x <= a->n && *j + (skip - x) <= b->n && same_from(a, *i + x, b, *j + (skip - x))) {
+			if (*i + x <= a->n && *j + (skip - x) <= b->n &&
+			    same_from(a, *i + x, b, *j + (skip - x))) {
 				*i += x;
 				*j += skip - x;
 				return true;

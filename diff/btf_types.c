@@ -72,8 +72,8 @@ int ay__btf_types_read(struct ay__btf_types *t, struct ay_slice section)
 	for (uint32_t i = 0; i < t->n; i++) {
 		uint32_t info = ay__btf_value(t, t->types[i].at + 4);
 
-		t->types[i].key = ay__btf_mix(ay__btf_mix(3, info), ay__btf_name_hash(t, ay__btf_value(t, t->types[i].at)));
+		t->types[i].key = ay__btf_mix(ay__btf_mix(3, info),
+					      ay__btf_name_hash(t, ay__btf_value(t, t->types[i].at)));
 	}
 	return 0;
 }
-

@@ -22,7 +22,8 @@ struct ay__btf_types {
 	struct ay__btf_type *types; /* owned */
 	uint32_t n;
 	uint32_t max[AY__BTF_SPACES]; /* the largest reference */
-	uint32_t own[AY__BTF_SPACES]; /* below: the kernel's; its own first type is this and 1, its first name this */
+	uint32_t own
+		[AY__BTF_SPACES]; /* below: the kernel's; its own first type is this and 1, its first name this */
 };
 
 /** ay__btf_types_read() - @section: borrowed for @t's life; what is no .BTF gives no types. 0; -ENOMEM. */

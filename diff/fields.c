@@ -29,8 +29,8 @@ static const uint8_t widths[AY__FIELD_KINDS] = {
 	[AY__FIELD_RELA_ADDEND] = 8,    [AY__FIELD_RELA_ADDEND_PC] = 8, [AY__FIELD_SYMBOL_NAME] = 4,
 	[AY__FIELD_SYMBOL_SECTION] = 2, [AY__FIELD_SYMBOL_VALUE] = 8,   [AY__FIELD_SYMBOL_SIZE] = 8,
 	[AY__FIELD_HEAD_SHOFF] = 8,     [AY__FIELD_HEAD_NAME] = 4,      [AY__FIELD_HEAD_ADDR] = 8,
-	[AY__FIELD_HEAD_OFFSET] = 8,    [AY__FIELD_HEAD_SIZE] = 8,
-	[AY__FIELD_BTF_TYPE] = 4,	[AY__FIELD_BTF_NAME] = 4,
+	[AY__FIELD_HEAD_OFFSET] = 8,    [AY__FIELD_HEAD_SIZE] = 8,      [AY__FIELD_BTF_TYPE] = 4,
+	[AY__FIELD_BTF_NAME] = 4,
 };
 
 unsigned ay__field_width(unsigned kind)

@@ -91,8 +91,8 @@ enum ay__field_from {
 	AY__FROM_TABLE,   /* the address .back bytes before it */
 	AY__FROM_TARGET,  /* the target of the field .back bytes before it */
 	AY__FROM_ADRP,    /* the page that the ADRP .back bytes before it gives */
-	AY__FROM_SPACE,	  /* the beginning of a space that has nothing to do with addresses: .base, in both files */
-	AY__FROM_NUMBER,  /* nothing: a section's number, or a value of the section map */
+	AY__FROM_SPACE, /* the beginning of a space that has nothing to do with addresses: .base, in both files */
+	AY__FROM_NUMBER, /* nothing: a section's number, or a value of the section map */
 };
 
 struct ay__field {

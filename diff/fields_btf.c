@@ -18,6 +18,7 @@ void ay__fields_btf(struct ay__source *src, const struct ay__elf_section *s, str
 		const uint8_t *p = ay__source_at(src, at, 4);
 
 		if (p && ay_get_le32(p))
-			ay__field_mark(f, at, space == AY__BTF_TYPE ? AY__FIELD_BTF_TYPE : AY__FIELD_BTF_NAME);
+			ay__field_mark(f, at,
+				       space == AY__BTF_TYPE ? AY__FIELD_BTF_TYPE : AY__FIELD_BTF_NAME);
 	}
 }

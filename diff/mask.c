@@ -14,10 +14,10 @@
 #include "base/cleanup.h"
 #include "diff/btf_keys.h"
 
-#define WINDOW	 24 /* bytes of code or data that are hashed */
+#define WINDOW   24 /* bytes of code or data that are hashed */
 #define TEXT_MAX 64 /* of a string */
-#define SYMBOL	 24
-#define RELA	 24
+#define SYMBOL   24
+#define RELA     24
 
 /* A place that is filled in when the file is loaded, and what with. */
 struct slot {
@@ -146,7 +146,8 @@ static uint64_t stub_slot(struct masker *m, uint64_t at, uint64_t end)
 	if (end - at < 16)
 		return 0;
 	if (m->elf->machine == AY__ELF_AARCH64) {
-		if ((ay_get_le32(p + at) & 0x9f00001f) != 0x90000010 || (ay_get_le32(p + at + 4) & 0xffc003ff) != 0xf9400211)
+		if ((ay_get_le32(p + at) & 0x9f00001f) != 0x90000010 ||
+		    (ay_get_le32(p + at + 4) & 0xffc003ff) != 0xf9400211)
 			return 0;
 		at += 4;
 	} else {
