@@ -102,6 +102,8 @@ static int all(struct ay__fsck *k, struct ay_err *err)
 	if (r == 0)
 		r = ay__fsck_objects(k, err);
 	if (r == 0)
+		r = ay__fsck_spill(k, err);
+	if (r == 0)
 		r = trees(k, err);
 	if (r == 0)
 		r = ay__fsck_rest(k, err);

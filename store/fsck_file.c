@@ -3,7 +3,7 @@
  * A regular file of a tree. In the common case one stat(2) tells all: it is the
  * inode of its object, and that was read already. Another inode is read by itself: a good one
  * stands there lawfully when its object had as many links as the file system allows
- * and a copy took the name over.
+ * (store/spill.h), or was healed.
  */
 #include <errno.h>
 #include <fcntl.h>

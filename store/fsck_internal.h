@@ -105,6 +105,11 @@ bool ay__fsck_variant_is(const struct ay__fsck *k, int fd, const struct stat *st
 /** ay__fsck_tell_objects() - what came of each damaged object, and what nothing links (removed when healing). */
 int ay__fsck_tell_objects(struct ay__fsck *k, struct ay_err *err);
 
+/* ---- fsck_spill.c ---- */
+
+/** ay__fsck_spill() - the further inodes of objects that have too many links for one. Before the trees. */
+int ay__fsck_spill(struct ay__fsck *k, struct ay_err *err);
+
 /* ---- fsck_tree.c ---- */
 
 /** ay__fsck_walk() - hold every path of the tree against its manifest, in the way that k->collect and k->heal say. */

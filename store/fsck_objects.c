@@ -20,6 +20,7 @@
 #include "base/cleanup.h"
 #include "store/fsck_internal.h"
 #include "store/hash_pool.h"
+#include "store/spill.h"
 
 #define READ_SIZE (256u * 1024)
 #define TELL_NS   100000000
@@ -327,7 +328,7 @@ static void note_strangers(struct ay__fsck *k)
 		close(fd);
 	while (d && (e = readdir(d))) {
 		char path[300];
-		if (is_dot(e->d_name) ||
+		if (is_dot(e->d_name) || strcmp(e->d_name, AY__SPILL_DIR) == 0 ||
 		    (strlen(e->d_name) == 2 && hex_digit(e->d_name[0]) >= 0 && hex_digit(e->d_name[1]) >= 0))
 			continue;
 		snprintf(path, sizeof(path), "objects/%s", e->d_name);
@@ -416,7 +417,7 @@ static int leftover(struct ay__fsck *k, const struct ay__object_name *name, stru
 		if ((r = ay__store_lock(k->s, LOCK_EX, err)) < 0)
 			return r;
 		if (fstatat(k->s->objects, name->s, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 1)
-			r = k->s->fs->ops->unlink(k->s->fs, k->s->objects, name->s, 0);
+			r = ay__object_drop(k->s, name);
 		ay__store_unlock(k->s);
 		if (r < 0)
 			return ay_err_errno(err, -r, "cannot remove object %s", name->s);

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "store/spill.h"
 #include "store/staging.h"
 
 #define VERSION_LINE "ayni-store 1\n"
@@ -212,8 +213,9 @@ static int check_buckets(const struct ay_store *s, struct ay_err *err)
 {
 	static const char digits[] = "0123456789abcdef";
 
-	for (unsigned b = 0; s->objects >= 0 && b < 256; b++) {
-		const char name[3] = {digits[b >> 4], digits[b & 15], '\0'};
+	for (unsigned b = 0; s->objects >= 0 && b <= 256; b++) {
+		const char bucket[3] = {digits[b >> 4 & 15], digits[b & 15], '\0'};
+		const char *name = b < 256 ? bucket : AY__SPILL_DIR;
 		struct stat st;
 		if (fstatat(s->objects, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))
 			return ay_err_set(

@@ -103,7 +103,7 @@ static struct life_options options(struct mutants *m, uint64_t seed)
 				     .sites = &m->sites,
 				     .steps = 10 + (unsigned)(seed % 12),
 				     .mishaps = seed % 3 ? 2 : 0,
-				     .links_max = 0};
+				     .links_max = seed % 5 == 0 ? 4 : 0};
 }
 
 static void add(struct mutants *m, const char *name, uint64_t seed)
