@@ -33,7 +33,10 @@ struct ay_bundle_header {
 	uint64_t unpacked_size;    /* sum of the records' sizes */
 	uint32_t n_records;
 	uint32_t n_parts;
-	uint32_t part_limit; /* bytes a part unpacks to at most */
+	uint32_t part_limit;   /* bytes a part unpacks to at most */
+	uint32_t encoders;     /* bit i: encoder i packs outputs (diff/encoders.h) */
+	uint64_t extra_memory; /* bytes that a record needs at most besides what reading the parts does */
+	uint64_t scratch_size; /* bytes of the largest temporary file */
 };
 
 enum ay_bundle_method {
@@ -49,6 +52,7 @@ struct ay_bundle_record {
 	unsigned n_bases;
 	struct ay_digest bases[AY_BUNDLE_BASES_MAX];
 	uint64_t base_sizes[AY_BUNDLE_BASES_MAX];
+	uint64_t extra_memory; /* when writing: what the record needs besides; the header has the largest */
 };
 
 /* What the reader drives. Every function returns 0 or a negative code, which ends the reading. */

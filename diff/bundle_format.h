@@ -4,7 +4,7 @@
  *
  *     header | delta section ... | part ... |                     nothing behind the last part
  *
- *   header, 112 bytes
+ *   header, 144 bytes (version 1: 112, without the five fields before the check; they then count as 0)
  *      0  "AyniBn" 0x00 version(1)
  *      8  from         32  manifest digest; zeros: from nothing
  *     40  to           32
@@ -14,7 +14,12 @@
  *     92  parts        u32
  *     96  part limit   u32 bytes that one section's streams unpack to at most
  *    100  flags        u32 0
- *    104  check        8   the first 8 bytes of SHA-256 of all before
+ *    104  extra        u64 bytes of memory that a record needs at most besides what the parts do
+ *    112  scratch      u64 bytes of the largest temporary file
+ *    120  encoders     u32 bit i: a record's output is packed by encoder i (diff/encoders.h)
+ *    124  zero         u32
+ *    128  zero         u64
+ *    136  check        8   the first 8 bytes of SHA-256 of all before
  *
  *   section (of the delta, kind 'D'; or a part, kind 'P')
  *      0  kind u8, streams u8 (n), zero u16
@@ -41,17 +46,18 @@
  *   A part ends where a record or an operation needs a value and the column is empty; all of the part's columns are then empty,
  *   and the sequence of differences is at the end of a pair. Empty columns are left out.
  *
- * Version history: 1 (first).
+ * Version history: 1 (first); 2 (a longer header: extra, scratch, encoders).
  */
 #ifndef AYNI_DIFF_BUNDLE_FORMAT_H
 #define AYNI_DIFF_BUNDLE_FORMAT_H
 
 #include "diff/bundle.h"
 
-#define AY_BUNDLE_MAGIC        "AyniBn\0\1"
+#define AY_BUNDLE_MAGIC        "AyniBn\0\2"
 #define AY_BUNDLE_MAGIC_LEN    7 /* the version follows */
-#define AY_BUNDLE_VERSION      1
-#define AY_BUNDLE_HEADER_SIZE  112
+#define AY_BUNDLE_VERSION      2 /* the newest; 1 is read, too */
+#define AY_BUNDLE_HEADER_SIZE  144
+#define AY_BUNDLE_HEADER_V1    112
 #define AY_BUNDLE_CHECK_SIZE   8
 #define AY_SECTION_HEAD_SIZE   4
 #define AY_SECTION_STREAM_SIZE 12
@@ -82,6 +88,12 @@ enum ay_stream {
 static inline uint64_t ay_bundle_memory(uint32_t part_limit)
 {
 	return 3 * (uint64_t)part_limit + (2u << 20);
+}
+
+/** ay_bundle_header_size() - of a version that is known. */
+static inline size_t ay_bundle_header_size(unsigned version)
+{
+	return version == 1 ? AY_BUNDLE_HEADER_V1 : AY_BUNDLE_HEADER_SIZE;
 }
 
 /** ay_stream_name() - for messages. Static storage. */

@@ -303,6 +303,8 @@ int ay_bundle_writer_record(struct ay_bundle_writer *w, const struct ay_bundle_r
 	w->last_old = 0;
 	w->header.n_records++;
 	w->header.unpacked_size += r->size;
+	if (r->extra_memory > w->header.extra_memory)
+		w->header.extra_memory = r->extra_memory;
 	return 0;
 }
 
@@ -351,6 +353,11 @@ static int header_write(struct ay_bundle_writer *w, struct ay_err *err)
 	ay_put_u32(&b, h->n_parts);
 	ay_put_u32(&b, h->part_limit);
 	ay_put_u32(&b, 0);
+	ay_put_u64(&b, h->extra_memory);
+	ay_put_u64(&b, h->scratch_size);
+	ay_put_u32(&b, h->encoders);
+	ay_put_u32(&b, 0);
+	ay_put_u64(&b, 0);
 	int rc = ay_buf_status(&b);
 	if (rc == 0) {
 		ay__check(b.data, b.len, check);
@@ -363,6 +370,11 @@ static int header_write(struct ay_bundle_writer *w, struct ay_err *err)
 		rc = write_at(w, b.data, b.len, 0, err);
 	ay_buf_release(&b);
 	return rc;
+}
+
+uint64_t ay_bundle_writer_memory(const struct ay_bundle_writer *w)
+{
+	return ay_bundle_memory(w->header.part_limit) + w->header.extra_memory;
 }
 
 int ay_bundle_writer_finish(struct ay_bundle_writer *w, struct ay_err *err)

@@ -42,6 +42,9 @@ int ay_bundle_writer_record(struct ay_bundle_writer *w, const struct ay_bundle_r
 /** ay_bundle_writer_columns() - the next window of the record's file; @c is the caller's, and may go. */
 int ay_bundle_writer_columns(struct ay_bundle_writer *w, const struct ay_columns *c, struct ay_err *err);
 
+/** ay_bundle_writer_memory() - bytes that applying what was written so far needs: what the offer declares. */
+uint64_t ay_bundle_writer_memory(const struct ay_bundle_writer *w);
+
 /**
  * ay_bundle_writer_finish() - pack and write what is left, then the header.
  *

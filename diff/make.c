@@ -291,7 +291,6 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 	m->pool = ay__pool_new(threads, memory_for(o));
 	w.pool = m->pool;
 	m->writer = m->pool ? ay_bundle_writer_new(out_fd, &w) : NULL;
-	m->res->apply_memory = ay_bundle_memory(w.part_limit);
 	return m->large && m->writer ? 0 : ay_err_errno(err, ENOMEM, "make a bundle");
 }
 
@@ -331,6 +330,8 @@ int ay_bundle_make(const struct ay_make_tree *old, const struct ay_make_tree *ne
 		rc = records_write(&m, err);
 	if (rc == 0)
 		rc = ay_bundle_writer_finish(m.writer, err);
+	if (rc == 0)
+		res->apply_memory = ay_bundle_writer_memory(m.writer);
 	if (rc == 0) {
 		rc = ay_digest_fd(out_fd, &res->bundle, &res->bundle_size);
 		if (rc)

@@ -17,7 +17,7 @@ DEMO="iproute2 procps util-linux"
 CHECK="git minisign fsverity bsdiff xz-utils zstd e2fsprogs xfsprogs btrfs-progs mount attr acl libcap2-bin mmdebstrap"
 POWERCUT="libfuse3-dev pkg-config e2fsprogs xfsprogs btrfs-progs"
 VM="qemu-system-x86 cpio kmod fsverity e2fsprogs xfsprogs btrfs-progs util-linux procps"
-BENCH="ostree busybox time"
+BENCH="ostree busybox time bsdiff bzip2 xz-utils xdelta3 zstd"
 
 check_only=
 if [ "${1:-}" = --check ]; then
@@ -42,7 +42,7 @@ want=$(printf '%s\n' $want | sort -u)
 # Elsewhere than on Debian a package is there when what we need of it is.
 present_elsewhere() {
 	case $1 in
-	gcc | clang | clang-format | clang-tidy | git | minisign | fsverity | bsdiff | zstd | ostree | busybox | time | pkg-config)
+	gcc | clang | clang-format | clang-tidy | git | minisign | fsverity | bsdiff | bzip2 | xdelta3 | zstd | ostree | busybox | time | pkg-config)
 		command -v "$1" ;;
 	libc6-dev) echo '#include <stdio.h>' | ${CC:-cc} -E -x c - ;;
 	libdivsufsort-dev) echo '#include <divsufsort64.h>' | ${CC:-cc} -E -x c - ;;

@@ -105,6 +105,8 @@ static void fix_checks(uint8_t *data, size_t len)
 {
 	size_t at = AY_BUNDLE_HEADER_SIZE;
 
+	if (len > 8 && data[7] == 1)
+		at = AY_BUNDLE_HEADER_V1;
 	if (len < at)
 		return;
 	ay__check(data, at - 8, data + at - 8);
@@ -144,7 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	for (size_t i = 0; i < BASE_MAX && base_data[1] == 0; i++)
 		base_data[i] = (uint8_t)(i * 7 >> i % 5);
 	memcpy(bundle, data + 1, len - 1);
-	if (len > AY_BUNDLE_HEADER_SIZE) {
+	if (len > AY_BUNDLE_HEADER_V1) {
 		/* the size's upper bytes */
 		bundle[82] &= UNPACKED_MAX / 65536 - 1;
 		memset(bundle + 83, 0, 5);

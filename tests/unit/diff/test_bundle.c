@@ -14,7 +14,8 @@ struct craft {
 	uint8_t version, codec; /* 0: as it should be */
 	uint64_t unpacked;
 	uint32_t n_records, n_parts, part_limit, flags;
-	uint64_t delta_size;
+	uint64_t delta_size, extra, scratch, zero64;
+	uint32_t encoders, zero32;
 	struct ay_buf col[AY_STREAMS];  /* of the one part */
 	struct ay_buf more[AY_STREAMS]; /* of a second one */
 	struct ay_buf delta, behind;
@@ -59,7 +60,7 @@ static struct ay_buf craft_bytes(struct craft *c)
 
 	memset(digests + 32, 7, 32);
 	ay_put_bytes(&b, "AyniBn", 7);
-	ay_put_u8(&b, c->version ? c->version : 1);
+	ay_put_u8(&b, c->version ? c->version : AY_BUNDLE_VERSION);
 	ay_put_bytes(&b, digests, 64);
 	ay_put_u64(&b, c->delta_size ? c->delta_size : c->delta.len);
 	ay_put_u64(&b, c->unpacked);
@@ -67,6 +68,13 @@ static struct ay_buf craft_bytes(struct craft *c)
 	ay_put_u32(&b, c->n_parts);
 	ay_put_u32(&b, c->part_limit ? c->part_limit : AY_BUNDLE_PART_MIN);
 	ay_put_u32(&b, c->flags);
+	if (c->version != 1) {
+		ay_put_u64(&b, c->extra);
+		ay_put_u64(&b, c->scratch);
+		ay_put_u32(&b, c->encoders);
+		ay_put_u32(&b, c->zero32);
+		ay_put_u64(&b, c->zero64);
+	}
 	ay__check(b.data, b.len, check);
 	ay_put_bytes(&b, check, 8);
 	put_section(&b, 'D', 0, &c->delta, 1, AY_STREAM_DELTA);
@@ -219,8 +227,14 @@ static void test_header_rules(void **state)
 	(void)state;
 	struct craft c;
 
-	craft_good(&c), c.version = 2;
-	refused(&c, AY_EVERSION, "version 2");
+	craft_good(&c), c.version = 3;
+	refused(&c, AY_EVERSION, "version 3");
+	craft_good(&c), c.zero32 = 1;
+	refused(&c, AY_EUNSUPPORTED, "flags");
+	craft_good(&c), c.zero64 = 1;
+	refused(&c, AY_EUNSUPPORTED, "flags");
+	craft_good(&c), c.extra = 64u << 20;
+	refused(&c, AY_ELIMIT, "records need");
 	craft_good(&c), c.flags = 1;
 	refused(&c, AY_EUNSUPPORTED, "flags");
 	craft_good(&c), c.part_limit = AY_BUNDLE_PART_MIN - 1;
