@@ -248,6 +248,8 @@ static int look_at(struct reader *w, unsigned b, int bucket, const char *name)
 	/* A single name, which the directory gave: nothing to resolve but the last step. */
 	AY_CLOSE int fd = openat(bucket, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
 	int why = errno;
+	if (fd < 0 && (why == EMFILE || why == ENFILE || why == ENOMEM))
+		return ay_err_errno(&w->err, why, "objects/%02x/%s", b, name);
 	if ((fd < 0 ? fstatat(bucket, name, &st, AT_SYMLINK_NOFOLLOW) : fstat(fd, &st)) < 0)
 		return errno == ENOENT ? 0 : ay_err_errno(&w->err, errno, "objects/%02x/%s", b, name);
 	struct ay__fsck_row *row = add_row(&w->rows, &d, v, &st);

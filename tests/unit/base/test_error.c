@@ -115,11 +115,13 @@ static void test_too_long(void **state)
 			struct ay_err err = {0};
 			ay_err_errno(&err, ENOSPC, "write %s", text);
 			assert_true(strncmp(err.msg, "write ", 6) == 0);
-			assert_true(ends_with(err.msg, ": No space left on device"));
+			assert_true(ends_with(err.msg, ": No space left on device; delete files on that file "
+						       "system or run `ayni gc`"));
 			ay_err_wrap(&err, AY_EPEER, "apply %s", text);
 			ay_err_wrap(&err, AY_EPEER, "update");
 			assert_true(strncmp(err.msg, "update: ", 8) == 0);
-			assert_true(ends_with(err.msg, ": No space left on device"));
+			assert_true(ends_with(err.msg, ": No space left on device; delete files on that file "
+						       "system or run `ayni gc`"));
 			assert_int_equal(err.code, -ENOSPC);
 			assert_true(strlen(err.msg) < AY_ERR_MSG_MAX);
 			assert_true(mbstowcs(NULL, err.msg, 0) != (size_t)-1);
