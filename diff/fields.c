@@ -276,11 +276,10 @@ uint64_t ay__field_put(enum ay__field_kind kind, uint64_t raw, int64_t number)
 		return put_bits(raw, 5, 19, v >> 2);
 	case AY__FIELD_A64_IMM14:
 		return put_bits(raw, 5, 14, v >> 2);
-	case AY__FIELD_A64_ADRP:
-		v >>= 12;
-		/* fall through */
 	case AY__FIELD_A64_ADR:
 		return put_bits(put_bits(raw, 5, 19, v >> 2), 29, 2, v);
+	case AY__FIELD_A64_ADRP:
+		return put_bits(put_bits(raw, 5, 19, v >> 14), 29, 2, v >> 12);
 	case AY__FIELD_A64_LOW12:
 		return put_bits(raw, 10, 12, (v & 0xfff) >> low12_shift(raw));
 	case AY__FIELD_EH_CIE:
@@ -333,6 +332,9 @@ static uint32_t jump_table_back(const struct ay__fields *f, uint64_t at)
 	return back;
 }
 
+static const uint8_t immediate_behind[AY__FIELD_KINDS] = {
+	[AY__FIELD_RIP1] = 1, [AY__FIELD_RIP2] = 2, [AY__FIELD_RIP4] = 4};
+
 /* From where a field of an instruction or a row counts: .from and what belongs to it. */
 static void describe_from(const struct ay__fields *f, struct ay__elf *elf, struct ay__source *src,
 			  struct ay__field *o)
@@ -345,12 +347,9 @@ static void describe_from(const struct ay__fields *f, struct ay__elf *elf, struc
 	case AY__FIELD_RIP0:
 	case AY__FIELD_RIP1:
 	case AY__FIELD_RIP2:
-		o->from = AY__FROM_FIELD;
-		o->add = 4 + (o->kind == AY__FIELD_RIP1) + 2 * (o->kind == AY__FIELD_RIP2);
-		break;
 	case AY__FIELD_RIP4:
 		o->from = AY__FROM_FIELD;
-		o->add = 8;
+		o->add = 4 + immediate_behind[o->kind];
 		break;
 	case AY__FIELD_A64_BRANCH26:
 	case AY__FIELD_A64_IMM19:

@@ -136,6 +136,10 @@ int ay__reader_delta(struct ay__reader *r)
 			return ay_err_wrap(r->err, rc, "manifest delta, offset %llu",
 					   (unsigned long long)offset);
 		left -= want;
+		const struct ay__stream_sizes *s = &r->section.stream[0];
+		if (r->sink->stream && (rc = r->sink->stream(r->sink->ctx, 0, AY_STREAM_DELTA, s->codec,
+							     s->packed, s->unpacked, r->err)) != 0)
+			return rc;
 		if (r->sink->delta) {
 			rc = r->sink->delta(r->sink->ctx, r->section.delta.data, want, r->err);
 			if (rc)
@@ -158,12 +162,44 @@ int ay__reader_part_done(struct ay__reader *r)
 	return 0;
 }
 
+void ay__reader_account(struct ay__reader *r)
+{
+	for (unsigned i = 0; i < AY_STREAMS; i++) {
+		const struct ay__stream_sizes *s = &r->section.stream[i];
+		size_t at = ay_cursor_offset(&r->section.col[i]);
+
+		if (s->unpacked > 0)
+			r->cost += (double)(at - r->told[i]) * s->packed / s->unpacked;
+		r->told[i] = at;
+	}
+}
+
+/* Tell what the part has. */
+static int part_tell(struct ay__reader *r)
+{
+	const struct ay_bundle_sink *sink = r->sink;
+	uint32_t part = r->next_part - 1;
+	int rc = 0;
+
+	if (sink->part)
+		rc = sink->part(sink->ctx, part, r->section.packed, r->section.unpacked, r->err);
+	for (unsigned i = 0; rc == 0 && sink->stream && i < AY_STREAMS; i++) {
+		const struct ay__stream_sizes *s = &r->section.stream[i];
+
+		if (s->unpacked > 0)
+			rc = sink->stream(sink->ctx, part, i, s->codec, s->packed, s->unpacked, r->err);
+	}
+	return rc;
+}
+
 int ay__reader_part_next(struct ay__reader *r)
 {
 	uint32_t wanted = r->records ? AY__STREAMS_ALL : 1u << AY_STREAM_RECORD | 1u << AY_STREAM_DIGEST;
 	uint64_t offset = r->at;
 	int rc = ay__reader_part_done(r);
 
+	ay__reader_account(r);
+	memset(r->told, 0, sizeof(r->told));
 	if (rc == 0 && r->next_part == r->header.n_parts)
 		rc = ay_err_set(r->err, AY_EFORMAT, "the last part ends before its records do");
 	if (rc == 0)
@@ -172,9 +208,7 @@ int ay__reader_part_next(struct ay__reader *r)
 		return ay_err_wrap(r->err, rc, "part %u, offset %llu", r->next_part,
 				   (unsigned long long)offset);
 	r->next_part++;
-	return r->sink->part ? r->sink->part(r->sink->ctx, r->next_part - 1, r->section.packed,
-					     r->section.unpacked, r->err)
-			     : 0;
+	return part_tell(r);
 }
 
 int ay__reader_part_for(struct ay__reader *r, enum ay_stream stream)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* tests/unit/diff/elf_kit.c - sections, one behind the other, and the table that says where. */
 #include "elf_kit.h"
 
 #include <string.h>
