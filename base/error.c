@@ -108,32 +108,25 @@ int ay_err_set(struct ay_err *err, int code, const char *fmt, ...)
 	return code;
 }
 
-/* What a person can do about a failure of the system; NULL: the text says all. */
+/* What a person can do about a failure of the system; "": the text says all. */
 static const char *advice(int code)
 {
 	switch (code) {
 	case -ENOSPC:
-		return "delete files on that file system or run `ayni gc`";
+		return "; delete files on that file system or run `ayni gc`";
 	case -EDQUOT:
-		return "have the quota raised, delete files of its owner or run `ayni gc`";
+		return "; have the quota raised, delete files of its owner or run `ayni gc`";
 	case -EMFILE:
-		return "raise the limit of open files (ulimit -n)";
+		return "; raise the limit of open files (ulimit -n)";
 	case -ENFILE:
-		return "too many files are open on this machine: end some programs";
+		return "; too many files are open on this machine: end some programs";
 	case -EIO:
-		return "if it is a disk it may be failing: see the kernel's messages (dmesg)";
+		return "; if it is a disk it may be failing: see the kernel's messages (dmesg)";
 	case -EINTR:
-		return "try again";
+		return "; try again";
 	default:
-		return NULL;
+		return "";
 	}
-}
-
-static void format_reason(char out[AY_ERR_MSG_MAX], int code)
-{
-	const char *what = advice(code);
-
-	snprintf(out, AY_ERR_MSG_MAX, "%s%s%s", ay_strerror(code), what ? "; " : "", what ? what : "");
 }
 
 int ay_err_errno(struct ay_err *err, int errnum, const char *fmt, ...)
@@ -149,7 +142,7 @@ int ay_err_errno(struct ay_err *err, int errnum, const char *fmt, ...)
 	format(context, fmt, ap);
 	va_end(ap);
 	err->code = code;
-	format_reason(reason, code);
+	snprintf(reason, sizeof(reason), "%s%s", ay_strerror(code), errnum ? advice(code) : "");
 	join(err->msg, context, reason);
 	errno = saved;
 	return code;
