@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "diff/codec.h"
+#include "diff/elf_columns.h"
 
 /* 0; NOT_FOR_THIS; -ENOMEM. @c is empty. */
 typedef int encoder(const struct ay__view *base, const struct ay__view *target,
@@ -41,10 +42,28 @@ static int encode_bsdiff(const struct ay__view *base, const struct ay__view *tar
 	return rc;
 }
 
+/* Whole ELF files only: a window's addresses say nothing without its headers. */
+static int encode_elf(const struct ay__view *base, const struct ay__view *target,
+		      const struct ay__encode_options *options, struct ay_columns *c)
+{
+	struct ay_bsdiff_params params = {.threshold = AY_BSDIFF_THRESHOLD, .shortcut = AY_BSDIFF_SHORTCUT};
+	struct ay_bsdiff_ops ops = {0};
+
+	if (!base || base->bytes.len != base->size || target->bytes.len != target->size ||
+	    !ay__elf_pair(base->bytes, target->bytes))
+		return NOT_FOR_THIS;
+	int rc = ay_bsdiff(base->bytes, target->bytes, &params, &ops);
+	if (rc == 0)
+		rc = ay__elf_columns_encode(c, base->bytes, target->bytes, &ops, options->piece_max);
+	ay_bsdiff_ops_release(&ops);
+	return rc == AY_EUNSUPPORTED ? NOT_FOR_THIS : rc;
+}
+
 static const struct {
 	enum ay_bundle_method method;
 	encoder *encode;
 } methods[] = {
+	{AY_METHOD_ELF, encode_elf},
 	{AY_METHOD_BSDIFF, encode_bsdiff},
 	{AY_METHOD_LITERAL, encode_literal},
 };
