@@ -47,6 +47,8 @@ static enum ay__elf_holds what_holds(const struct ay__elf_section *s, const char
 		return AY__HOLDS_SYMBOLS;
 	if (s->type == SHT_GNUHASH)
 		return AY__HOLDS_GNU_HASH;
+	if (strcmp(name, ".BTF") == 0)
+		return AY__HOLDS_BTF;
 	if (!(s->flags & SHF_ALLOC))
 		return AY__HOLDS_OTHER;
 	for (size_t i = 0; i < sizeof(by_name) / sizeof(by_name[0]); i++) {

@@ -35,6 +35,7 @@ enum ay__elf_holds {
 	AY__HOLDS_GNU_HASH,
 	AY__HOLDS_EH_FRAME,
 	AY__HOLDS_EH_FRAME_HDR,
+	AY__HOLDS_BTF,
 	AY__HOLDS_DATA, /* loaded, not code: pointers, jump tables */
 	/* the kernel's tables: rows of a fixed length */
 	AY__HOLDS_REL32,           /* 4: .orc_unwind_ip, .retpoline_sites, .smp_locks... */

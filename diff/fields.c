@@ -29,7 +29,8 @@ static const uint8_t widths[AY__FIELD_KINDS] = {
 	[AY__FIELD_RELA_ADDEND] = 8,    [AY__FIELD_RELA_ADDEND_PC] = 8, [AY__FIELD_SYMBOL_NAME] = 4,
 	[AY__FIELD_SYMBOL_SECTION] = 2, [AY__FIELD_SYMBOL_VALUE] = 8,   [AY__FIELD_SYMBOL_SIZE] = 8,
 	[AY__FIELD_HEAD_SHOFF] = 8,     [AY__FIELD_HEAD_NAME] = 4,      [AY__FIELD_HEAD_ADDR] = 8,
-	[AY__FIELD_HEAD_OFFSET] = 8,    [AY__FIELD_HEAD_SIZE] = 8,
+	[AY__FIELD_HEAD_OFFSET] = 8,    [AY__FIELD_HEAD_SIZE] = 8,      [AY__FIELD_BTF_TYPE] = 4,
+	[AY__FIELD_BTF_NAME] = 4,
 };
 
 unsigned ay__field_width(unsigned kind)
@@ -127,6 +128,9 @@ static void section_find(struct ay__source *src, struct ay__elf *elf, const stru
 			ay__fields_x86(src, elf, s, f);
 		else
 			ay__fields_a64(src, elf, s, f);
+		break;
+	case AY__HOLDS_BTF:
+		ay__fields_btf(src, s, f);
 		break;
 	case AY__HOLDS_EH_FRAME:
 		if (elf->type != AY__ELF_REL)
@@ -397,6 +401,11 @@ static void describe_from(const struct ay__fields *f, struct ay__elf *elf, struc
 	case AY__FIELD_SYMBOL_SIZE:
 		o->from = AY__FROM_TARGET;
 		o->back = o->kind == AY__FIELD_EH_LENGTH ? 4 : 8;
+		break;
+	case AY__FIELD_BTF_TYPE:
+	case AY__FIELD_BTF_NAME:
+		o->from = AY__FROM_SPACE;
+		o->base = o->kind == AY__FIELD_BTF_TYPE ? AY__BTF_TYPE_SPACE : AY__BTF_NAME_SPACE;
 		break;
 	case AY__FIELD_SYMBOL_SECTION:
 	case AY__FIELD_HEAD_SHOFF:

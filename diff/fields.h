@@ -61,6 +61,9 @@ enum ay__field_kind {
 	AY__FIELD_HEAD_ADDR,
 	AY__FIELD_HEAD_OFFSET,
 	AY__FIELD_HEAD_SIZE,
+	/* .BTF (diff/btf.h): numbers in a space of their own each */
+	AY__FIELD_BTF_TYPE,
+	AY__FIELD_BTF_NAME,
 	AY__FIELD_KINDS,
 };
 
@@ -73,6 +76,10 @@ struct ay__fields {
 	uint32_t n_symbols;
 };
 
+/* Where type numbers and name offsets begin, as targets. */
+#define AY__BTF_TYPE_SPACE (1ull << 60)
+#define AY__BTF_NAME_SPACE (1ull << 60 | 1ull << 40)
+
 #define AY__FIELD_INSIDE 0xff /* a byte of a field, not the first */
 
 /* What a field's number is counted from. */
@@ -84,7 +91,8 @@ enum ay__field_from {
 	AY__FROM_TABLE,   /* the address .back bytes before it */
 	AY__FROM_TARGET,  /* the target of the field .back bytes before it */
 	AY__FROM_ADRP,    /* the page that the ADRP .back bytes before it gives */
-	AY__FROM_NUMBER,  /* nothing: a section's number, or a value of the section map */
+	AY__FROM_SPACE, /* the beginning of a space that has nothing to do with addresses: .base, in both files */
+	AY__FROM_NUMBER, /* nothing: a section's number, or a value of the section map */
 };
 
 struct ay__field {
@@ -150,6 +158,7 @@ void ay__fields_table(struct ay__source *src, struct ay__elf *elf, const struct 
 		      struct ay__fields *f);
 void ay__fields_data(struct ay__source *src, struct ay__elf *elf, const struct ay__elf_section *s,
 		     struct ay__fields *f);
+void ay__fields_btf(struct ay__source *src, const struct ay__elf_section *s, struct ay__fields *f);
 void ay__fields_eh_frame(struct ay__source *src, const struct ay__elf_section *s, struct ay__fields *f);
 
 #endif
