@@ -66,6 +66,12 @@ static int open_side(const char *path, struct ay_patch_side *side, struct ay_err
 	return 0;
 }
 
+static void side_close(struct ay_patch_side *side)
+{
+	if (side->fd >= 0)
+		close(side->fd);
+}
+
 /* The directory that @path lies in, and its name there; what is there already is not written over unasked. */
 static int open_target(const struct delta_args *a, bool dir, char name[NAME_MAX + 1], struct ay_patch_to *to,
 		       struct ay_err *err)
@@ -144,7 +150,7 @@ static int print_made(const struct delta_args *a, const struct ay_make_result *r
 static int make(const struct delta_args *a, const struct ay_patch_side *old, const char *new_path,
 		struct ay_patch_to *to, struct ay_err *err)
 {
-	struct ay_patch_side new_ = {.fd = -1};
+	AY_CLEANUP(side_close) struct ay_patch_side new_ = {.fd = -1};
 	struct ay_make_result res = {0};
 	enum ay_patch_format format;
 	char name[NAME_MAX + 1];
@@ -152,7 +158,6 @@ static int make(const struct delta_args *a, const struct ay_patch_side *old, con
 
 	if (r == 0)
 		r = open_side(new_path, &new_, err);
-	AY_CLOSE int fd = new_.fd;
 	if (r == 0 && old->fd >= 0 && old->is_dir != new_.is_dir)
 		r = ay_err_set(err, AY_EUSAGE, "%s is a directory and %s is a file",
 			       old->is_dir ? old->name : new_.name, old->is_dir ? new_.name : old->name);
@@ -214,7 +219,7 @@ static int print_applied(const struct delta_args *a, const struct ay_patch_resul
 static int apply(const struct delta_args *a, const struct ay_patch_side *old, const char *delta,
 		 struct ay_patch_to *to, struct ay_err *err)
 {
-	struct ay_patch_side file = {.fd = -1};
+	AY_CLEANUP(side_close) struct ay_patch_side file = {.fd = -1};
 	enum ay_patch_format format, said;
 	struct ay_patch_result res;
 	char name[NAME_MAX + 1];
@@ -223,10 +228,9 @@ static int apply(const struct delta_args *a, const struct ay_patch_side *old, co
 
 	if (r == 0)
 		r = open_side(delta, &file, err);
-	AY_CLOSE int fd = file.fd;
 	if (r == 0 && file.is_dir)
 		r = ay_err_set(err, AY_EUSAGE, "%s is a directory", delta);
-	if (r == 0 && (r = ay_patch_format_of(fd, &format, err)) < 0)
+	if (r == 0 && (r = ay_patch_format_of(file.fd, &format, err)) < 0)
 		ay_err_wrap(err, r, "%s", delta);
 	if (r == 0 && a->format && said != format)
 		r = ay_err_set(err, AY_EFORMAT, "%s is not of the format %s", delta, a->format);
@@ -243,7 +247,7 @@ static int apply(const struct delta_args *a, const struct ay_patch_side *old, co
 					   .max_size = (uint64_t)a->max_mib << 20,
 					   .progress = show_progress,
 					   .progress_ctx = &progress};
-	r = ay_patch_apply(old, fd, format, &how, to, &res, err);
+	r = ay_patch_apply(old, file.fd, format, &how, to, &res, err);
 	ay_progress_end(&progress);
 	if (r < 0)
 		return ay_err_wrap(err, r, "%s", delta);
@@ -291,7 +295,7 @@ static int parse(struct delta_args *a, int argc, char **argv, int *first, struct
 static int run_delta(int argc, char **argv, struct ay_err *err)
 {
 	struct delta_args a = {0};
-	struct ay_patch_side old = {.fd = -1};
+	AY_CLEANUP(side_close) struct ay_patch_side old = {.fd = -1};
 	mode_t mask = umask(0);
 	int first = 0;
 
@@ -303,8 +307,6 @@ static int run_delta(int argc, char **argv, struct ay_err *err)
 		r = open_side(*operands++, &old, err);
 	if (r == 0)
 		r = (a.make ? make : apply)(&a, &old, *operands, &to, err);
-	if (old.fd >= 0)
-		close(old.fd);
 	if (to.parent >= 0)
 		close(to.parent);
 	return r;

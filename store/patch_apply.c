@@ -466,7 +466,8 @@ int ay_patch_apply(const struct ay_patch_side *old, int fd, enum ay_patch_format
 	*ap.out = (struct ay__fd_writer){.fs = to->fs, .fd = -1};
 	int r = ay__beside_begin(&ap.b, to->fs, to->parent, to->name, err);
 	AY_FREE char *name = strdup(to->name);
-	ap.view = (struct ay_store){.fs = to->fs, .path = name, .owner_me = geteuid() != 0, .dir = to->parent};
+	ap.view =
+		(struct ay_store){.fs = to->fs, .path = name, .owner_me = geteuid() != 0, .dir = to->parent};
 	if (r == 0 && format == AY_PATCH_BSDIFF40)
 		r = ay__patch_bsdiff40(old, fd, a, &ap.b, to->mode, res, err);
 	else if (r == 0)

@@ -68,6 +68,26 @@ expect 1 "touched is not what it starts from" "${delta[@]}" apply touched d -o n
 check "a failure left a directory" [ ! -e no ]
 nothing_stays failures
 
+say "what it costs"
+expect 0 "/bin/tool <- " "$AYNI" show d
+says "/copy1 (and 2 more)" "/bin/tool" "literal" "bsdiff" "manifest delta"
+# The shares of the files, the manifest delta, and heads and checks are the bundle: each is rounded by itself.
+if awk '$1 ~ /^[0-9]+$/ && $3 ~ /%$/ { sum += $1; n++ } / files of / { sum += $(NF - 5) + $NF } /^document:/ { size = $3 }
+	END { exit !(n >= 2 && sum > size - n - 2 && sum < size + n + 2) }' "$T/out"; then
+	good
+else
+	bad "the costs do not add up to the bundle"
+fi
+expect 0 "/bin/tool <- /bin/tool" "$AYNI" show --from old d
+expect 1 "not what the bundle starts from" "$AYNI" show --from new d
+expect 0 "column" "$AYNI" show --stats d
+says "way " "ending " "literal " "bsdiff " "(none)"
+expect_json 0 '"path": "/bin/tool"' "$AYNI" show --json d
+says '"cost":' '"way": "bsdiff"' '"way": "literal"'
+expect_json 0 '"endings"' "$AYNI" show --json --stats --from old d
+printf "untrusted comment: x\nRWQ\n" >key
+expect 2 "are for bundles" "$AYNI" show --stats key
+
 say "words and places"
 expect 2 "make or apply" "${delta[@]}"
 expect 2 "make or apply" "${delta[@]}" mkae old new -o x
