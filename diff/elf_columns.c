@@ -18,6 +18,7 @@ struct encoder {
 	uint32_t piece_max;
 	uint32_t used; /* bytes that the piece has, about */
 	struct ay__fields fields;
+	const struct ay__btf_map *btf;
 	struct ay__predict *predict;
 	uint64_t at, run_at; /* in the new file: here, and where the run in hand began */
 	uint64_t zeros;      /* plain differences not written yet */
@@ -225,6 +226,8 @@ static int files_encode(struct encoder *e, struct ay__elf *old, struct ay__sourc
 
 		e->predict = ay__predict_new(old, src, &e->fields, map, copies, n);
 		rc = e->predict ? e->rc : -ENOMEM;
+		if (e->predict)
+			ay__predict_btf(e->predict, e->btf);
 	}
 	for (size_t i = 0; rc == 0 && i < ops->n; i++) {
 		copy_put(e, &ops->ops[i]);
@@ -240,9 +243,9 @@ static int files_encode(struct encoder *e, struct ay__elf *old, struct ay__sourc
 }
 
 int ay__elf_columns_encode(struct ay_columns *c, struct ay_slice old, struct ay_slice new_,
-			   const struct ay_bsdiff_ops *ops, uint32_t piece_max)
+			   const struct ay_bsdiff_ops *ops, const struct ay__btf_map *btf, uint32_t piece_max)
 {
-	struct encoder e = {.c = c, .old = old, .new_ = new_, .piece_max = piece_max};
+	struct encoder e = {.c = c, .old = old, .new_ = new_, .btf = btf, .piece_max = piece_max};
 	struct ay__source old_src = ay__source_memory(old.data, old.len);
 	struct ay__source new_src = ay__source_memory(new_.data, new_.len);
 	struct ay__elf old_elf, new_elf;

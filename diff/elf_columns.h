@@ -5,6 +5,7 @@
 #ifndef AYNI_DIFF_ELF_COLUMNS_H
 #define AYNI_DIFF_ELF_COLUMNS_H
 
+#include "diff/btf.h"
 #include "diff/columns.h"
 
 /** ay__elf_extra_memory() - bytes that reading a record of AY_METHOD_ELF needs besides what reading parts does. */
@@ -15,12 +16,14 @@ bool ay__elf_pair(struct ay_slice old, struct ay_slice new_);
 
 /**
  * ay__elf_columns_encode() - append to @c the columns of method AY_METHOD_ELF that write @new_.
- * @old, @new_: whole files. @ops: of both, from whatever matching. @piece_max: bytes of a piece, about.
+ * @old, @new_: whole files. @ops: of both, from whatever matching. @btf: the bundle's map; NULL: none.
+ * @piece_max: bytes of a piece, about.
  *
  * Return: 0; AY_EUNSUPPORTED one of the files is nothing that diff/elf.h knows, or there are too many operations
  *   (@c may have been written to); -ENOMEM.
  */
 int ay__elf_columns_encode(struct ay_columns *c, struct ay_slice old, struct ay_slice new_,
-			   const struct ay_bsdiff_ops *ops, uint32_t piece_max);
+			   const struct ay_bsdiff_ops *ops, const struct ay__btf_map *btf,
+			   uint32_t piece_max);
 
 #endif

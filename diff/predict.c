@@ -56,6 +56,7 @@ struct ay__predict {
 	struct ay__source *src;
 	const struct ay__fields *fields;
 	struct ay__elf_map *map;
+	const struct ay__btf_map *btf; /* may be NULL */
 	const struct ay__copy *copies;
 	uint32_t n_copies;
 	uint32_t *order; /* copies by their place in the old file */
@@ -150,6 +151,11 @@ struct ay__predict *ay__predict_new(struct ay__elf *old, struct ay__source *src,
 	return p;
 }
 
+void ay__predict_btf(struct ay__predict *p, const struct ay__btf_map *map)
+{
+	p->btf = map;
+}
+
 void ay__predict_free(struct ay__predict *p)
 {
 	if (!p)
@@ -233,6 +239,15 @@ static void guess_section(struct ay__predict *p, uint64_t target, struct pending
 		guess(now, GUESS_SECTION, (int64_t)(p->map->image.sections[n].addr - s->addr));
 }
 
+/* Numbers of .BTF: what the bundle's map says of them. */
+static void guess_number(struct ay__predict *p, const struct ay__field *d, struct pending *now)
+{
+	enum ay__btf_space space = d->kind == AY__FIELD_BTF_TYPE ? AY__BTF_TYPE : AY__BTF_NAME;
+	uint32_t number = (uint32_t)(d->target - d->base);
+
+	guess(now, GUESS_COPY, (int32_t)(ay__btf_mapped(p->btf, space, number) - number));
+}
+
 static int64_t weigh(const struct pending *now)
 {
 	unsigned best = 0, top = 0;
@@ -277,6 +292,8 @@ static uint64_t new_base(struct ay__predict *p, struct pending *now, uint64_t ne
 		return p->last_target;
 	case AY__FROM_ADRP:
 		return p->adrp_at[reg] == d->at - d->back ? p->adrp_page[reg] : new_target & ~4095ull;
+	case AY__FROM_SPACE:
+		return d->base;
 	default:
 		return 0;
 	}
@@ -324,8 +341,13 @@ uint64_t ay__predict_field(struct ay__predict *p, uint64_t at, uint64_t new_at, 
 		if (l->key == key)
 			guess(now, i, l->shift);
 	}
-	bool inside = guess_copy(p, d->target, now);
-	guess_section(p, d->target, now);
+	bool inside = false;
+	if (d->from == AY__FROM_SPACE && p->btf) {
+		guess_number(p, d, now);
+	} else if (d->from != AY__FROM_SPACE) {
+		inside = guess_copy(p, d->target, now);
+		guess_section(p, d->target, now);
+	}
 	bool same = now->available & 1u << GUESS_SAME;
 	now->context = &p->contexts[d->kind][inside][same][0];
 	if (now->context->has_last)

@@ -13,6 +13,7 @@
 #ifndef AYNI_DIFF_PREDICT_H
 #define AYNI_DIFF_PREDICT_H
 
+#include "diff/btf.h"
 #include "diff/elf_map.h"
 #include "diff/fields.h"
 
@@ -37,6 +38,9 @@ uint64_t ay__predict_memory(void);
 struct ay__predict *ay__predict_new(struct ay__elf *old, struct ay__source *src, const struct ay__fields *f,
 				    struct ay__elf_map *map, const struct ay__copy *copies,
 				    uint32_t n_copies);
+
+/** ay__predict_btf() - use the bundle's map of type numbers; @map is borrowed for @p's life. Before the first field. */
+void ay__predict_btf(struct ay__predict *p, const struct ay__btf_map *map);
 void ay__predict_free(struct ay__predict *p);
 
 /**
