@@ -49,7 +49,7 @@ static int bundle_of(struct tree *old, struct tree *new_, enum ay_bundle_method 
 
 	assert_int_equal(ay_bsdiff(o, n, &params, &ops), 0);
 	if (method == AY_METHOD_ELF) {
-		int rc = ay__elf_columns_encode(&c, o, n, &ops, ay_bundle_piece_max(part_limit));
+		int rc = ay__elf_columns_encode(&c, o, n, &ops, NULL, ay_bundle_piece_max(part_limit));
 
 		r.extra_memory = ay__elf_extra_memory(o.len);
 		if (rc) {
@@ -329,6 +329,21 @@ static void golden(void **state)
 		assert_int_equal(made.len, want.len);
 		assert_memory_equal(made.data, want.data, want.len);
 	}
+	/* It shows each column of the method. */
+	unsigned ids = 0;
+	for (size_t at = AY_BUNDLE_HEADER_SIZE; at < want.len;) {
+		size_t n = want.data[at + 1], packed = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			const uint8_t *s = want.data + at + AY_SECTION_HEAD_SIZE + i * AY_SECTION_STREAM_SIZE;
+
+			ids |= 1u << s[0];
+			packed += ay_get_le32(s + 4);
+		}
+		at += AY_SECTION_HEAD_SIZE + n * AY_SECTION_STREAM_SIZE + packed + AY_BUNDLE_CHECK_SIZE;
+	}
+	for (unsigned i = AY_STREAM_ELF_MAP; i <= AY_STREAM_FIELD_WIDE; i++)
+		assert_true(ids >> i & 1);
 	ay_buf_release(&made);
 	ay_buf_release(&want);
 	tree_free(old);
