@@ -43,7 +43,7 @@ static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err 
 
 	(void)err;
 	s->h = *h;
-	AY_ASSERT(h->part_limit <= 65536 && h->n_records <= AY_BUNDLE_RECORDS_MAX);
+	AY_ASSERT(h->part_limit < 131072 && h->n_records <= AY_BUNDLE_RECORDS_MAX);
 	return 0;
 }
 
@@ -208,6 +208,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		/* the size's upper bytes */
 		bundle[82] &= UNPACKED_MAX / 65536 - 1;
 		memset(bundle + 83, 0, 5);
+		bundle[98] &= 1; /* the part limit's, which memory for method elf would let be large */
+		bundle[99] = 0;
 	}
 	if (data[0] & 2)
 		fix_checks(bundle, len - 1);
