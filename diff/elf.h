@@ -72,6 +72,9 @@ struct ay__elf {
 	uint16_t *by_offset, *by_addr;    /* owned; sections with bytes, addressed ones; sorted */
 	uint32_t n_by_offset, n_by_addr;
 	uint32_t last_offset, last_addr; /* found last */
+	uint64_t
+		last_entry; /* of a jump table, described last; it is .last_back bytes behind the table's beginning */
+	uint32_t last_back;
 };
 
 /**

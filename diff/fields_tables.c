@@ -151,7 +151,7 @@ static uint64_t jump_table(struct ay__elf *elf, const struct ay__elf_section *s,
 	uint64_t base = s->addr + at;
 	size_t i = 0;
 
-	for (; i + 4 <= n; i += 4) {
+	for (; i + 4 <= n && i < AY__JUMP_TABLE_MAX; i += 4) {
 		const uint8_t *kind = f->kind + s->offset + at + i;
 
 		if ((i && kind[0] != 0) || kind[1] || kind[2] || kind[3] ||
