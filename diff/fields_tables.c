@@ -178,7 +178,9 @@ void ay__fields_data(struct ay__source *src, struct ay__elf *elf, const struct a
 
 		if (!p)
 			return;
-		while (i + 4 <= have) {
+		/* A jump table that begins in these bytes ends in them. */
+		size_t stop = have == s->size - at ? have : have - AY__JUMP_TABLE_MAX;
+		while (i < stop && i + 4 <= have) {
 			uint64_t here = s->offset + at + i, n = 0;
 
 			if (f->kind[here] == AY__FIELD_POINTED)

@@ -157,7 +157,8 @@ struct ay__predict *ay__predict_new(struct ay__elf *old, struct ay__source *src,
 
 void ay__predict_btf(struct ay__predict *p, const struct ay__btf_map *map)
 {
-	p->btf = map;
+	/* An empty map is none, for the writer and for the reader. */
+	p->btf = map && map->n[AY__BTF_TYPE] + map->n[AY__BTF_NAME] > 0 ? map : NULL;
 }
 
 void ay__predict_free(struct ay__predict *p)
