@@ -16,6 +16,7 @@
 #ifndef AYNI_STORE_OBJECT_H
 #define AYNI_STORE_OBJECT_H
 
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 #include "manifest/manifest.h"
@@ -63,10 +64,10 @@ bool ay__object_intact(const struct ay_store *s, const struct stat *st, const st
  */
 int ay__meta_set(struct ay_store *s, int fd, const struct ay_entry *e, struct ay_err *err);
 
-/* Which directories below objects/ got a new name and must be synced. */
+/* Which directories below objects/ got a new name and must be synced. Several threads may say so. */
 struct ay__touched {
-	bool objects;
-	bool bucket[256];
+	atomic_bool objects;
+	atomic_bool bucket[256];
 };
 
 /** ay__object_put() - rename @from in @dirfd to objects/@name. Is it there and intact: drop ours. */

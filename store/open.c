@@ -299,6 +299,7 @@ int ay_store_open(struct ay_fs *fs, const char *path, int flags, struct ay_store
 		return ay_err_errno(err, ENOMEM, "open store %s", path);
 	s->fs = fs;
 	s->readonly = flags & AY_STORE_READONLY;
+	s->threads = 1;
 	s->dir = s->partial = s->lock = -1;
 	for (size_t i = 0; i < N_PARTS; i++)
 		*part_fd(s, i) = -1;
