@@ -33,7 +33,11 @@ struct ay_bundle_header {
 	uint64_t unpacked_size;    /* sum of the records' sizes */
 	uint32_t n_records;
 	uint32_t n_parts;
-	uint32_t part_limit; /* bytes a part unpacks to at most */
+	uint32_t part_limit;   /* bytes a part unpacks to at most */
+	uint32_t encoders;     /* bit i: encoder i packs outputs (diff/encoders.h) */
+	uint32_t map_size;     /* bytes of the table of type numbers (diff/btf.h); 0: none */
+	uint64_t extra_memory; /* bytes that a record needs at most besides what reading the parts does */
+	uint64_t scratch_size; /* bytes of the largest temporary file */
 };
 
 enum ay_bundle_method {
@@ -49,6 +53,7 @@ struct ay_bundle_record {
 	unsigned n_bases;
 	struct ay_digest bases[AY_BUNDLE_BASES_MAX];
 	uint64_t base_sizes[AY_BUNDLE_BASES_MAX];
+	uint64_t extra_memory; /* when writing: what the record needs besides; the header has the largest */
 };
 
 /* What the reader drives. Every function returns 0 or a negative code, which ends the reading. */
@@ -71,6 +76,16 @@ struct ay_bundle_sink {
 	int (*end)(void *ctx, const struct ay_bundle_record *r, struct ay_err *err);
 	/* A part was read: sizes per stream, for `show`. May be NULL. */
 	int (*part)(void *ctx, uint32_t part, uint64_t packed, uint64_t unpacked, struct ay_err *err);
+	/* A column of the part just told, behind it; before that, each piece of the manifest delta, as AY_STREAM_DELTA of
+	 * part 0. May be NULL. */
+	int (*stream)(void *ctx, uint32_t part, unsigned stream, unsigned codec, uint32_t packed,
+		      uint32_t unpacked, struct ay_err *err);
+	/*
+	 * A record is through, skipped or not; only where records are decoded. @cost: the packed bytes of the bundle that
+	 * fall to it. Many records share a packed column, so that is its share of each column's unpacked bytes times what
+	 * the column is packed to. May be NULL.
+	 */
+	int (*cost)(void *ctx, const struct ay_bundle_record *r, double cost, struct ay_err *err);
 };
 
 /* What the reader may spend; all signed or local, never from the bundle. */

@@ -15,7 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/sparse.h"
-#include "diff/codec.h"
+#include "diff/encode.h"
 #include "diff/section.h"
 
 #define NEW_MAX      (512ull << 20)
@@ -25,6 +25,7 @@
 #define LITERAL_TINY 64           /* files so small cost less than a base's digest does */
 #define BASE_COST    36           /* packed bytes that naming a base costs */
 #define GOOD_SHARE   4            /* a diff below this share of the file needs no second look */
+#define METHODS_DIFF (AY__METHODS_ALL & ~AY__METHOD_BIT(AY_METHOD_LITERAL))
 
 struct bytes {
 	uint8_t *data;
@@ -151,91 +152,64 @@ int ay__window_merkle(const struct ay_make_tree *tree, const struct ay_entry *e,
 	return ay_err_set(err, AY_EDIGEST, "%s: is not what the manifest says: it changed", e->path);
 }
 
-static int code_literal(struct ay__window *w, const struct bytes *new_, struct ay_columns *c)
+static struct ay__view view_of(const struct bytes *b, uint64_t at, uint64_t size)
 {
-	struct ay_bsdiff_op all = {.extra_len = new_->len};
-	struct ay_bsdiff_ops ops = {.ops = &all, .n = new_->len > 0};
-	struct ay_slice bytes = {.data = new_->data, .len = new_->len};
-
-	return ay_columns_encode(c, (struct ay_slice){0}, 0, bytes, &ops, false, w->piece_max);
+	return (struct ay__view){.bytes = {.data = b->data, .len = b->len}, .at = at, .size = size};
 }
 
-static int code_diff(struct ay__window *w, const struct bytes *old, uint64_t old_at, const struct bytes *new_,
-		     struct ay_columns *c)
+static int encode(const struct ay__window *w, const struct ay__view *base, const struct ay__view *target,
+		  unsigned methods, struct ay__encoded *out)
 {
-	struct ay_bsdiff_params params = {.threshold = AY_BSDIFF_THRESHOLD, .shortcut = AY_BSDIFF_SHORTCUT};
-	struct ay_slice o = {.data = old->data, .len = old->len}, n = {.data = new_->data, .len = new_->len};
-	struct ay_bsdiff_ops ops = {0};
-	int rc = ay_bsdiff(o, n, &params, &ops);
+	struct ay__encode_options options = {.piece_max = w->piece_max, .btf = w->btf, .methods = methods};
 
-	if (rc == 0)
-		rc = ay_columns_encode(c, o, old_at, n, &ops, true, w->piece_max);
-	ay_bsdiff_ops_release(&ops);
-	return rc;
+	return ay__encode(base, target, &options, out);
 }
 
-/* About what the columns will cost when packed. */
-static int cost(const struct ay_columns *c, uint64_t *bytes)
-{
-	struct ay_buf all = {0};
-	size_t packed = 0;
-
-	for (unsigned i = 0; i < AY_STREAMS; i++)
-		ay_put_bytes(&all, c->col[i].data, c->col[i].len);
-	int rc = ay_buf_status(&all);
-	if (rc == 0)
-		rc = ay_codec_estimate(all.data, all.len, &packed);
-	ay_buf_release(&all);
-	*bytes = packed;
-	return rc;
-}
-
-static void take(struct ay__window *w, struct ay_columns *c, enum ay_bundle_method method, uint32_t base)
+/* @e, coded against old file @base, is the smallest so far. */
+static void take(struct ay__window *w, struct ay__encoded *e, uint32_t base)
 {
 	ay_columns_release(&w->columns);
-	w->columns = *c;
-	*c = (struct ay_columns){0};
-	w->method = method;
+	w->columns = e->columns;
+	w->method = e->method;
 	w->base = base;
+	*e = (struct ay__encoded){0};
 }
 
 /* The whole file: try bases until one is good, then see whether the bytes themselves cost less. */
 static int run_whole(struct ay__window *w, const struct bytes *new_, struct ay_err *err)
 {
 	AY_CLEANUP(bytes_free) struct bytes old = {0};
-	AY_CLEANUP(ay_columns_release) struct ay_columns c = {0};
 	const struct ay_match *match = &w->record->match;
+	struct ay__view target = view_of(new_, 0, new_->len), base;
 	uint64_t best = UINT64_MAX, this = 0;
 	int rc = 0;
 
-	w->method = AY_METHOD_LITERAL;
 	for (unsigned i = 0; i < match->n && new_->len > LITERAL_TINY; i++) {
-		const struct ay_entry *e = &w->plan->old.entries[match->base[i]];
+		AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
+		const struct ay_entry *entry = &w->plan->old.entries[match->base[i]];
 
-		rc = read_proved(w->old_tree, e, NULL, 0, (size_t)e->size, &old, err);
+		rc = read_proved(w->old_tree, entry, NULL, 0, (size_t)entry->size, &old, err);
+		if (rc == 0) {
+			base = view_of(&old, 0, old.len);
+			rc = encode(w, &base, &target, METHODS_DIFF, &e);
+		}
 		if (rc == 0)
-			rc = code_diff(w, &old, 0, new_, &c);
+			rc = ay__encoded_cost(&e, &this);
 		if (rc)
 			return rc;
-		this = ay_columns_size(&c);
 		if (this < best) {
 			best = this;
-			take(w, &c, AY_METHOD_BSDIFF, match->base[i]);
+			take(w, &e, match->base[i]);
 		}
-		ay_columns_release(&c);
 		if (best <= new_->len / GOOD_SHARE)
 			return 0;
 	}
-	rc = code_literal(w, new_, &c);
-	if (rc == 0 && w->method == AY_METHOD_BSDIFF) {
-		rc = cost(&w->columns, &best);
-		if (rc == 0)
-			rc = cost(&c, &this);
-		if (rc == 0 && this <= best + BASE_COST)
-			w->method = AY_METHOD_LITERAL;
-	}
-	if (rc == 0 && w->method == AY_METHOD_LITERAL)
-		take(w, &c, AY_METHOD_LITERAL, 0);
+	AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
+	rc = encode(w, NULL, &target, AY__METHOD_BIT(AY_METHOD_LITERAL), &e);
+	if (rc == 0 && best != UINT64_MAX)
+		rc = ay__encoded_cost(&e, &this);
+	if (rc == 0 && (best == UINT64_MAX || this <= best + BASE_COST))
+		take(w, &e, 0);
 	return rc;
 }
 
@@ -243,11 +217,19 @@ static int run_whole(struct ay__window *w, const struct bytes *new_, struct ay_e
 static int run_window(struct ay__window *w, const struct bytes *new_, struct ay_err *err)
 {
 	AY_CLEANUP(bytes_free) struct bytes old = {0};
+	AY_CLEANUP(ay__encoded_release) struct ay__encoded coded = {0};
+	uint64_t new_size = w->plan->new_.files[w->record->file].size;
+	struct ay__view target = view_of(new_, w->at, new_size), base;
+	unsigned method = AY__METHOD_BIT(w->method);
 
-	if (w->method == AY_METHOD_LITERAL)
-		return code_literal(w, new_, &w->columns);
+	if (w->method == AY_METHOD_LITERAL) {
+		int rc = encode(w, NULL, &target, method, &coded);
+		if (rc == 0)
+			take(w, &coded, 0);
+		return rc;
+	}
 	const struct ay_entry *e = &w->plan->old.entries[w->base];
-	uint64_t new_size = w->plan->new_.files[w->record->file].size, old_len = e->size, old_at = 0;
+	uint64_t old_len = e->size, old_at = 0;
 	if (old_len > w->sizes.old_max) {
 		/* The middle of the window, at the same share of the old file's length. */
 		uint64_t half = w->at + w->len / 2;
@@ -259,7 +241,13 @@ static int run_window(struct ay__window *w, const struct bytes *new_, struct ay_
 			old_len = e->size - old_at;
 	}
 	int rc = read_proved(w->old_tree, e, w->old_merkle, old_at, (size_t)old_len, &old, err);
-	return rc ? rc : code_diff(w, &old, old_at, new_, &w->columns);
+	if (rc == 0) {
+		base = view_of(&old, old_at, e->size);
+		rc = encode(w, &base, &target, method, &coded);
+	}
+	if (rc == 0)
+		take(w, &coded, w->base);
+	return rc;
 }
 
 /* Windows begin at multiples of a block. */

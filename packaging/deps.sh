@@ -11,13 +11,13 @@ set -eu
 
 # libc6-dev: gcc only recommends it, and recommendations are not installed.
 BUILD="gcc libc6-dev pkg-config libcmocka-dev libuv1-dev libsodium-dev libdivsufsort-dev libzstd-dev
-	liblzma-dev libssl-dev libinih-dev libjansson-dev"
+	liblzma-dev libbz2-dev libssl-dev libinih-dev libjansson-dev"
 LINT="clang clang-format clang-tidy libclang-rt-14-dev llvm-14 libfuse3-dev"
 DEMO="iproute2 procps util-linux"
 CHECK="git minisign fsverity bsdiff xz-utils zstd e2fsprogs xfsprogs btrfs-progs mount attr acl libcap2-bin mmdebstrap"
 POWERCUT="libfuse3-dev pkg-config e2fsprogs xfsprogs btrfs-progs"
 VM="qemu-system-x86 cpio kmod fsverity e2fsprogs xfsprogs btrfs-progs util-linux procps"
-BENCH="ostree busybox time"
+BENCH="ostree busybox time bsdiff bzip2 xz-utils xdelta3 zstd"
 
 check_only=
 if [ "${1:-}" = --check ]; then
@@ -42,10 +42,11 @@ want=$(printf '%s\n' $want | sort -u)
 # Elsewhere than on Debian a package is there when what we need of it is.
 present_elsewhere() {
 	case $1 in
-	gcc | clang | clang-format | clang-tidy | git | minisign | fsverity | bsdiff | zstd | ostree | busybox | time | pkg-config)
+	gcc | clang | clang-format | clang-tidy | git | minisign | fsverity | bsdiff | bzip2 | xdelta3 | zstd | ostree | busybox | time | pkg-config)
 		command -v "$1" ;;
 	libc6-dev) echo '#include <stdio.h>' | ${CC:-cc} -E -x c - ;;
 	libdivsufsort-dev) echo '#include <divsufsort64.h>' | ${CC:-cc} -E -x c - ;;
+	libbz2-dev) echo '#include <bzlib.h>' | ${CC:-cc} -E -x c - ;;
 	libcmocka-dev) pkg-config cmocka ;;
 	libuv1-dev) pkg-config libuv ;;
 	libssl-dev) pkg-config libcrypto ;;

@@ -66,8 +66,11 @@ int ay__meta_set(struct ay_store *s, int fd, const struct ay_entry *e, struct ay
 
 /* Which directories below objects/ got a new name and must be synced. Several threads may say so. */
 struct ay__touched {
-	atomic_bool objects;
+	atomic_bool objects, more;
 	atomic_bool bucket[256];
+	/* Under the store's spill_lock: the object whose own inode was full last, and the further one that had room. */
+	struct ay__object_name full;
+	unsigned full_at;
 };
 
 /** ay__object_put() - rename @from in @dirfd to objects/@name. Is it there and intact: drop ours. */
@@ -85,8 +88,8 @@ int ay__object_sync(struct ay_store *s, const struct ay__touched *touched, struc
 /**
  * ay__object_link() - link the object of @e into a tree.
  *
- * EMLINK: a copy takes the object's name over, so that the next 65,000 links have a fresh inode.
- * @scratch: a directory for that copy (staging).
+ * EMLINK: a further inode of it is linked (store/spill.h).
+ * @scratch: a directory for the copy that may need (staging). The caller holds the store's lock shared.
  * Return: 0; -ENOENT no such object; AY_EBASE it does not look like @e any more; -errno.
  */
 int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, const char *to, int scratch,

@@ -6,82 +6,92 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
 #include "store/crew.h"
-#include "store/object.h"
+#include "store/spill.h"
 
 #define SLICE_FILES 256 /* entries looked at under the exclusive lock at once: a few milliseconds */
-#define BATCH_FILES 16
+#define TASKS       16
 
 struct drop {
 	struct ay_store *s;
 	struct ay__crew *crew;
 	struct ay__failure *failure;
 	atomic_ullong objects, bytes;
+	unsigned n; /* of @names */
+	struct ay__object_name names[SLICE_FILES];
 };
 
-struct drop_batch {
+struct drop_task {
 	struct ay__task task;
 	struct drop *d;
-	unsigned n;
-	struct ay__object_name names[BATCH_FILES];
+	unsigned first, end;
 };
 
 static void drop_some(struct ay__task *task)
 {
-	struct drop_batch *x = (struct drop_batch *)(void *)task;
+	struct drop_task *x = (struct drop_task *)(void *)task;
 	struct drop *d = x->d;
 
-	for (unsigned i = 0; i < x->n; i++) {
+	for (unsigned i = x->first; i < x->end; i++) {
+		const struct ay__object_name *name = &d->names[i];
 		struct ay_err why = {0};
 		struct stat st;
-		if (fstatat(d->s->objects, x->names[i].s, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink > 1)
+		if (fstatat(d->s->objects, name->s, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink > 1)
 			continue;
-		int u = d->s->fs->ops->unlink(d->s->fs, d->s->objects, x->names[i].s, 0);
-		if (u == -ENOENT) /* the same object under another path, by another thread */
-			continue;
+		int u = ay__object_drop(d->s, name);
 		if (u < 0) {
-			ay_err_errno(&why, -u, "cannot remove object %s", x->names[i].s);
+			ay_err_errno(&why, -u, "cannot remove object %s", name->s);
 			ay__failure_set(d->failure, u, &why);
-			continue;
+		} else if (u > 0) {
+			atomic_fetch_add(&d->objects, 1);
+			atomic_fetch_add(&d->bytes, (uint64_t)st.st_blocks * 512);
 		}
-		atomic_fetch_add(&d->objects, 1);
-		atomic_fetch_add(&d->bytes, (uint64_t)st.st_blocks * 512);
 	}
-	free(x);
+}
+
+static int cmp_names(const void *a, const void *b)
+{
+	return strcmp(((const struct ay__object_name *)a)->s, ((const struct ay__object_name *)b)->s);
+}
+
+/* Each name once, so that no two threads judge the same object by the same look at it. */
+static void drop_names(struct drop *d)
+{
+	struct drop_task tasks[TASKS];
+	unsigned kept = 0, at = 0;
+
+	if (d->n > 0)
+		qsort(d->names, d->n, sizeof(d->names[0]), cmp_names);
+	for (unsigned i = 0; i < d->n; i++) {
+		if (kept == 0 || cmp_names(&d->names[kept - 1], &d->names[i]) != 0)
+			d->names[kept++] = d->names[i];
+	}
+	for (unsigned i = 0; i < TASKS; i++) {
+		unsigned end = kept * (i + 1) / TASKS;
+		tasks[i] = (struct drop_task){{.run = drop_some}, d, at, end};
+		if (end > at)
+			ay__crew_give(d->crew, &tasks[i].task);
+		at = end;
+	}
+	ay__crew_wait(d->crew);
 }
 
 /* One slice under the lock that the caller holds. 1: more; 0: that was all; negative: the manifest ends here. */
 static int drop_slice(struct drop *d, struct ay_manifest_reader *m, struct ay_err *err)
 {
-	struct drop_batch *x = NULL;
 	struct ay_entry e;
 	int r = 1;
 
+	d->n = 0;
 	for (int i = 0; i < SLICE_FILES && (r = ay_manifest_next(m, &e, err)) > 0; i++) {
-		struct ay__object_name name;
-		if (e.type != AY_ENTRY_FILE || ay__object_name_of(d->s, &e, &name) < 0)
-			continue;
-		if (!x) {
-			if (!(x = malloc(sizeof(*x)))) {
-				r = ay_err_errno(err, ENOMEM, "remove objects");
-				break;
-			}
-			x->task.run = drop_some;
-			x->d = d;
-			x->n = 0;
-		}
-		x->names[x->n++] = name;
-		if (x->n == BATCH_FILES) {
-			ay__crew_give(d->crew, &x->task);
-			x = NULL;
-		}
+		if (e.type == AY_ENTRY_FILE && ay__object_name_of(d->s, &e, &d->names[d->n]) == 0)
+			d->n++;
 	}
-	if (x)
-		ay__crew_give(d->crew, &x->task);
-	ay__crew_wait(d->crew);
+	drop_names(d);
 	return r;
 }
 

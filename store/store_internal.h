@@ -22,6 +22,8 @@
 #ifndef AYNI_STORE_STORE_INTERNAL_H
 #define AYNI_STORE_STORE_INTERNAL_H
 
+#include <pthread.h>
+
 #include "store/file.h"
 #include "store/store.h"
 
@@ -32,8 +34,9 @@ struct ay_store {
 	struct ay_fs *fs;
 	char *path; /* as given; for messages */
 	bool owner_me, readonly;
-	uint64_t reserve; /* bytes that stay free; store/budget.h */
-	unsigned threads; /* ay_store_set_threads(); 0: one per core */
+	uint64_t reserve;           /* bytes that stay free; store/budget.h */
+	pthread_mutex_t spill_lock; /* store/spill.c */
+	unsigned threads;           /* ay_store_set_threads(); 0: one per core */
 	enum ay_verity verity;
 	bool verity_missing; /* auto: the file system has shown that it has none */
 	ay_losses_fn on_losses;

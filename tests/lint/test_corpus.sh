@@ -34,3 +34,22 @@ grep -q "^Only in $old/" <<<"$differ" || fail "no file removed"
 grep -q "^Only in $new/.*\.2$" <<<"$differ" || fail "no file renamed"
 grep -q "^Only in $new/.*new-in-2" <<<"$differ" || fail "no file added"
 [ -d "$new/usr/lib-2" ] || fail "no folder renamed"
+
+# An archive out of reach: said, and what was fetched earlier is used; what was not is not made up.
+mkdir -p "$T/bin" "$AYNI_CACHE"/deb/none/lib{x_1,x_1:2-3~b,x_0.9} "$AYNI_CACHE"/npm/@a+b/{1.9.0,1.10.0}
+mv "$AYNI_CACHE/deb/none/libx_1:2-3~b" "$AYNI_CACHE/deb/none/libx_1%3a2-3~b"
+printf '#!/bin/sh\necho out of reach >&2\nexit 100\n' | tee "$T/bin/apt-get" "$T/bin/apt-cache" "$T/bin/npm" >/dev/null
+chmod +x "$T"/bin/*
+kept() { # WANTED COMMAND...
+	local wanted=$1
+	shift
+	PATH=$T/bin:$PATH "$here/../corpus.sh" "$@" 2>"$T/err" | sed "s|^$AYNI_CACHE/||" | paste -s -d ' ' - >"$T/out"
+	[ "$(cat "$T/out")" = "$wanted" ] || fail "$*: $(cat "$T/out" "$T/err"), not $wanted"
+}
+kept "deb/none/libx_0.9 deb/none/libx_1" deb libx:none 0.9 1
+kept "deb/none/libx_1 deb/none/libx_1%3a2-3~b" deb libx:none 2
+grep -q 'fetched of libx earlier' "$T/err" || fail "not said: $(cat "$T/err")"
+kept "" deb libx:none 4
+kept "" deb liby:none 1
+grep -q 'out of reach' "$T/err" || fail "not said: $(cat "$T/err")"
+kept "npm/@a+b/1.9.0 npm/@a+b/1.10.0" npm @a/b 2

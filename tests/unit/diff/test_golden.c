@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The golden bundle: what version 1 of the format was when it was fixed is still read, and is what is written today.
+ * The golden bundles: what a version of the format was when it was fixed is still read, and the newest is what is
+ * written today.
  *
  * Its two trees are made here from fixed seeds. The packed bytes depend on the libraries' versions, so that writing is
  * compared only with those of Debian 12. A new version of the format gets a file of its own, the old one stays:
@@ -12,7 +13,8 @@
 #include <stdio.h>
 #include <zstd.h>
 
-#define GOLDEN "tests/golden/bundle-v1.bin"
+#define GOLDEN    "tests/golden/bundle-v2.bin"
+#define GOLDEN_V1 "tests/golden/bundle-v1.bin" /* of the same trees */
 
 static void golden_pair(struct tree **old, struct tree **new_)
 {
@@ -46,13 +48,13 @@ static void golden_pair(struct tree **old, struct tree **new_)
 	tree_seal(*new_);
 }
 
-static struct ay_buf golden_read(void)
+static struct ay_buf golden_read(const char *path)
 {
 	struct ay_buf b = {0};
-	FILE *f = fopen(GOLDEN, "rb");
+	FILE *f = fopen(path, "rb");
 
 	if (!f)
-		fail_msg("%s: %s (run from the top of the tree)", GOLDEN, strerror(errno));
+		fail_msg("%s: %s (run from the top of the tree)", path, strerror(errno));
 	uint8_t *p = ay_buf_reserve(&b, 1u << 20);
 	assert_non_null(p);
 	b.len = fread(p, 1, 1u << 20, f);
@@ -77,7 +79,7 @@ static void test_golden(void **state)
 		assert_int_equal(fwrite(made.data, 1, made.len, f), made.len);
 		assert_int_equal(fclose(f), 0);
 	}
-	struct ay_buf want = golden_read();
+	struct ay_buf want = golden_read(GOLDEN);
 	fd = bundle_fd(want.data, want.len);
 	bundle_complete(fd, old, new_, NULL);
 	close(fd);
@@ -109,9 +111,26 @@ static void test_golden(void **state)
 	tree_free(new_);
 }
 
+/* What was made before version 2 is read. */
+static void test_golden_v1(void **state)
+{
+	(void)state;
+	struct tree *old, *new_;
+
+	golden_pair(&old, &new_);
+	struct ay_buf bytes = golden_read(GOLDEN_V1);
+	assert_int_equal(bytes.data[7], 1);
+	int fd = bundle_fd(bytes.data, bytes.len);
+	bundle_complete(fd, old, new_, NULL);
+	close(fd);
+	ay_buf_release(&bytes);
+	tree_free(old);
+	tree_free(new_);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden), cmocka_unit_test(test_golden_v1)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

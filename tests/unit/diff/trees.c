@@ -245,6 +245,8 @@ void bundle_fix_checks(uint8_t *data, size_t len)
 {
 	size_t at = AY_BUNDLE_HEADER_SIZE;
 
+	if (len > 8 && data[7] == 1)
+		at = AY_BUNDLE_HEADER_V1;
 	if (len < at)
 		return;
 	ay__check(data, at - 8, data + at - 8);

@@ -100,7 +100,8 @@ static void grow(struct kit *k, const char *top, unsigned wide, unsigned deep)
 			snprintf(sub, sizeof(sub), "%s/w%u", path, w);
 			kit_mkdir(k, sub, w % 3 ? 0755 : 0500);
 		}
-		strcat(path, "/d");
+		size_t len = strlen(path);
+		snprintf(path + len, sizeof(path) - len, "/d");
 		kit_mkdir(k, path, 0755);
 		snprintf(sub, sizeof(sub), "%s/file", path);
 		kit_text(k, sub, "x", 0444);

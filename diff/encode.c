@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * diff/encode.c - a table of methods; all are tried, since what one is worth only its own streams can say.
+ */
+#include "diff/encode.h"
+
+#include <errno.h>
+
+#include "base/cleanup.h"
+#include "diff/codec.h"
+
+/* 0; NOT_FOR_THIS; -ENOMEM. @c is empty. */
+typedef int encoder(const struct ay__view *base, const struct ay__view *target,
+		    const struct ay__encode_options *options, struct ay_columns *c);
+
+#define NOT_FOR_THIS 1
+
+static int encode_literal(const struct ay__view *base, const struct ay__view *target,
+			  const struct ay__encode_options *options, struct ay_columns *c)
+{
+	struct ay_bsdiff_op all = {.extra_len = target->bytes.len};
+	struct ay_bsdiff_ops ops = {.ops = &all, .n = target->bytes.len > 0};
+
+	(void)base;
+	return ay_columns_encode(c, (struct ay_slice){0}, 0, target->bytes, &ops, false, options->piece_max);
+}
+
+static int encode_bsdiff(const struct ay__view *base, const struct ay__view *target,
+			 const struct ay__encode_options *options, struct ay_columns *c)
+{
+	struct ay_bsdiff_params params = {.threshold = AY_BSDIFF_THRESHOLD, .shortcut = AY_BSDIFF_SHORTCUT};
+	struct ay_bsdiff_ops ops = {0};
+
+	if (!base)
+		return NOT_FOR_THIS;
+	int rc = ay_bsdiff(base->bytes, target->bytes, &params, &ops);
+	if (rc == 0)
+		rc = ay_columns_encode(c, base->bytes, base->at, target->bytes, &ops, true,
+				       options->piece_max);
+	ay_bsdiff_ops_release(&ops);
+	return rc;
+}
+
+static const struct {
+	enum ay_bundle_method method;
+	encoder *encode;
+} methods[] = {
+	{AY_METHOD_BSDIFF, encode_bsdiff},
+	{AY_METHOD_LITERAL, encode_literal},
+};
+
+int ay__encoded_cost(struct ay__encoded *e, uint64_t *bytes)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < AY_STREAMS && e->cost == 0; i++) {
+		const struct ay_buf *col = &e->columns.col[i];
+		size_t packed = 0;
+		int rc = col->len ? ay_codec_estimate(col->data, col->len, &packed) : 0;
+
+		if (rc)
+			return rc;
+		sum += packed;
+	}
+	if (e->cost == 0)
+		e->cost = sum;
+	*bytes = e->cost;
+	return 0;
+}
+
+/* Keep the smaller of @best and @e in @best. */
+static int keep_smaller(struct ay__encoded *best, struct ay__encoded *e)
+{
+	uint64_t a, b;
+	int rc = ay__encoded_cost(best, &a);
+
+	if (rc == 0)
+		rc = ay__encoded_cost(e, &b);
+	if (rc == 0 && b < a) {
+		ay__encoded_release(best);
+		*best = *e;
+		*e = (struct ay__encoded){0};
+	}
+	return rc;
+}
+
+int ay__encode(const struct ay__view *base, const struct ay__view *target,
+	       const struct ay__encode_options *options, struct ay__encoded *out)
+{
+	AY_CLEANUP(ay__encoded_release) struct ay__encoded best = {0};
+	bool any = false;
+
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+		AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {.method = methods[i].method};
+
+		if (!(options->methods & AY__METHOD_BIT(e.method)))
+			continue;
+		int rc = methods[i].encode(base, target, options, &e.columns);
+		if (rc == NOT_FOR_THIS)
+			continue;
+		if (rc == 0 && any) {
+			rc = keep_smaller(&best, &e);
+		} else if (rc == 0) {
+			best = e;
+			e = (struct ay__encoded){0};
+		}
+		if (rc)
+			return rc;
+		any = true;
+	}
+	if (!any)
+		return AY_EUNSUPPORTED;
+	ay__encoded_release(out);
+	*out = best;
+	best = (struct ay__encoded){0};
+	return 0;
+}
+
+void ay__encoded_release(struct ay__encoded *e)
+{
+	ay_columns_release(&e->columns);
+}

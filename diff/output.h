@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * diff/output.h - where a record's bytes go: collected, hashed, given on (internal to diff/).
+ *
+ * Written once, in order. Whoever computes bytes asks for room and says how many of them it filled.
+ */
+#ifndef AYNI_DIFF_OUTPUT_H
+#define AYNI_DIFF_OUTPUT_H
+
+#include "diff/bundle.h"
+
+#define AY__OUTPUT_BUFFER (256u << 10) /* bytes given to the sink at once, mostly */
+#define AY__OUTPUT_DIRECT (64u << 10)  /* so many bytes at once are given as they lie */
+
+/* Zero-initialise; init; begin and end each record; release. */
+struct ay__output {
+	const struct ay_bundle_sink *sink;
+	const struct ay_bundle_record *record;
+	struct ay_hasher *hasher;
+	uint8_t *buffer;
+	size_t len;
+	struct ay_err *err;
+};
+
+/** ay__output_init() - @sink and @err stay the caller's. 0, -ENOMEM. */
+int ay__output_init(struct ay__output *o, const struct ay_bundle_sink *sink, struct ay_err *err);
+void ay__output_release(struct ay__output *o);
+
+/** ay__output_begin() - the bytes that come are @r's, borrowed until the end. What was not flushed is forgotten. */
+void ay__output_begin(struct ay__output *o, const struct ay_bundle_record *r);
+
+/** ay__output_room() - where the next bytes go; @n: how many fit, at least 1. Then ay__output_add(). */
+uint8_t *ay__output_room(struct ay__output *o, size_t *n);
+
+/* The following return 0 or what the sink returned. */
+
+/** ay__output_add() - @n bytes of the room were filled. */
+int ay__output_add(struct ay__output *o, size_t n);
+/** ay__output_put() - these bytes are next. */
+int ay__output_put(struct ay__output *o, const uint8_t *data, size_t len);
+/** ay__output_end() - that was all. AY_EDIGEST when it is not the record's target. */
+int ay__output_end(struct ay__output *o);
+
+#endif

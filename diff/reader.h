@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * diff/reader.h - the reading of one bundle, shared by the files that carry it out (internal to diff/).
+ *
+ *     bundle_reader.c   all of it, in order
+ *     reader_parts.c    header, manifest delta, parts; values out of columns
+ *     reader_record.c   a record: head, operations, digest
+ *     view.c            what a base's bytes are read from
+ *     output.c          where a record's bytes go
+ */
+#ifndef AYNI_DIFF_READER_H
+#define AYNI_DIFF_READER_H
+
+#include "diff/btf.h"
+#include "diff/output.h"
+#include "diff/section.h"
+#include "diff/view.h"
+
+struct ay__reader {
+	int fd;
+	uint64_t size, at;
+	struct ay_bundle_header header;
+	const struct ay_bundle_sink *sink;
+	bool records; /* are decoded */
+	struct ay__section section;
+	uint32_t next_part;
+	uint64_t sizes; /* of the records so far */
+	/* the sequence of differences: what is left of the pair in hand */
+	uint64_t zeros, literals;
+	/* the record in hand */
+	struct ay_bundle_record r;
+	bool skip;
+	uint64_t done; /* bytes of it written */
+	uint64_t last_old;
+	struct ay__btf_map map;
+	double cost;             /* packed bytes of what it has taken out of the columns, up to */
+	size_t told[AY_STREAMS]; /* these places of the part in hand */
+	struct ay__view base;
+	struct ay__output out;
+	struct ay_err *err;
+};
+
+/* All return 0 or a negative code with @r->err set; what went wrong is named, where is for the caller to wrap. */
+
+int ay__reader_header(struct ay__reader *r, const struct ay_bundle_limits *limits);
+int ay__reader_delta(struct ay__reader *r);
+int ay__reader_map(struct ay__reader *r);
+
+/** ay__reader_account() - what was taken out of the columns since the last time falls to the record in hand. */
+void ay__reader_account(struct ay__reader *r);
+
+/** ay__reader_part_done() - the part in hand must be used up to the last byte. */
+int ay__reader_part_done(struct ay__reader *r);
+int ay__reader_part_next(struct ay__reader *r);
+
+/**
+ * ay__reader_part_for() - make sure that @stream, from which the next unit begins, has bytes.
+ *
+ * A part without them but with others is refused when it is left; only where the record table alone is read are such
+ * parts passed over.
+ */
+int ay__reader_part_for(struct ay__reader *r, enum ay_stream stream);
+
+static inline struct ay_cursor *ay__reader_col(struct ay__reader *r, enum ay_stream stream)
+{
+	return &r->section.col[stream];
+}
+
+/** ay__reader_bad() - AY_EFORMAT: @what, at this byte of this stream. */
+int ay__reader_bad(struct ay__reader *r, enum ay_stream stream, const char *what);
+/** ay__reader_number() - the stream's next varint. */
+int ay__reader_number(struct ay__reader *r, enum ay_stream stream, uint64_t *v);
+
+/** ay__reader_head() - the next record's head to @r->r. */
+int ay__reader_head(struct ay__reader *r);
+/** ay__reader_bytes() - the record's bytes; also when they are skipped. */
+int ay__reader_bytes(struct ay__reader *r);
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * diff/reader_record.c - one record: its head, where its base comes from, its operations, its digest.
+ */
+#include "diff/reader.h"
+
+static int head_digests(struct ay__reader *r)
+{
+	struct ay_cursor *digests = ay__reader_col(r, AY_STREAM_DIGEST);
+
+	ay_get_copy(digests, r->r.target.b, AY_DIGEST_LEN);
+	for (unsigned i = 0; i < r->r.n_bases; i++)
+		ay_get_copy(digests, r->r.bases[i].b, AY_DIGEST_LEN);
+	return digests->failed ? ay__reader_bad(r, AY_STREAM_DIGEST, "no digest here") : 0;
+}
+
+int ay__reader_head(struct ay__reader *r)
+{
+	struct ay_cursor *c = ay__reader_col(r, AY_STREAM_RECORD);
+	unsigned method = ay_get_u8(c), n_bases = ay_get_u8(c), n_filters = ay_get_u8(c);
+	uint64_t id = 0, v;
+	int rc;
+
+	if (c->failed)
+		return ay__reader_bad(r, AY_STREAM_RECORD, "the record's head is cut short");
+	if (method != AY_METHOD_LITERAL && method != AY_METHOD_BSDIFF)
+		return ay_err_set(r->err, AY_EUNSUPPORTED, "method %u is unknown to this version of ayni",
+				  method);
+	if (n_filters > 0) {
+		rc = ay__reader_number(r, AY_STREAM_RECORD, &id);
+		return rc ? rc
+			  : ay_err_set(r->err, AY_EUNSUPPORTED,
+				       "filter %llu is unknown to this version of ayni",
+				       (unsigned long long)id);
+	}
+	if (n_bases > AY_BUNDLE_BASES_MAX || (method == AY_METHOD_LITERAL) != (n_bases == 0))
+		return ay__reader_bad(r, AY_STREAM_RECORD, "the number of bases does not fit the method");
+	if (n_bases > 1)
+		return ay_err_set(r->err, AY_EUNSUPPORTED, "%u bases: this version of ayni knows one",
+				  n_bases);
+	r->r.method = (enum ay_bundle_method)method;
+	r->r.n_bases = n_bases;
+	rc = ay__reader_number(r, AY_STREAM_RECORD, &r->r.size);
+	for (unsigned i = 0; rc == 0 && i < n_bases; i++) {
+		rc = ay__reader_number(r, AY_STREAM_RECORD, &v);
+		/* Sizes stay below 2^62, so that no sum of a few of them wraps. */
+		r->r.base_sizes[i] = r->r.size + (uint64_t)ay_unzigzag(v);
+		if (rc == 0 && r->r.base_sizes[i] >> 62)
+			rc = ay__reader_bad(r, AY_STREAM_RECORD, "the base's size makes no sense");
+	}
+	if (rc == 0 && r->r.size > r->header.unpacked_size - r->sizes)
+		rc = ay__reader_bad(r, AY_STREAM_RECORD, "the records' sizes are more than the header says");
+	if (rc)
+		return rc;
+	r->sizes += r->r.size;
+	return head_digests(r);
+}
+
+/* Add the sequence's next @n differences to @dst, which may be NULL (the record is skipped). */
+static int differences(struct ay__reader *r, uint8_t *dst, size_t n)
+{
+	while (n > 0) {
+		if (r->zeros == 0 && r->literals == 0) {
+			int rc = ay__reader_number(r, AY_STREAM_ZERO_RUN, &r->zeros);
+
+			if (rc == 0)
+				rc = ay__reader_number(r, AY_STREAM_DIFF_RUN, &r->literals);
+			if (rc)
+				return rc;
+			if (r->zeros == 0 && r->literals == 0)
+				return ay__reader_bad(r, AY_STREAM_ZERO_RUN,
+						      "a pair that stands for nothing");
+		}
+		size_t step = r->zeros < n ? (size_t)r->zeros : n;
+		r->zeros -= step;
+		n -= step;
+		if (dst)
+			dst += step;
+		step = r->zeros ? 0 : r->literals < n ? (size_t)r->literals : n;
+		const uint8_t *add = ay_get_bytes(ay__reader_col(r, AY_STREAM_DIFF), step);
+		if (!add)
+			return ay__reader_bad(r, AY_STREAM_DIFF, "fewer differences than the runs say");
+		for (size_t i = 0; dst && i < step; i++)
+			dst[i] = (uint8_t)(dst[i] + add[i]);
+		r->literals -= step;
+		n -= step;
+		if (dst)
+			dst += step;
+	}
+	return 0;
+}
+
+static int copy_bytes(struct ay__reader *r, uint64_t from, uint64_t len)
+{
+	while (len > 0) {
+		size_t room = AY__OUTPUT_BUFFER;
+		uint8_t *dst = r->skip ? NULL : ay__output_room(&r->out, &room);
+		size_t n = len < room ? (size_t)len : room;
+		int rc = r->skip ? 0 : ay__view_read(&r->base, from, dst, n, r->err);
+
+		if (rc == 0)
+			rc = differences(r, dst, n);
+		if (rc == 0 && !r->skip)
+			rc = ay__output_add(&r->out, n);
+		if (rc)
+			return rc;
+		from += n;
+		len -= n;
+	}
+	return 0;
+}
+
+static int literal_bytes(struct ay__reader *r, uint64_t len)
+{
+	/* Bytes of one operation lie in one part, so that @len fits where @bytes is not NULL. */
+	const uint8_t *bytes =
+		len <= SIZE_MAX ? ay_get_bytes(ay__reader_col(r, AY_STREAM_LITERAL), (size_t)len) : NULL;
+
+	if (!bytes)
+		return ay__reader_bad(r, AY_STREAM_LITERAL, "fewer bytes than the operation says");
+	return r->skip ? 0 : ay__output_put(&r->out, bytes, (size_t)len);
+}
+
+static int operation(struct ay__reader *r)
+{
+	uint64_t diff = 0, extra = 0, seek = 0, left = r->r.size - r->done;
+	int rc = 0;
+
+	if (r->r.method == AY_METHOD_BSDIFF)
+		rc = ay__reader_number(r, AY_STREAM_DIFF_LEN, &diff);
+	if (rc == 0)
+		rc = ay__reader_number(r, AY_STREAM_EXTRA_LEN, &extra);
+	if (rc)
+		return rc;
+	if (diff == 0 && extra == 0)
+		return ay__reader_bad(r, AY_STREAM_EXTRA_LEN, "an operation that does nothing");
+	if (diff > left || extra > left - diff)
+		return ay__reader_bad(r, AY_STREAM_EXTRA_LEN, "an operation goes on behind the record's end");
+	if (diff > 0) {
+		uint64_t base_size = r->r.base_sizes[0], from;
+
+		rc = ay__reader_number(r, AY_STREAM_SEEK, &seek);
+		from = r->last_old + (uint64_t)ay_unzigzag(seek);
+		if (rc == 0 && (from > base_size || diff > base_size - from))
+			rc = ay__reader_bad(r, AY_STREAM_SEEK, "a copy from outside the base");
+		if (rc == 0)
+			rc = copy_bytes(r, from, diff);
+		r->last_old = from + diff;
+	}
+	if (rc == 0 && extra > 0)
+		rc = literal_bytes(r, extra);
+	r->done += diff + extra;
+	return rc;
+}
+
+static int base_open(struct ay__reader *r)
+{
+	int fd = -1;
+	int rc = r->sink->base(r->sink->ctx, &r->r, 0, &fd, r->err);
+
+	return rc ? rc : ay__view_open_fd(&r->base, fd, r->r.base_sizes[0], r->err);
+}
+
+int ay__reader_bytes(struct ay__reader *r)
+{
+	int rc = 0;
+
+	r->done = r->last_old = 0;
+	if (!r->skip) {
+		ay__output_begin(&r->out, &r->r);
+		if (r->r.n_bases)
+			rc = base_open(r);
+	}
+	while (rc == 0 && r->done < r->r.size) {
+		rc = ay__reader_part_for(r, AY_STREAM_EXTRA_LEN);
+		if (rc == 0)
+			rc = operation(r);
+	}
+	if (rc == 0 && !r->skip) {
+		rc = ay__output_end(&r->out);
+		if (rc == 0)
+			rc = r->sink->end(r->sink->ctx, &r->r, r->err);
+	}
+	ay__view_close(&r->base);
+	return rc;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * diff/source.c - one window that follows where one looks. Who looks goes forward mostly; a look back costs a read.
+ */
+#include "diff/source.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ay__source ay__source_memory(const void *data, uint64_t size)
+{
+	static const uint8_t nothing;
+
+	return (struct ay__source){.size = size, .data = data ? data : &nothing};
+}
+
+struct ay__source ay__source_reader(uint64_t size, ay__source_read read, void *ctx)
+{
+	struct ay__source s = {.size = size, .read = read, .ctx = ctx};
+
+	s.window = malloc(AY__SOURCE_WINDOW);
+	s.rc = s.window ? 0 : -ENOMEM;
+	return s;
+}
+
+void ay__source_release(struct ay__source *s)
+{
+	free(s->window);
+	*s = (struct ay__source){0};
+}
+
+const uint8_t *ay__source_at(struct ay__source *s, uint64_t offset, size_t len)
+{
+	if (offset > s->size || len > s->size - offset)
+		return NULL;
+	if (s->data)
+		return s->data + offset;
+	if (!s->window || len > AY__SOURCE_AT_MAX)
+		return NULL;
+	if (offset < s->at || offset - s->at > s->len || len > s->len - (offset - s->at)) {
+		uint64_t left;
+
+		s->at = offset / 4096 * 4096;
+		left = s->size - s->at;
+		s->len = left < AY__SOURCE_WINDOW ? (size_t)left : AY__SOURCE_WINDOW;
+		int rc = s->rc ? s->rc : s->read(s->ctx, s->at, s->window, s->len);
+		if (rc) {
+			s->rc = rc;
+			memset(s->window, 0, s->len);
+		}
+	}
+	return s->window + (offset - s->at);
+}
