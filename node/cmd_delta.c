@@ -112,10 +112,12 @@ static int show_progress(void *ctx, uint64_t done, uint64_t total)
 
 static int parse_format(const char *text, enum ay_patch_format *format, struct ay_err *err)
 {
-	if (text && strcmp(text, "bundle") != 0 && strcmp(text, "bsdiff40") != 0)
-		return ay_err_set(err, AY_EUSAGE, "--format must be bundle or bsdiff40, not \"%s\"", text);
-	*format = text && strcmp(text, "bsdiff40") == 0 ? AY_PATCH_BSDIFF40 : AY_PATCH_BUNDLE;
-	return 0;
+	static const char *const words[] = {[AY_PATCH_BUNDLE] = "bundle", [AY_PATCH_BSDIFF40] = "bsdiff40"};
+	int i = text ? ay_parse_word(text, words, 2, "--format", err) : AY_PATCH_BUNDLE;
+
+	if (i >= 0)
+		*format = (enum ay_patch_format)i;
+	return i < 0 ? i : 0;
 }
 
 /* ---- make ---- */

@@ -22,6 +22,7 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "store/tree_internal.h"
+#include "store/xattr.h"
 
 #define FDS_MAX   64
 #define DEPTH_MAX (AY_PATH_MAX / 2 + 2) /* "/a/a/a..." and the root */
@@ -43,29 +44,10 @@ struct linker {
 /* Copy the xattrs of @e, whose memory is the reader's, into one block. */
 static int keep_xattrs(const struct ay_entry *e, struct level *l)
 {
-	size_t need = e->n_xattrs * sizeof(struct ay_xattr);
-
 	l->mem = NULL;
-	if (e->n_xattrs == 0)
-		return 0;
-	for (size_t i = 0; i < e->n_xattrs; i++)
-		need += strlen(e->xattrs[i].name) + 1 + e->xattrs[i].value_len;
-	struct ay_xattr *x = l->mem = malloc(need);
-	if (!x)
-		return -ENOMEM;
-	char *p = (char *)(x + e->n_xattrs);
-	for (size_t i = 0; i < e->n_xattrs; i++) {
-		size_t n = strlen(e->xattrs[i].name) + 1;
-		x[i].name = memcpy(p, e->xattrs[i].name, n);
-		p += n;
-		x[i].value_len = e->xattrs[i].value_len;
-		if (x[i].value_len > 0)
-			memcpy(p, e->xattrs[i].value, x[i].value_len);
-		x[i].value = (uint8_t *)p;
-		p += x[i].value_len;
-	}
-	l->e.xattrs = x;
-	return 0;
+	int r = ay__xattrs_copy(e->xattrs, e->n_xattrs, &l->e.xattrs);
+	l->mem = l->e.xattrs;
+	return r;
 }
 
 /* The innermost directory's fd, opened again when it was closed. */
