@@ -38,12 +38,20 @@
  *     EXTRA_LEN varint e                        then e bytes come from LITERAL; d + e > 0
  *     LITERAL   those bytes
  *
+ *   Method elf (docs/formats.md, "ELF differences") is: the section map; all operations, as above, without LITERAL; then runs
+ *     ELF_MAP   varint: where the base's image begins; the map's head; its rows
+ *     ELF_RUN   varint: number of operations; then per run: varint bytes (0: all that is left), three varints: how many numbers
+ *               of FIELD_CODE, FIELD_DATA, FIELD_WIDE it has
+ *     LITERAL   those of the run; of the copies' differences those that are in no field (0 in fields)
+ *     FIELD_ZERO, FIELD_RUN  pairs of varints: so many fields are as predicted, so many are not; as long as numbers are left
+ *     FIELD_CODE, FIELD_DATA, FIELD_WIDE  by how much fields are not as predicted: 4 bytes; 4; 8
+ *
  *   The differences of all copies of a part, in order, are one sequence, coded as pairs:
  *     ZERO_RUN  varint z  so many differences are 0
  *     DIFF_RUN  varint l  so many are the next bytes of DIFF; z + l > 0
  *     DIFF      those bytes
  *
- *   A part ends where a record or an operation needs a value and the column is empty; all of the part's columns are then empty,
+ *   A part ends where a record, an operation, a row of the map or a run needs a value and the column is empty; all of the part's columns are then empty,
  *   and the sequence of differences is at the end of a pair. Empty columns are left out.
  *
  * Version history: 1 (first); 2 (a longer header: extra, scratch, encoders, map).
@@ -76,6 +84,14 @@ enum ay_stream {
 	AY_STREAM_DIFF_RUN,
 	AY_STREAM_DIFF,
 	AY_STREAM_LITERAL,
+	/* of AY_METHOD_ELF */
+	AY_STREAM_ELF_MAP,
+	AY_STREAM_ELF_RUN,
+	AY_STREAM_FIELD_ZERO,
+	AY_STREAM_FIELD_RUN,
+	AY_STREAM_FIELD_CODE,
+	AY_STREAM_FIELD_DATA,
+	AY_STREAM_FIELD_WIDE,
 	AY_STREAMS, /* of a part */
 	AY_STREAM_DELTA = 255,
 };

@@ -38,6 +38,11 @@ unsigned ay__field_width(unsigned kind)
 	return kind < AY__FIELD_KINDS ? widths[kind] : 0;
 }
 
+unsigned ay__field_column(unsigned kind)
+{
+	return ay__field_width(kind) == 8 ? 2 : kind <= AY__FIELD_A64_LOW12 ? 0 : 1;
+}
+
 void ay__field_mark(struct ay__fields *f, uint64_t at, enum ay__field_kind kind)
 {
 	unsigned width = widths[kind];
@@ -285,7 +290,7 @@ uint64_t ay__field_put(enum ay__field_kind kind, uint64_t raw, int64_t number)
 	case AY__FIELD_A64_ADRP:
 		return put_bits(put_bits(raw, 5, 19, v >> 14), 29, 2, v >> 12);
 	case AY__FIELD_A64_LOW12:
-		return put_bits(raw, 10, 12, (v & 0xfff) >> low12_shift(raw));
+		return put_bits(raw, 10, 12, v >> low12_shift(raw));
 	case AY__FIELD_EH_CIE:
 		v = 0 - v;
 		break;

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "diff/bundle_writer.h"
 #include "diff/codec.h"
+#include "diff/elf_columns.h"
 #include "diff/make_btf.h"
 #include "diff/make_window.h"
 #include "diff/pool.h"
@@ -80,15 +81,17 @@ static int large_begin(struct maker *m, struct window_job *j, struct ay_err *err
 {
 	const struct ay__plan_record *r = j->window.record;
 	struct large *l = &m->large[m->record];
+	struct ay_entry e = ay__plan_entry(&m->plan.new_.files[r->file]);
 	int rc = 0;
 
 	j->window.method = r->match.n ? AY_METHOD_BSDIFF : AY_METHOD_LITERAL;
 	j->window.base = r->match.n ? r->match.base[0] : 0;
 	if (m->at == 0) {
-		rc = ay__window_merkle(m->new_, &m->plan.new_.entries[r->file], &l->new_merkle, err);
-		if (rc == 0 && r->match.n)
-			rc = ay__window_merkle(m->old, &m->plan.old.entries[r->match.base[0]], &l->old_merkle,
-					       err);
+		rc = ay__window_merkle(m->new_, &e, &l->new_merkle, err);
+		if (rc == 0 && r->match.n) {
+			e = ay__plan_entry(&m->plan.old.files[r->match.base[0]]);
+			rc = ay__window_merkle(m->old, &e, &l->old_merkle, err);
+		}
 	}
 	j->window.new_merkle = l->new_merkle;
 	j->window.old_merkle = l->old_merkle;
@@ -166,10 +169,12 @@ static int record_begin(struct maker *m, const struct ay__window *w, struct ay_e
 	const struct ay_match_file *file = &m->plan.new_.files[w->record->file];
 	struct ay_bundle_record r = {.target = file->digest, .size = file->size, .method = w->method};
 
-	if (w->method == AY_METHOD_BSDIFF) {
+	if (w->method != AY_METHOD_LITERAL) {
 		r.n_bases = 1;
 		r.bases[0] = m->plan.old.files[w->base].digest;
 		r.base_sizes[0] = m->plan.old.files[w->base].size;
+		if (w->method == AY_METHOD_ELF)
+			r.extra_memory = ay__elf_extra_memory(r.base_sizes[0]);
 		m->res->n_diffed++;
 	} else {
 		m->res->n_literal++;
@@ -337,6 +342,11 @@ int ay_bundle_make(const struct ay_make_tree *old, const struct ay_make_tree *ne
 	int rc = ay__plan_make(m.old, m.new_, &m.plan, err);
 	if (rc == 0)
 		rc = maker_start(&m, out_fd, err);
+	if (rc == 0) {
+		rc = ay__plan_sketch(&m.plan, m.old, m.new_, m.pool, memory_for(m.options), false);
+		if (rc)
+			ay_err_set(err, rc, "choose bases: %s", ay_strerror(rc));
+	}
 	if (rc == 0)
 		rc = delta_write(&m, err);
 	if (rc == 0)

@@ -5,6 +5,7 @@
  *     bundle_reader.c   all of it, in order
  *     reader_parts.c    header, manifest delta, parts; values out of columns
  *     reader_record.c   a record: head, operations, digest
+ *     reader_elf.c      the same of method elf
  *     view.c            what a base's bytes are read from
  *     output.c          where a record's bytes go
  */
@@ -73,6 +74,18 @@ int ay__reader_number(struct ay__reader *r, enum ay_stream stream, uint64_t *v);
 
 /** ay__reader_head() - the next record's head to @r->r. */
 int ay__reader_head(struct ay__reader *r);
+/**
+ * ay__reader_operation() - take the next operation, which writes the record's bytes from @at on: @diff bytes copied from
+ * @old on, then @extra others. It stays inside the record and its base.
+ */
+int ay__reader_operation(struct ay__reader *r, uint64_t at, uint64_t *old, uint64_t *diff, uint64_t *extra);
+/** ay__reader_differences() - add the sequence's next @n differences to @dst; NULL: the record is skipped. */
+int ay__reader_differences(struct ay__reader *r, uint8_t *dst, uint64_t n);
+/** ay__reader_literal() - the next @len bytes are LITERAL's. */
+int ay__reader_literal(struct ay__reader *r, uint64_t len);
+/** ay__reader_elf() - the bytes of a record of AY_METHOD_ELF, whose base is open unless it is skipped. */
+int ay__reader_elf(struct ay__reader *r);
+
 /** ay__reader_bytes() - the record's bytes; also when they are skipped. */
 int ay__reader_bytes(struct ay__reader *r);
 

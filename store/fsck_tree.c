@@ -20,7 +20,7 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "store/fsck_internal.h"
-#include "store/xattr.h"
+#include "store/tree_batch.h"
 
 #define FDS_MAX   64
 #define DEPTH_MAX (AY_PATH_MAX / 2 + 2)
@@ -60,12 +60,14 @@ static void tell_path(struct walk *w, const char *path, bool done, const char *w
 
 /* ---- the stack ---- */
 
-static int keep_xattrs(const struct ay_entry *e, struct level *l)
+/* What @e points to is the reader's until its next line. */
+static int keep(const struct ay_entry *e, struct level *l)
 {
-	l->mem = NULL;
-	int r = ay__xattrs_copy(e->xattrs, e->n_xattrs, &l->e.xattrs);
-	l->mem = l->e.xattrs;
-	return r;
+	l->mem = malloc(ay__entry_room(e));
+	if (!l->mem)
+		return -ENOMEM;
+	ay__entry_copy(&l->e, e, l->mem);
+	return 0;
 }
 
 static int top_fd(struct walk *w)
@@ -302,7 +304,7 @@ static int push(struct walk *w, int parent, const char *name, const struct ay_en
 	w->depth++;
 	memcpy(w->path, e->path, e->path_len);
 	w->path[e->path_len] = '\0';
-	if (keep_xattrs(e, v) < 0)
+	if (keep(e, v) < 0)
 		return ay_err_errno(err, ENOMEM, "%s", e->path);
 	if (w->depth > FDS_MAX + 1) {
 		close(v[-1].fd);

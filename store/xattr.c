@@ -177,30 +177,3 @@ int ay__xattrs_read(int fd, int dirfd, const char *name, unsigned flags, struct 
 		*mem = used;
 	return rc;
 }
-
-int ay__xattrs_copy(const struct ay_xattr *from, size_t n, struct ay_xattr **out)
-{
-	size_t need = n * sizeof(struct ay_xattr);
-
-	*out = NULL;
-	if (n == 0)
-		return 0;
-	for (size_t i = 0; i < n; i++)
-		need += strlen(from[i].name) + 1 + from[i].value_len;
-	struct ay_xattr *x = malloc(need);
-	if (!x)
-		return -ENOMEM;
-	char *p = (char *)(x + n);
-	for (size_t i = 0; i < n; i++) {
-		size_t len = strlen(from[i].name) + 1;
-		x[i].name = memcpy(p, from[i].name, len);
-		p += len;
-		x[i].value_len = from[i].value_len;
-		if (x[i].value_len > 0)
-			memcpy(p, from[i].value, x[i].value_len);
-		x[i].value = (uint8_t *)p;
-		p += x[i].value_len;
-	}
-	*out = x;
-	return 0;
-}

@@ -37,7 +37,4 @@ bool ay__xattr_kept(const char *name, unsigned flags);
 int ay__xattrs_read(int fd, int dirfd, const char *name, unsigned flags, struct ay_xattr **out, size_t *n,
 		    size_t *mem);
 
-/** ay__xattrs_copy() - attributes, names and values in one block of memory; NULL for none; free(*@out). 0 or -ENOMEM. */
-int ay__xattrs_copy(const struct ay_xattr *from, size_t n, struct ay_xattr **out);
-
 #endif

@@ -14,12 +14,10 @@
 /* Exactly the blocks of @want are had, in every way of asking. */
 static void assert_had(struct ay_bundle_file *f, const struct source *src, bool (*want)(uint64_t))
 {
-	uint64_t n = 0;
 	for (uint64_t i = 0; i < ay_blocks_of(src->size); i++) {
 		if (ay_bundle_file_has(f, i) != want(i))
 			fail_msg("block %d is %shad", (int)i, want(i) ? "not " : "");
 		assert_int_equal(ay_bundle_file_bitmap(f)[i / 8] >> (i % 8) & 1, want(i));
-		n += want(i);
 	}
 	assert_false(ay_bundle_file_has(f, ay_blocks_of(src->size)));
 }
