@@ -46,8 +46,6 @@ static const char *way_of(const struct ay_bundle_record *r)
 		return "bsdiff";
 	case AY_METHOD_ELF:
 		return "elf";
-	case AY_METHOD_ELF:
-		return "elf";
 	}
 	return "?";
 }
