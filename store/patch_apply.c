@@ -259,7 +259,8 @@ static int on_data(void *ctx, const struct ay_bundle_record *rec, const void *da
 	if (r < 0)
 		return ay_err_errno(err, -r, "cannot write beside %s", ap->b.name);
 	ap->done += len;
-	return ap->a->progress ? ap->a->progress(ap->a->progress_ctx, ap->done, ap->h.unpacked_size) : 0;
+	r = ap->a->progress ? ap->a->progress(ap->a->progress_ctx, ap->done, ap->h.unpacked_size) : 0;
+	return r < 0 ? ay_err_set(err, r, "stopped") : 0;
 }
 
 static int on_end(void *ctx, const struct ay_bundle_record *rec, struct ay_err *err)
