@@ -162,7 +162,8 @@ static int visit_all(const struct ay_repo *r, int dir, const char *where,
 
 	int rc = dir < 0 ? dir : list_digests(dir, &digests);
 	if (rc < 0)
-		ay_err_set(err, rc, "list %s/%s: %s", r->path, where, ay_strerror(rc));
+		rc > -4096 ? ay_err_errno(err, -rc, "list %s/%s", r->path, where)
+			   : ay_err_set(err, rc, "list %s/%s: %s", r->path, where, ay_strerror(rc));
 	for (size_t i = 0; rc == 0 && i < digests.len; i += sizeof(struct ay_digest)) {
 		struct ay_digest d;
 		memcpy(&d, digests.data + i, sizeof(d));
@@ -309,8 +310,10 @@ int ay_repo_branches(struct ay_repo *r, char ***names, size_t *n, struct ay_err 
 	for (struct dirent *e; rc == 0 && (e = readdir(d));) {
 		uint8_t head[AY_HEAD_SIZE];
 		struct ay_buf name = {0};
-		if (ay_percent_unname(&name, e->d_name) == 0 &&
-		    ay_branch_check((char *)name.data, name.len) == 0 &&
+		int q = ay_percent_unname(&name, e->d_name);
+		if (q == -ENOMEM)
+			rc = ay_err_errno(err, ENOMEM, "list %s/branches", r->path);
+		if (q == 0 && ay_branch_check((char *)name.data, name.len) == 0 &&
 		    ay_repo_get_head(r, (char *)name.data, head, NULL) == 0) {
 			char **grown =
 				count < BRANCHES_MAX ? reallocarray(all, count + 1, sizeof(*all)) : NULL;
