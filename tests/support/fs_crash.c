@@ -422,7 +422,8 @@ static int sync_one(struct ay_fs *fs, int fd, const char *op, enum crash_sync ki
 	if (c->fail_at && c->calls >= c->fail_at) {
 		c->fail_at = 0;
 		c->failed = true;
-		crash_sync_at(&c->log, c->calls, kind, inode, CRASH_LOST);
+		crash_sync_at(&c->log, c->calls, kind, inode,
+			      c->names_too && kind != CRASH_SYNCFS ? CRASH_LOST_ALL : CRASH_LOST);
 		return -EIO;
 	}
 	if (crash_sync_at(&c->log, c->calls, kind, inode, mutant ? CRASH_SUSPECT : CRASH_DURABLE) > 0)

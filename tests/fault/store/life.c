@@ -577,6 +577,7 @@ static bool live_step(struct life *l, struct ay_store **s, const struct step *st
 	l->c.kill_at = m->kind == KILL_AT_CALL ? l->c.calls + m->n : 0;
 	l->c.kill_at_sync = m->kind == KILL_AT_SYNC ? m->n : 0;
 	l->c.fail_at = m->kind == SYNC_FAILS ? l->c.calls + m->n : 0;
+	l->c.names_too = m->n % 2;
 	for (int tries = 0; tries < 3; tries++) {
 		int r = 0;
 		if (!*s) {
