@@ -35,6 +35,7 @@ struct ay_bundle_header {
 	uint32_t n_parts;
 	uint32_t part_limit;   /* bytes a part unpacks to at most */
 	uint32_t encoders;     /* bit i: encoder i packs outputs (diff/encoders.h) */
+	uint32_t map_size;     /* bytes of the table of type numbers (diff/btf.h); 0: none */
 	uint64_t extra_memory; /* bytes that a record needs at most besides what reading the parts does */
 	uint64_t scratch_size; /* bytes of the largest temporary file */
 };
@@ -42,6 +43,7 @@ struct ay_bundle_header {
 enum ay_bundle_method {
 	AY_METHOD_LITERAL = 0, /* the bytes themselves; no base */
 	AY_METHOD_BSDIFF = 1,  /* copies and differences against base 0 (later: of all bases) */
+	AY_METHOD_ELF = 2,     /* the same, addresses predicted */
 };
 
 struct ay_bundle_record {

@@ -86,8 +86,11 @@ int ay_bundle_read(int fd, const struct ay_bundle_limits *limits, const struct a
 	if (rc == 0)
 		rc = ay__reader_delta(&r);
 	if (rc == 0)
+		rc = ay__reader_map(&r);
+	if (rc == 0)
 		rc = records_read(&r);
 	ay__section_release(&r.section);
+	ay__btf_map_release(&r.map);
 	ay__output_release(&r.out);
 	ay__view_release(&r.base);
 	return rc;

@@ -35,6 +35,7 @@ enum ay__elf_holds {
 	AY__HOLDS_GNU_HASH,
 	AY__HOLDS_EH_FRAME,
 	AY__HOLDS_EH_FRAME_HDR,
+	AY__HOLDS_BTF,
 	AY__HOLDS_DATA, /* loaded, not code: pointers, jump tables */
 	/* the kernel's tables: rows of a fixed length */
 	AY__HOLDS_REL32,           /* 4: .orc_unwind_ip, .retpoline_sites, .smp_locks... */
@@ -47,7 +48,8 @@ enum ay__elf_holds {
 struct ay__elf_section {
 	uint64_t addr; /* in the space above */
 	uint64_t offset, size;
-	uint64_t raw_addr; /* as the section header says */
+	uint64_t raw_addr, raw_offset,
+		raw_size; /* as the section header says; the offset from the beginning of the bytes */
 	uint64_t entsize, align;
 	uint64_t flags;
 	uint32_t type, link, info;
@@ -69,7 +71,10 @@ struct ay__elf {
 	struct ay__elf_section *sections; /* owned; index as in the file */
 	uint16_t *by_offset, *by_addr;    /* owned; sections with bytes, addressed ones; sorted */
 	uint32_t n_by_offset, n_by_addr;
-	uint32_t last_offset, last_addr; /* found last */
+	uint32_t last_offset, last_addr; /* where look-ups ended last, in by_offset and by_addr */
+	uint64_t
+		last_entry; /* of a jump table, described last; it is .last_back bytes behind the table's beginning */
+	uint32_t last_back;
 };
 
 /**

@@ -15,8 +15,7 @@
 #define SHDR_SIZE   64
 #define SYMBOL      24
 #define SYMBOLS_MAX (1u << 20)
-#define TABLE_MAX   65536 /* bytes of a jump table */
-#define LOOKS       4     /* so many times the file's size is looked at, however its sections lie */
+#define LOOKS       4 /* so many times the file's size is looked at, however its sections lie */
 
 static const uint8_t widths[AY__FIELD_KINDS] = {
 	[AY__FIELD_BRANCH] = 4,         [AY__FIELD_RIP0] = 4,           [AY__FIELD_RIP1] = 4,
@@ -29,12 +28,18 @@ static const uint8_t widths[AY__FIELD_KINDS] = {
 	[AY__FIELD_RELA_ADDEND] = 8,    [AY__FIELD_RELA_ADDEND_PC] = 8, [AY__FIELD_SYMBOL_NAME] = 4,
 	[AY__FIELD_SYMBOL_SECTION] = 2, [AY__FIELD_SYMBOL_VALUE] = 8,   [AY__FIELD_SYMBOL_SIZE] = 8,
 	[AY__FIELD_HEAD_SHOFF] = 8,     [AY__FIELD_HEAD_NAME] = 4,      [AY__FIELD_HEAD_ADDR] = 8,
-	[AY__FIELD_HEAD_OFFSET] = 8,    [AY__FIELD_HEAD_SIZE] = 8,
+	[AY__FIELD_HEAD_OFFSET] = 8,    [AY__FIELD_HEAD_SIZE] = 8,      [AY__FIELD_BTF_TYPE] = 4,
+	[AY__FIELD_BTF_NAME] = 4,
 };
 
 unsigned ay__field_width(unsigned kind)
 {
 	return kind < AY__FIELD_KINDS ? widths[kind] : 0;
+}
+
+unsigned ay__field_column(unsigned kind)
+{
+	return ay__field_width(kind) == 8 ? 2 : kind <= AY__FIELD_A64_LOW12 ? 0 : 1;
 }
 
 void ay__field_mark(struct ay__fields *f, uint64_t at, enum ay__field_kind kind)
@@ -127,6 +132,9 @@ static void section_find(struct ay__source *src, struct ay__elf *elf, const stru
 			ay__fields_x86(src, elf, s, f);
 		else
 			ay__fields_a64(src, elf, s, f);
+		break;
+	case AY__HOLDS_BTF:
+		ay__fields_btf(src, s, f);
 		break;
 	case AY__HOLDS_EH_FRAME:
 		if (elf->type != AY__ELF_REL)
@@ -281,7 +289,7 @@ uint64_t ay__field_put(enum ay__field_kind kind, uint64_t raw, int64_t number)
 	case AY__FIELD_A64_ADRP:
 		return put_bits(put_bits(raw, 5, 19, v >> 14), 29, 2, v >> 12);
 	case AY__FIELD_A64_LOW12:
-		return put_bits(raw, 10, 12, (v & 0xfff) >> low12_shift(raw));
+		return put_bits(raw, 10, 12, v >> low12_shift(raw));
 	case AY__FIELD_EH_CIE:
 		v = 0 - v;
 		break;
@@ -323,12 +331,17 @@ static uint64_t symbol_target(struct ay__elf *elf, struct ay__source *src, uint6
 	return elf->type == AY__ELF_REL ? section_addr(elf, (uint32_t)section) + value : value;
 }
 
-static uint32_t jump_table_back(const struct ay__fields *f, uint64_t at)
+/* Who goes through a table asks for one entry after the other. */
+static uint32_t jump_table_back(const struct ay__fields *f, struct ay__elf *elf, uint64_t at)
 {
 	uint32_t back = 0;
 
-	while (back < TABLE_MAX && back + 4 <= at && f->kind[at - back] == AY__FIELD_JUMP_NEXT)
+	if (at == elf->last_entry + 4)
+		back = elf->last_back + 4;
+	while (back < AY__JUMP_TABLE_MAX && back + 4 <= at && f->kind[at - back] == AY__FIELD_JUMP_NEXT)
 		back += 4;
+	elf->last_entry = at;
+	elf->last_back = back;
 	return back;
 }
 
@@ -365,7 +378,7 @@ static void describe_from(const struct ay__fields *f, struct ay__elf *elf, struc
 	case AY__FIELD_JUMP_FIRST:
 	case AY__FIELD_JUMP_NEXT:
 		o->from = AY__FROM_TABLE;
-		o->back = o->kind == AY__FIELD_JUMP_NEXT ? jump_table_back(f, o->at) : 0;
+		o->back = o->kind == AY__FIELD_JUMP_NEXT ? jump_table_back(f, elf, o->at) : 0;
 		break;
 	case AY__FIELD_SECTION32:
 		s = ay__elf_section_of(elf, o->at);
@@ -397,6 +410,11 @@ static void describe_from(const struct ay__fields *f, struct ay__elf *elf, struc
 	case AY__FIELD_SYMBOL_SIZE:
 		o->from = AY__FROM_TARGET;
 		o->back = o->kind == AY__FIELD_EH_LENGTH ? 4 : 8;
+		break;
+	case AY__FIELD_BTF_TYPE:
+	case AY__FIELD_BTF_NAME:
+		o->from = AY__FROM_SPACE;
+		o->base = o->kind == AY__FIELD_BTF_TYPE ? AY__BTF_TYPE_SPACE : AY__BTF_NAME_SPACE;
 		break;
 	case AY__FIELD_SYMBOL_SECTION:
 	case AY__FIELD_HEAD_SHOFF:

@@ -61,6 +61,9 @@ enum ay__field_kind {
 	AY__FIELD_HEAD_ADDR,
 	AY__FIELD_HEAD_OFFSET,
 	AY__FIELD_HEAD_SIZE,
+	/* .BTF (diff/btf.h): numbers in a space of their own each */
+	AY__FIELD_BTF_TYPE,
+	AY__FIELD_BTF_NAME,
 	AY__FIELD_KINDS,
 };
 
@@ -73,6 +76,10 @@ struct ay__fields {
 	uint32_t n_symbols;
 };
 
+/* Where type numbers and name offsets begin, as targets. */
+#define AY__BTF_TYPE_SPACE (1ull << 60)
+#define AY__BTF_NAME_SPACE (1ull << 60 | 1ull << 40)
+
 #define AY__FIELD_INSIDE 0xff /* a byte of a field, not the first */
 
 /* What a field's number is counted from. */
@@ -84,7 +91,8 @@ enum ay__field_from {
 	AY__FROM_TABLE,   /* the address .back bytes before it */
 	AY__FROM_TARGET,  /* the target of the field .back bytes before it */
 	AY__FROM_ADRP,    /* the page that the ADRP .back bytes before it gives */
-	AY__FROM_NUMBER,  /* nothing: a section's number, or a value of the section map */
+	AY__FROM_SPACE, /* the beginning of a space that has nothing to do with addresses: .base, in both files */
+	AY__FROM_NUMBER, /* nothing: a section's number, or a value of the section map */
 };
 
 struct ay__field {
@@ -115,6 +123,9 @@ void ay__fields_release(struct ay__fields *f);
 /** ay__field_width() - bytes of a field of @kind; 0: none such. */
 unsigned ay__field_width(unsigned kind);
 
+/** ay__field_column() - which column a residue goes to: 0 of instructions, 1 up to 4 bytes, 2 of 8 bytes. */
+unsigned ay__field_column(unsigned kind);
+
 /** ay__fields_next() - where the first field begins that lies wholly in [@at, @end); @end: there is none. */
 uint64_t ay__fields_next(const struct ay__fields *f, uint64_t at, uint64_t end);
 
@@ -137,6 +148,7 @@ void ay__field_store(uint8_t *p, unsigned width, uint64_t raw);
 /* Set the field at @at unless one of its bytes belongs to another one. */
 void ay__field_mark(struct ay__fields *f, uint64_t at, enum ay__field_kind kind);
 
+#define AY__JUMP_TABLE_MAX 8192 /* bytes of a jump table that are looked at */
 #define AY__FIELD_POINTED                                                                                    \
 	0xfe /* while fields are looked for: code takes this address, perhaps a jump table's */
 
@@ -150,6 +162,7 @@ void ay__fields_table(struct ay__source *src, struct ay__elf *elf, const struct 
 		      struct ay__fields *f);
 void ay__fields_data(struct ay__source *src, struct ay__elf *elf, const struct ay__elf_section *s,
 		     struct ay__fields *f);
+void ay__fields_btf(struct ay__source *src, const struct ay__elf_section *s, struct ay__fields *f);
 void ay__fields_eh_frame(struct ay__source *src, const struct ay__elf_section *s, struct ay__fields *f);
 
 #endif

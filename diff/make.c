@@ -14,6 +14,8 @@
 #include "base/cleanup.h"
 #include "diff/bundle_writer.h"
 #include "diff/codec.h"
+#include "diff/elf_columns.h"
+#include "diff/make_btf.h"
 #include "diff/make_window.h"
 #include "diff/pool.h"
 
@@ -47,6 +49,8 @@ struct maker {
 	struct ay__pool *pool;
 	struct ay_bundle_writer *writer;
 	uint32_t piece_max;
+	uint64_t extra_max; /* bytes of memory that a record may need besides what parts do */
+	struct ay__btf_map btf;
 	/* the next window to hand out */
 	size_t record;
 	uint64_t at;
@@ -78,15 +82,17 @@ static int large_begin(struct maker *m, struct window_job *j, struct ay_err *err
 {
 	const struct ay__plan_record *r = j->window.record;
 	struct large *l = &m->large[m->record];
+	struct ay_entry e = ay__plan_entry(&m->plan.new_.files[r->file]);
 	int rc = 0;
 
 	j->window.method = r->match.n ? AY_METHOD_BSDIFF : AY_METHOD_LITERAL;
 	j->window.base = r->match.n ? r->match.base[0] : 0;
 	if (m->at == 0) {
-		rc = ay__window_merkle(m->new_, &m->plan.new_.entries[r->file], &l->new_merkle, err);
-		if (rc == 0 && r->match.n)
-			rc = ay__window_merkle(m->old, &m->plan.old.entries[r->match.base[0]], &l->old_merkle,
-					       err);
+		rc = ay__window_merkle(m->new_, &e, &l->new_merkle, err);
+		if (rc == 0 && r->match.n) {
+			e = ay__plan_entry(&m->plan.old.files[r->match.base[0]]);
+			rc = ay__window_merkle(m->old, &e, &l->old_merkle, err);
+		}
 	}
 	j->window.new_merkle = l->new_merkle;
 	j->window.old_merkle = l->old_merkle;
@@ -119,6 +125,8 @@ static int hand_out(struct maker *m, struct ay_err *err)
 					.record = r,
 					.sizes = m->sizes,
 					.piece_max = m->piece_max,
+					.extra_max = m->extra_max,
+					.btf = &m->btf,
 					.at = m->at,
 					.len = left < max ? left : max,
 					.whole = whole};
@@ -163,10 +171,12 @@ static int record_begin(struct maker *m, const struct ay__window *w, struct ay_e
 	const struct ay_match_file *file = &m->plan.new_.files[w->record->file];
 	struct ay_bundle_record r = {.target = file->digest, .size = file->size, .method = w->method};
 
-	if (w->method == AY_METHOD_BSDIFF) {
+	if (w->method != AY_METHOD_LITERAL) {
 		r.n_bases = 1;
 		r.bases[0] = m->plan.old.files[w->base].digest;
 		r.base_sizes[0] = m->plan.old.files[w->base].size;
+		if (w->method == AY_METHOD_ELF)
+			r.extra_memory = ay__elf_extra_memory(r.base_sizes[0]);
 		m->res->n_diffed++;
 	} else {
 		m->res->n_literal++;
@@ -255,7 +265,19 @@ static uint32_t part_limit_for(uint64_t apply_memory)
 	limit = apply_memory > fixed ? (apply_memory - fixed) / 3 / AY_LEAF_SIZE * AY_LEAF_SIZE : 0;
 	if (limit < AY_BUNDLE_PART_MIN)
 		return AY_BUNDLE_PART_MIN;
+	/* Parts larger than usual take half: predicting addresses needs memory too. */
+	if (limit > AY_BUNDLE_PART_DEFAULT)
+		limit = limit / 2 > AY_BUNDLE_PART_DEFAULT ? limit / 2 : AY_BUNDLE_PART_DEFAULT;
 	return limit < AY_BUNDLE_PART_MAX ? (uint32_t)limit : AY_BUNDLE_PART_MAX;
+}
+
+/* What became of type numbers is learned from the whole tree, before any file is diffed. */
+static int map_write(struct maker *m, struct ay_err *err)
+{
+	int rc = ay__make_btf(m->old, m->new_, &m->plan, part_limit_for(m->options->apply_memory), &m->btf);
+
+	return rc ? ay_err_errno(err, -rc, "learn type numbers")
+		  : ay_bundle_writer_map(m->writer, &m->btf, err);
 }
 
 static uint64_t memory_for(const struct ay_make_options *o)
@@ -287,6 +309,11 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 		w.codecs = AY_CODECS_ALL;
 	m->sizes = ay__window_sizes_for(memory_for(o));
 	m->piece_max = ay_bundle_piece_max(w.part_limit);
+	m->extra_max = UINT64_MAX;
+	if (o->apply_memory)
+		m->extra_max = o->apply_memory > ay_bundle_memory(w.part_limit)
+				       ? o->apply_memory - ay_bundle_memory(w.part_limit)
+				       : 0;
 	m->large = calloc(m->plan.n_records + 1, sizeof(*m->large));
 	m->pool = ay__pool_new(threads, memory_for(o));
 	w.pool = m->pool;
@@ -308,6 +335,7 @@ static void maker_release(struct maker *m)
 	for (size_t i = 0; m->large && i < m->plan.n_records; i++)
 		large_end(m, i);
 	free(m->large);
+	ay__btf_map_release(&m->btf);
 	ay__plan_release(&m->plan);
 }
 
@@ -324,8 +352,15 @@ int ay_bundle_make(const struct ay_make_tree *old, const struct ay_make_tree *ne
 	int rc = ay__plan_make(m.old, m.new_, &m.plan, err);
 	if (rc == 0)
 		rc = maker_start(&m, out_fd, err);
+	if (rc == 0) {
+		rc = ay__plan_sketch(&m.plan, m.old, m.new_, m.pool, memory_for(m.options), false);
+		if (rc)
+			ay_err_set(err, rc, "choose bases: %s", ay_strerror(rc));
+	}
 	if (rc == 0)
 		rc = delta_write(&m, err);
+	if (rc == 0)
+		rc = map_write(&m, err);
 	if (rc == 0)
 		rc = records_write(&m, err);
 	if (rc == 0)

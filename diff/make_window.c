@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/sparse.h"
+#include "diff/elf_columns.h"
 #include "diff/encode.h"
 #include "diff/section.h"
 
@@ -39,8 +40,11 @@ static void bytes_free(struct bytes *b)
 
 static uint64_t need(uint64_t old_len, uint64_t new_len)
 {
-	/* Both files, the search, and the columns, which may be as large as the file and twice while they grow. */
-	return old_len + new_len + ay_bsdiff_memory(old_len, new_len) + 3 * new_len;
+	/* Both files, the search or predicting, and the columns, which may be as large as the file and twice while they grow. */
+	uint64_t search = old_len + new_len + ay_bsdiff_memory(old_len, new_len);
+	uint64_t predict = new_len / 8 * sizeof(struct ay_bsdiff_op) + ay__elf_extra_memory(old_len);
+
+	return old_len + new_len + (search > predict ? search : predict) + 3 * new_len;
 }
 
 struct ay__window_sizes ay__window_sizes_for(uint64_t memory)
@@ -160,7 +164,8 @@ static struct ay__view view_of(const struct bytes *b, uint64_t at, uint64_t size
 static int encode(const struct ay__window *w, const struct ay__view *base, const struct ay__view *target,
 		  unsigned methods, struct ay__encoded *out)
 {
-	struct ay__encode_options options = {.piece_max = w->piece_max, .methods = methods};
+	struct ay__encode_options options = {
+		.piece_max = w->piece_max, .extra_max = w->extra_max, .btf = w->btf, .methods = methods};
 
 	return ay__encode(base, target, &options, out);
 }
@@ -186,9 +191,9 @@ static int run_whole(struct ay__window *w, const struct bytes *new_, struct ay_e
 
 	for (unsigned i = 0; i < match->n && new_->len > LITERAL_TINY; i++) {
 		AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
-		const struct ay_entry *entry = &w->plan->old.entries[match->base[i]];
+		struct ay_entry entry = ay__plan_entry(&w->plan->old.files[match->base[i]]);
 
-		rc = read_proved(w->old_tree, entry, NULL, 0, (size_t)entry->size, &old, err);
+		rc = read_proved(w->old_tree, &entry, NULL, 0, (size_t)entry.size, &old, err);
 		if (rc == 0) {
 			base = view_of(&old, 0, old.len);
 			rc = encode(w, &base, &target, METHODS_DIFF, &e);
@@ -228,21 +233,21 @@ static int run_window(struct ay__window *w, const struct bytes *new_, struct ay_
 			take(w, &coded, 0);
 		return rc;
 	}
-	const struct ay_entry *e = &w->plan->old.entries[w->base];
-	uint64_t old_len = e->size, old_at = 0;
+	struct ay_entry e = ay__plan_entry(&w->plan->old.files[w->base]);
+	uint64_t old_len = e.size, old_at = 0;
 	if (old_len > w->sizes.old_max) {
 		/* The middle of the window, at the same share of the old file's length. */
 		uint64_t half = w->at + w->len / 2;
-		uint64_t middle = (uint64_t)((double)half / (double)new_size * (double)e->size);
+		uint64_t middle = (uint64_t)((double)half / (double)new_size * (double)e.size);
 
 		old_len = w->sizes.old_max;
 		old_at = middle > old_len / 2 ? (middle - old_len / 2) / AY_LEAF_SIZE * AY_LEAF_SIZE : 0;
-		if (old_at + old_len > e->size)
-			old_len = e->size - old_at;
+		if (old_at + old_len > e.size)
+			old_len = e.size - old_at;
 	}
-	int rc = read_proved(w->old_tree, e, w->old_merkle, old_at, (size_t)old_len, &old, err);
+	int rc = read_proved(w->old_tree, &e, w->old_merkle, old_at, (size_t)old_len, &old, err);
 	if (rc == 0) {
-		base = view_of(&old, old_at, e->size);
+		base = view_of(&old, old_at, e.size);
 		rc = encode(w, &base, &target, method, &coded);
 	}
 	if (rc == 0)
@@ -265,14 +270,14 @@ static uint64_t count_zeros(const struct bytes *b)
 int ay__window_run(struct ay__window *w, struct ay_err *err)
 {
 	AY_CLEANUP(bytes_free) struct bytes new_ = {0};
-	const struct ay_entry *e = &w->plan->new_.entries[w->record->file];
-	int rc = read_proved(w->new_tree, e, w->new_merkle, w->at, (size_t)w->len, &new_, err);
+	struct ay_entry e = ay__plan_entry(&w->plan->new_.files[w->record->file]);
+	int rc = read_proved(w->new_tree, &e, w->new_merkle, w->at, (size_t)w->len, &new_, err);
 
 	if (rc)
 		return rc;
 	w->zero_bytes = count_zeros(&new_);
 	rc = w->whole ? run_whole(w, &new_, err) : run_window(w, &new_, err);
-	return rc == -ENOMEM ? ay_err_errno(err, ENOMEM, "%s", e->path) : rc;
+	return rc == -ENOMEM ? ay_err_errno(err, ENOMEM, "%s", e.path) : rc;
 }
 
 void ay__window_release(struct ay__window *w)

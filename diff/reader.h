@@ -5,12 +5,14 @@
  *     bundle_reader.c   all of it, in order
  *     reader_parts.c    header, manifest delta, parts; values out of columns
  *     reader_record.c   a record: head, operations, digest
+ *     reader_elf.c      the same of method elf
  *     view.c            what a base's bytes are read from
  *     output.c          where a record's bytes go
  */
 #ifndef AYNI_DIFF_READER_H
 #define AYNI_DIFF_READER_H
 
+#include "diff/btf.h"
 #include "diff/output.h"
 #include "diff/section.h"
 #include "diff/view.h"
@@ -31,6 +33,7 @@ struct ay__reader {
 	bool skip;
 	uint64_t done; /* bytes of it written */
 	uint64_t last_old;
+	struct ay__btf_map map;
 	double cost;             /* packed bytes of what it has taken out of the columns, up to */
 	size_t told[AY_STREAMS]; /* these places of the part in hand */
 	struct ay__view base;
@@ -42,6 +45,7 @@ struct ay__reader {
 
 int ay__reader_header(struct ay__reader *r, const struct ay_bundle_limits *limits);
 int ay__reader_delta(struct ay__reader *r);
+int ay__reader_map(struct ay__reader *r);
 
 /** ay__reader_account() - what was taken out of the columns since the last time falls to the record in hand. */
 void ay__reader_account(struct ay__reader *r);
@@ -70,6 +74,18 @@ int ay__reader_number(struct ay__reader *r, enum ay_stream stream, uint64_t *v);
 
 /** ay__reader_head() - the next record's head to @r->r. */
 int ay__reader_head(struct ay__reader *r);
+/**
+ * ay__reader_operation() - take the next operation, which writes the record's bytes from @at on: @diff bytes copied from
+ * @old on, then @extra others. It stays inside the record and its base.
+ */
+int ay__reader_operation(struct ay__reader *r, uint64_t at, uint64_t *old, uint64_t *diff, uint64_t *extra);
+/** ay__reader_differences() - add the sequence's next @n differences to @dst; NULL: the record is skipped. */
+int ay__reader_differences(struct ay__reader *r, uint8_t *dst, uint64_t n);
+/** ay__reader_literal() - the next @len bytes are LITERAL's. */
+int ay__reader_literal(struct ay__reader *r, uint64_t len);
+/** ay__reader_elf() - the bytes of a record of AY_METHOD_ELF, whose base is open unless it is skipped. */
+int ay__reader_elf(struct ay__reader *r);
+
 /** ay__reader_bytes() - the record's bytes; also when they are skipped. */
 int ay__reader_bytes(struct ay__reader *r);
 

@@ -99,7 +99,7 @@ int ay__reader_header(struct ay__reader *r, const struct ay_bundle_limits *limit
 		h->extra_memory = ay_get_u64(&c);
 		h->scratch_size = ay_get_u64(&c);
 		h->encoders = ay_get_u32(&c);
-		zeros &= ay_get_u32(&c) == 0;
+		h->map_size = ay_get_u32(&c);
 		zeros &= ay_get_u64(&c) == 0;
 	}
 	if (!zeros)
@@ -147,6 +147,30 @@ int ay__reader_delta(struct ay__reader *r)
 		}
 	}
 	return r->sink->delta_end ? r->sink->delta_end(r->sink->ctx, r->err) : 0;
+}
+
+int ay__reader_map(struct ay__reader *r)
+{
+	struct ay_cursor c;
+	uint64_t offset = r->at;
+
+	if (r->header.map_size == 0)
+		return 0;
+	if (r->header.extra_memory < AY__BTF_MAP_MEMORY)
+		return ay_err_set(r->err, AY_EFORMAT,
+				  "a map needs %u bytes of memory, which the header does not declare",
+				  AY__BTF_MAP_MEMORY);
+	int rc = section_next(r, AY_SECTION_MAP, 0);
+	if (rc == 0) {
+		ay_cursor_init(&c, r->section.delta.data, r->section.delta.len);
+		rc = r->section.delta.len == r->header.map_size ? ay__btf_map_get(&c, &r->map) : AY_EFORMAT;
+		if (rc == 0 && !ay_cursor_done(&c))
+			rc = AY_EFORMAT;
+		if (rc)
+			ay_err_set(r->err, rc, "rows that make no sense, at byte %zu of it",
+				   ay_cursor_offset(&c));
+	}
+	return rc ? ay_err_wrap(r->err, rc, "map, offset %llu", (unsigned long long)offset) : 0;
 }
 
 int ay__reader_part_done(struct ay__reader *r)

@@ -22,8 +22,9 @@ struct stream_head {
 const char *ay_stream_name(unsigned id)
 {
 	static const char *const names[AY_STREAMS] = {
-		"record",   "digest",   "diff-len", "seek",    "extra-len",
-		"zero-run", "diff-run", "diff",     "literal",
+		"record",    "digest",     "diff-len",   "seek",       "extra-len", "zero-run",
+		"diff-run",  "diff",       "literal",    "elf-map",    "elf-run",   "field-zero",
+		"field-run", "field-code", "field-data", "field-wide",
 	};
 
 	return id < AY_STREAMS ? names[id] : id == AY_STREAM_DELTA ? "delta" : "?";
@@ -194,7 +195,7 @@ int ay__section_read(int fd, uint64_t offset, uint64_t bundle_size, enum ay_sect
 		return ay_err_set(err, AY_EFORMAT, "no section of kind '%c' begins here", (int)kind);
 	if (n > AY_STREAMS)
 		return ay_err_set(err, AY_EUNSUPPORTED, "%u streams: more than this version knows", n);
-	if (n == 0 || (kind == AY_SECTION_DELTA && n != 1))
+	if (n == 0 || (kind != AY_SECTION_PART && n != 1))
 		return ay_err_set(err, AY_EFORMAT, "%u streams in a section of kind '%c'", n, (int)kind);
 	size_t head_len = AY_SECTION_HEAD_SIZE + n * (size_t)AY_SECTION_STREAM_SIZE;
 	if (bundle_size - offset < head_len)
