@@ -136,7 +136,7 @@ static int add_name(char ***names, size_t *n, const char *file)
 	const char *name = r == 0 ? ay_buf_cstr(&b) : NULL;
 	if (!name || ay_branch_check(name, strlen(name)) < 0) {
 		ay_buf_release(&b);
-		return 0; /* not ours */
+		return r == -ENOMEM ? r : 0; /* else it is not ours */
 	}
 	grown = realloc(*names, (*n + 1) * sizeof(char *));
 	if (grown) {
