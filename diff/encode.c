@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * diff/encode.c - a table of methods, tried in its order, since what one is worth only its own streams can say; the
- * search for copies is what costs time, so that a method that is far ahead ends it.
+ * diff/encode.c - a table of methods; all are tried, since what one is worth only its own streams can say, until one is
+ * good or far ahead: it is the search for copies that costs time.
  */
 #include "diff/encode.h"
 
@@ -18,6 +18,10 @@ typedef int encoder(const struct ay__view *base, const struct ay__view *target,
 
 #define NOT_FOR_THIS 1
 #define CLEAR        2 /* 0, and so good that the methods behind it need not be tried */
+
+/* Of files from this size on (others cost no time) a result below this share is good: the methods come in the order of what they promise. */
+#define GOOD_FROM  (256u << 10)
+#define GOOD_SHARE 16
 
 static int encode_literal(const struct ay__view *base, const struct ay__view *target,
 			  const struct ay__encode_options *options, struct ay_columns *c)
@@ -160,7 +164,8 @@ int ay__encode(const struct ay__view *base, const struct ay__view *target,
 		if (rc)
 			return rc;
 		any = true;
-		if (last)
+		if (last || (target->bytes.len >= GOOD_FROM &&
+			     ay_columns_size(&best.columns) <= target->bytes.len / GOOD_SHARE))
 			break;
 	}
 	if (!any)

@@ -148,6 +148,61 @@ static int skip_it(void *ctx, const struct ay_bundle_record *r, bool *skip, stru
 	return 0;
 }
 
+/* The image begins somewhere in the file, not at the same place in both, and something follows it. */
+static void image_inside(void **state)
+{
+	struct ay_buf a = {0}, b = {0};
+
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++)
+		ay_put_u8(&a, (uint8_t)i);
+	ay_put_bytes(&b, a.data, 800);
+	elf_kit_program(11, 600, 0, AY__ELF_X86_64, AY__ELF_EXEC, &a);
+	elf_kit_program(11, 600, 3, AY__ELF_X86_64, AY__ELF_EXEC, &b);
+	for (unsigned i = 0; i < 400; i++) {
+		ay_put_u32(&a, 0x401000 + 64 * i);
+		ay_put_u32(&b, 0x401010 + 64 * i);
+	}
+	struct tree *old = tree_of(a.data, a.len), *new_ = tree_of(b.data, b.len);
+	uint64_t plain = round_trip(old, new_, AY_METHOD_BSDIFF, AY_BUNDLE_PART_DEFAULT);
+	uint64_t elf = round_trip(old, new_, AY_METHOD_ELF, AY_BUNDLE_PART_DEFAULT);
+	assert_true(elf > 0 && elf * 3 < plain);
+	assert_true(round_trip(new_, old, AY_METHOD_ELF, AY_BUNDLE_PART_DEFAULT) > 0);
+	ay_buf_release(&a);
+	ay_buf_release(&b);
+	tree_free(old);
+	tree_free(new_);
+}
+
+/* A real program, this one: with bytes put into it, cut, and against a made-up one. */
+static void this_program(void **state)
+{
+	struct ay_buf a = {0}, b = {0};
+	FILE *f = fopen("/proc/self/exe", "rb");
+
+	(void)state;
+	assert_non_null(f);
+	uint8_t *p = ay_buf_reserve(&a, 4u << 20);
+	assert_non_null(p);
+	a.len = fread(p, 1, 4u << 20, f);
+	fclose(f);
+	ay_put_bytes(&b, a.data, a.len / 2);
+	ay_put_bytes(&b, a.data, 1000);
+	ay_put_bytes(&b, a.data + a.len / 2, a.len - a.len / 2);
+	struct tree *whole = tree_of(a.data, a.len), *longer = tree_of(b.data, b.len);
+	struct tree *cut = tree_of(a.data, a.len - a.len / 3), *other = program(1, 900, 0, 0);
+	struct tree *all[] = {whole, longer, cut, other};
+
+	for (unsigned i = 0; i < 16; i++) {
+		if (i / 4 != i % 4)
+			round_trip(all[i / 4], all[i % 4], AY_METHOD_ELF, AY_BUNDLE_PART_DEFAULT);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		tree_free(all[i]);
+	ay_buf_release(&a);
+	ay_buf_release(&b);
+}
+
 /* Who does not want the file reads over it without its base. */
 static void skipped(void **state)
 {
@@ -354,7 +409,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(prediction_pays), cmocka_unit_test(over_parts),
-		cmocka_unit_test(skipped),         cmocka_unit_test(damaged_files),
+		cmocka_unit_test(skipped),         cmocka_unit_test(image_inside),
+		cmocka_unit_test(this_program),    cmocka_unit_test(damaged_files),
 		cmocka_unit_test(damaged_bundles), cmocka_unit_test(chosen),
 		cmocka_unit_test(memory_declared), cmocka_unit_test(base_is_none),
 		cmocka_unit_test(golden),
