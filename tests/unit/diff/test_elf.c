@@ -287,6 +287,75 @@ static void damaged_bundles(void **state)
 	tree_free(new_);
 }
 
+/* One byte of one column of a good record is @value instead (a whole residue; < 0: less than it was): refused, with @word in the reason. */
+static void refused(struct tree *old, struct tree *new_, unsigned stream, size_t at, int value,
+		    const char *word)
+{
+	struct ay_slice o = {old->files[0].data, old->files[0].len},
+			n = {new_->files[0].data, new_->files[0].len};
+	struct ay_bundle_record r = {.method = AY_METHOD_ELF,
+				     .n_bases = 1,
+				     .size = n.len,
+				     .target = new_->files[0].digest,
+				     .bases = {old->files[0].digest},
+				     .base_sizes = {o.len},
+				     .extra_memory = ay__elf_extra_memory(o.len)};
+	struct ay_bundle_writer_options w = {.from = old->digest,
+					     .to = new_->digest,
+					     .part_limit = AY_BUNDLE_PART_DEFAULT,
+					     .level = 3,
+					     .codecs = AY_CODECS_ALL};
+	struct ay_bsdiff_params params = {.threshold = AY_BSDIFF_THRESHOLD};
+	struct ay_bsdiff_ops ops = {0};
+	struct ay_columns c = {0};
+	struct applied a = {0};
+	struct ay_err err = {0};
+	int fd = bundle_fd("", 0);
+
+	assert_int_equal(ay_bsdiff(o, n, &params, &ops), 0);
+	assert_int_equal(ay__elf_columns_encode(&c, o, n, &ops, NULL, 65536), 0);
+	assert_true(at < c.col[stream].len);
+	if (value < 0)
+		value += c.col[stream].data[at];
+	memset(c.col[stream].data + at, value, stream == AY_STREAM_FIELD_CODE ? 4 : 1);
+	struct ay_bundle_writer *writer = ay_bundle_writer_new(fd, &w);
+	assert_non_null(writer);
+	assert_int_equal(ay_bundle_writer_record(writer, &r, NULL), 0);
+	assert_int_equal(ay_bundle_writer_columns(writer, &c, NULL), 0);
+	assert_int_equal(ay_bundle_writer_finish(writer, NULL), 0);
+	ay_bundle_writer_free(writer);
+	int rc = bundle_apply(fd, old, new_, &limits, &a, &err);
+	if (rc != AY_EFORMAT || !strstr(err.msg, word) || !strstr(err.msg, "record 0"))
+		fail_msg("%d \"%s\" instead of \"%s\"", rc, err.msg, word);
+	close(fd);
+	ay_columns_release(&c);
+	ay_bsdiff_ops_release(&ops);
+	ay_buf_release(&a.delta);
+}
+
+/* The columns of this record: elf-run is the number of operations, 0 (all that is left), and three numbers. */
+static void rules(void **state)
+{
+	struct tree *old = program(5, 60, 0, 0), *new_ = program(5, 60, 7, 0);
+
+	(void)state;
+	refused(old, new_, AY_STREAM_ELF_MAP, 0, 5, "no ELF image");
+	refused(old, new_, AY_STREAM_ELF_MAP, 1, 1, "map that makes no sense");   /* one section */
+	refused(old, new_, AY_STREAM_ELF_MAP, 4, 2, "map that makes no sense");   /* which: 0 says the same */
+	refused(old, new_, AY_STREAM_ELF_MAP, 4, 120, "map that makes no sense"); /* no such section */
+	refused(old, new_, AY_STREAM_ELF_MAP, 8, 2, "map that makes no sense");   /* section 1 again */
+	refused(old, new_, AY_STREAM_ELF_RUN, 0, -1, "end before the record does");
+	refused(old, new_, AY_STREAM_ELF_RUN, 2, 127, "more numbers than there are");
+	refused(old, new_, AY_STREAM_ELF_RUN, 2, -1, "");
+	refused(old, new_, AY_STREAM_FIELD_CODE, 0, 0, "no field needs");
+	refused(old, new_, AY_STREAM_FIELD_RUN, 0, 0, "a pair that does not fit");
+	refused(old, new_, AY_STREAM_FIELD_RUN, 0, 127, "a pair that does not fit");
+	refused(old, new_, AY_STREAM_FIELD_ZERO, 1, 0, "a pair that does not fit");
+	refused(old, new_, AY_STREAM_DIFF_LEN, 0, 0, "");
+	tree_free(old);
+	tree_free(new_);
+}
+
 /* The maker chooses method elf by itself, declares the memory, and does not where nothing is ELF. */
 static void chosen(void **state)
 {
@@ -411,9 +480,9 @@ int main(void)
 		cmocka_unit_test(prediction_pays), cmocka_unit_test(over_parts),
 		cmocka_unit_test(skipped),         cmocka_unit_test(image_inside),
 		cmocka_unit_test(this_program),    cmocka_unit_test(damaged_files),
-		cmocka_unit_test(damaged_bundles), cmocka_unit_test(chosen),
-		cmocka_unit_test(memory_declared), cmocka_unit_test(base_is_none),
-		cmocka_unit_test(golden),
+		cmocka_unit_test(damaged_bundles), cmocka_unit_test(rules),
+		cmocka_unit_test(chosen),          cmocka_unit_test(memory_declared),
+		cmocka_unit_test(base_is_none),    cmocka_unit_test(golden),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
