@@ -42,7 +42,7 @@ static int read_base(void *ctx, uint64_t offset, void *dst, size_t len)
 {
 	struct elf_record *e = ctx;
 
-	return ay__view_read(&e->r->base, offset, dst, len, e->r->err);
+	return ay__view_read_once(&e->r->base, offset, dst, len, e->r->err);
 }
 
 /* ---- map and operations */
