@@ -126,31 +126,37 @@ static int open_old(struct apply *ap, const struct ay_digest *d, int *fd, struct
 
 /* ---- the bundle ---- */
 
+/* Nobody signed how much comes out, so it is bounded here, before anything is written. */
+static int check_size(const struct apply *ap, uint64_t bytes, struct ay_err *err)
+{
+	if (ap->a->max_size == 0)
+		return ay__patch_check_room(ap->b.parent, bytes, err);
+	if (bytes <= ap->a->max_size)
+		return 0;
+	return ay_err_set(err, AY_ELIMIT, "it gives %llu bytes, at most %llu are allowed",
+			  (unsigned long long)bytes, (unsigned long long)ap->a->max_size);
+}
+
 static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err *err)
 {
 	struct apply *ap = ctx;
 	char want[AY_DIGEST_HEX + 1], have[AY_DIGEST_HEX + 1];
 
 	ap->h = *h;
-	ay_digest_hex(&h->from, want);
-	ay_digest_hex(&ap->from.digest, have);
 	if (ay_digest_eq(&h->from, &ap->from.digest))
-		return ap->a->max_size == 0 ? ay__patch_check_room(ap->b.parent, h->unpacked_size, err)
-		       : h->unpacked_size <= ap->a->max_size
-			       ? 0
-			       : ay_err_set(err, AY_ELIMIT, "it gives %llu bytes, %llu are allowed",
-					    (unsigned long long)h->unpacked_size,
-					    (unsigned long long)ap->a->max_size);
+		return check_size(ap, h->unpacked_size, err);
 	if (ay_digest_is_zero(&h->from))
 		return ay_err_set(err, AY_EBASE, "it starts from nothing: say --from-nothing");
+	ay_digest_hex(&h->from, want);
+	ay_digest_hex(&ap->from.digest, have);
 	if (ap->old->fd < 0)
 		return ay_err_set(err, AY_EBASE, "it starts from manifest %.16s…, not from nothing", want);
-	return ay_err_set(
-		err, AY_EBASE, "%s is not what it starts from: it wants manifest %.16s…, this is %.16s…%s",
-		ap->old->name, want, have,
-		ap->old->is_dir ? " (contents, modes, owners, times and attributes count; --owner-root as it "
-				  "was made)"
-				: "");
+	return ay_err_set(err, AY_EBASE,
+			  "%s is not what it starts from: it wants manifest %.16s…, this is %.16s…%s",
+			  ap->old->name, want, have,
+			  ap->old->is_dir ? " (contents, modes, owners, times and attributes count; "
+					    "--owner-root as it was made)"
+					  : "");
 }
 
 static int on_delta(void *ctx, const void *data, size_t len, struct ay_err *err)
