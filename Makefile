@@ -110,7 +110,7 @@ FUZZ_CFLAGS = -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-lin
 # Libraries of a room: its own and those of the rooms below.
 LIB_base     = $(PKG_CRYPTO)
 LIB_manifest = $(PKG_SODIUM)
-LIB_diff     = -ldivsufsort -ldivsufsort64 $(PKG_ZSTD) $(PKG_LZMA) -pthread
+LIB_diff     = -ldivsufsort -ldivsufsort64 $(PKG_ZSTD) $(PKG_LZMA) -lbz2 -pthread
 LIB_store    =
 LIB_proto    = $(PKG_SODIUM)
 LIB_node     = $(PKG_UV) $(PKG_INIH) $(PKG_JANSSON) -pthread

@@ -35,6 +35,7 @@ struct ay_bundle_header {
 	uint32_t n_parts;
 	uint32_t part_limit;   /* bytes a part unpacks to at most */
 	uint32_t encoders;     /* bit i: encoder i packs outputs (diff/encoders.h) */
+	uint32_t map_size;     /* bytes of the table of type numbers (diff/btf.h); 0: none */
 	uint64_t extra_memory; /* bytes that a record needs at most besides what reading the parts does */
 	uint64_t scratch_size; /* bytes of the largest temporary file */
 };
@@ -75,6 +76,16 @@ struct ay_bundle_sink {
 	int (*end)(void *ctx, const struct ay_bundle_record *r, struct ay_err *err);
 	/* A part was read: sizes per stream, for `show`. May be NULL. */
 	int (*part)(void *ctx, uint32_t part, uint64_t packed, uint64_t unpacked, struct ay_err *err);
+	/* A column of the part just told, behind it; before that, each piece of the manifest delta, as AY_STREAM_DELTA of
+	 * part 0. May be NULL. */
+	int (*stream)(void *ctx, uint32_t part, unsigned stream, unsigned codec, uint32_t packed,
+		      uint32_t unpacked, struct ay_err *err);
+	/*
+	 * A record is through, skipped or not; only where records are decoded. @cost: the packed bytes of the bundle that
+	 * fall to it. Many records share a packed column, so that is its share of each column's unpacked bytes times what
+	 * the column is packed to. May be NULL.
+	 */
+	int (*cost)(void *ctx, const struct ay_bundle_record *r, double cost, struct ay_err *err);
 };
 
 /* What the reader may spend; all signed or local, never from the bundle. */

@@ -2,7 +2,7 @@
 /*
  * diff/bundle_format.h - a bundle's bytes. docs/formats.md, "Bundle", says the same at length.
  *
- *     header | delta section ... | part ... |                     nothing behind the last part
+ *     header | delta section ... | map section | part ... |       nothing behind the last part
  *
  *   header, 144 bytes (version 1: 112, without the five fields before the check; they then count as 0)
  *      0  "AyniBn" 0x00 version(1)
@@ -17,17 +17,17 @@
  *    104  extra        u64 bytes of memory that a record needs at most besides what the parts do
  *    112  scratch      u64 bytes of the largest temporary file
  *    120  encoders     u32 bit i: a record's output is packed by encoder i (diff/encoders.h)
- *    124  zero         u32
+ *    124  map          u32 bytes of the map section's stream; 0: there is none (diff/btf.h)
  *    128  zero         u64
  *    136  check        8   the first 8 bytes of SHA-256 of all before
  *
- *   section (of the delta, kind 'D'; or a part, kind 'P')
+ *   section (of the delta, kind 'D'; the map, kind 'M'; or a part, kind 'P')
  *      0  kind u8, streams u8 (n), zero u16
  *      4  n times 12 bytes: id u8, codec u8, zero u16, packed u32, unpacked u32; ids ascending
  *         the packed streams
  *         check 8: as above, of the whole section before it
  *
- *   A delta section has one stream, AY_STREAM_DELTA, of part-limit bytes (the last one: the rest).
+ *   A delta section has one stream, AY_STREAM_DELTA, of part-limit bytes (the last one: the rest). So has a map section.
  *   The streams of a part are columns, from which a reader takes values in the order in which it needs them:
  *
  *     RECORD  method u8, bases u8, filters u8, [filter id varint]..., size varint, [base size - size zigzag]...
@@ -46,7 +46,7 @@
  *   A part ends where a record or an operation needs a value and the column is empty; all of the part's columns are then empty,
  *   and the sequence of differences is at the end of a pair. Empty columns are left out.
  *
- * Version history: 1 (first); 2 (a longer header: extra, scratch, encoders).
+ * Version history: 1 (first); 2 (a longer header: extra, scratch, encoders, map).
  */
 #ifndef AYNI_DIFF_BUNDLE_FORMAT_H
 #define AYNI_DIFF_BUNDLE_FORMAT_H
@@ -64,7 +64,7 @@
 #define AY_BUNDLE_PART_MIN     16384 /* holds any record's head and a piece of its streams */
 #define AY_RECORD_HEAD_MAX     512   /* bytes that a record adds to RECORD and DIGEST at most */
 
-enum ay_section_kind { AY_SECTION_DELTA = 'D', AY_SECTION_PART = 'P' };
+enum ay_section_kind { AY_SECTION_DELTA = 'D', AY_SECTION_MAP = 'M', AY_SECTION_PART = 'P' };
 
 enum ay_stream {
 	AY_STREAM_RECORD = 0,

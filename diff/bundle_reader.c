@@ -18,6 +18,7 @@ static int record_read(struct ay__reader *r, uint32_t index)
 
 	r->r = (struct ay_bundle_record){.index = index};
 	r->skip = false;
+	r->cost = 0;
 	int rc = ay__reader_part_for(r, AY_STREAM_RECORD);
 	if (rc == 0)
 		rc = ay__reader_head(r);
@@ -31,6 +32,9 @@ static int record_read(struct ay__reader *r, uint32_t index)
 	if (!r->records)
 		return 0;
 	rc = ay__reader_bytes(r);
+	ay__reader_account(r);
+	if (rc == 0 && r->sink->cost)
+		return r->sink->cost(r->sink->ctx, &r->r, r->cost, r->err);
 	return rc ? ay_err_wrap(r->err, rc, "record %u (%.12s...)", index, ay_digest_hex(&r->r.target, hex))
 		  : 0;
 }
@@ -82,8 +86,11 @@ int ay_bundle_read(int fd, const struct ay_bundle_limits *limits, const struct a
 	if (rc == 0)
 		rc = ay__reader_delta(&r);
 	if (rc == 0)
+		rc = ay__reader_map(&r);
+	if (rc == 0)
 		rc = records_read(&r);
 	ay__section_release(&r.section);
+	ay__btf_map_release(&r.map);
 	ay__output_release(&r.out);
 	ay__view_release(&r.base);
 	return rc;

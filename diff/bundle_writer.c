@@ -194,7 +194,7 @@ static int section_seal(struct ay_bundle_writer *w, enum ay_section_kind kind, s
 	int rc = p ? 0 : -ENOMEM;
 
 	if (rc == 0)
-		rc = kind == AY_SECTION_DELTA ? ay_buf_status(&w->delta) : 0;
+		rc = ay_buf_status(&w->delta);
 	for (unsigned i = 0; i < AY_STREAMS && rc == 0; i++)
 		rc = ay_buf_status(&w->col[i]);
 	if (rc) {
@@ -202,7 +202,7 @@ static int section_seal(struct ay_bundle_writer *w, enum ay_section_kind kind, s
 		return ay_err_set(err, rc, "collect a part of the bundle: %s", ay_strerror(rc));
 	}
 	p->kind = kind;
-	if (kind == AY_SECTION_DELTA)
+	if (kind != AY_SECTION_PART)
 		stream_add(w, p, AY_STREAM_DELTA, &w->delta);
 	for (unsigned i = 0; i < AY_STREAMS && kind == AY_SECTION_PART; i++) {
 		if (w->col[i].len)
@@ -249,6 +249,24 @@ int ay_bundle_writer_delta(struct ay_bundle_writer *w, const void *data, size_t 
 		}
 	}
 	return 0;
+}
+
+int ay_bundle_writer_map(struct ay_bundle_writer *w, const struct ay__btf_map *map, struct ay_err *err)
+{
+	int rc = 0;
+
+	AY_ASSERT(w->header.n_records == 0);
+	if (map->n[AY__BTF_TYPE] == 0 && map->n[AY__BTF_NAME] == 0)
+		return 0;
+	if (w->delta.len)
+		rc = section_seal(w, AY_SECTION_DELTA, err);
+	if (rc)
+		return rc;
+	ay__btf_map_put(&w->delta, map);
+	AY_ASSERT(w->delta.len <= w->options.part_limit);
+	w->header.map_size = (uint32_t)w->delta.len;
+	w->header.extra_memory = AY__BTF_MAP_MEMORY;
+	return section_seal(w, AY_SECTION_MAP, err);
 }
 
 static size_t part_len(const struct ay_bundle_writer *w)
@@ -303,8 +321,9 @@ int ay_bundle_writer_record(struct ay_bundle_writer *w, const struct ay_bundle_r
 	w->last_old = 0;
 	w->header.n_records++;
 	w->header.unpacked_size += r->size;
-	if (r->extra_memory > w->header.extra_memory)
-		w->header.extra_memory = r->extra_memory;
+	uint64_t extra = r->extra_memory + (w->header.map_size ? AY__BTF_MAP_MEMORY : 0);
+	if (extra > w->header.extra_memory)
+		w->header.extra_memory = extra;
 	return 0;
 }
 
@@ -356,7 +375,7 @@ static int header_write(struct ay_bundle_writer *w, struct ay_err *err)
 	ay_put_u64(&b, h->extra_memory);
 	ay_put_u64(&b, h->scratch_size);
 	ay_put_u32(&b, h->encoders);
-	ay_put_u32(&b, 0);
+	ay_put_u32(&b, h->map_size);
 	ay_put_u64(&b, 0);
 	int rc = ay_buf_status(&b);
 	if (rc == 0) {

@@ -10,6 +10,7 @@
 #ifndef AYNI_DIFF_BUNDLE_WRITER_H
 #define AYNI_DIFF_BUNDLE_WRITER_H
 
+#include "diff/btf.h"
 #include "diff/columns.h"
 
 struct ay_bundle_writer;
@@ -35,6 +36,12 @@ void ay_bundle_writer_free(struct ay_bundle_writer *w);
 
 /** ay_bundle_writer_delta() - the next bytes of the manifest delta; none after the first record. */
 int ay_bundle_writer_delta(struct ay_bundle_writer *w, const void *data, size_t len, struct ay_err *err);
+
+/**
+ * ay_bundle_writer_map() - the table of type numbers that records of AY_METHOD_ELF were coded with; behind the delta, before the first
+ * record. Nothing is written of one without rows.
+ */
+int ay_bundle_writer_map(struct ay_bundle_writer *w, const struct ay__btf_map *map, struct ay_err *err);
 
 /** ay_bundle_writer_record() - a record begins (the one before is complete); @r->index is not looked at. */
 int ay_bundle_writer_record(struct ay_bundle_writer *w, const struct ay_bundle_record *r, struct ay_err *err);

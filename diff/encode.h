@@ -23,8 +23,9 @@ struct ay__view {
 };
 
 struct ay__encode_options {
-	uint32_t piece_max; /* ay_bundle_piece_max() */
-	unsigned methods;   /* AY__METHOD_BIT()s of those that may be used; AY_METHOD_LITERAL is one */
+	uint32_t piece_max;            /* ay_bundle_piece_max() */
+	const struct ay__btf_map *btf; /* of the bundle; NULL: none */
+	unsigned methods; /* AY__METHOD_BIT()s of those that may be used; AY_METHOD_LITERAL is one */
 };
 
 /* Zero-initialise; release. */

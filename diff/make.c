@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "diff/bundle_writer.h"
 #include "diff/codec.h"
+#include "diff/make_btf.h"
 #include "diff/make_window.h"
 #include "diff/pool.h"
 
@@ -47,6 +48,7 @@ struct maker {
 	struct ay__pool *pool;
 	struct ay_bundle_writer *writer;
 	uint32_t piece_max;
+	struct ay__btf_map btf;
 	/* the next window to hand out */
 	size_t record;
 	uint64_t at;
@@ -119,6 +121,7 @@ static int hand_out(struct maker *m, struct ay_err *err)
 					.record = r,
 					.sizes = m->sizes,
 					.piece_max = m->piece_max,
+					.btf = &m->btf,
 					.at = m->at,
 					.len = left < max ? left : max,
 					.whole = whole};
@@ -258,6 +261,15 @@ static uint32_t part_limit_for(uint64_t apply_memory)
 	return limit < AY_BUNDLE_PART_MAX ? (uint32_t)limit : AY_BUNDLE_PART_MAX;
 }
 
+/* What became of type numbers is learned from the whole tree, before any file is diffed. */
+static int map_write(struct maker *m, struct ay_err *err)
+{
+	int rc = ay__make_btf(m->old, m->new_, &m->plan, part_limit_for(m->options->apply_memory), &m->btf);
+
+	return rc ? ay_err_errno(err, -rc, "learn type numbers")
+		  : ay_bundle_writer_map(m->writer, &m->btf, err);
+}
+
 static uint64_t memory_for(const struct ay_make_options *o)
 {
 	uint64_t memory = o->memory;
@@ -308,6 +320,7 @@ static void maker_release(struct maker *m)
 	for (size_t i = 0; m->large && i < m->plan.n_records; i++)
 		large_end(m, i);
 	free(m->large);
+	ay__btf_map_release(&m->btf);
 	ay__plan_release(&m->plan);
 }
 
@@ -326,6 +339,8 @@ int ay_bundle_make(const struct ay_make_tree *old, const struct ay_make_tree *ne
 		rc = maker_start(&m, out_fd, err);
 	if (rc == 0)
 		rc = delta_write(&m, err);
+	if (rc == 0)
+		rc = map_write(&m, err);
 	if (rc == 0)
 		rc = records_write(&m, err);
 	if (rc == 0)

@@ -160,7 +160,7 @@ static struct ay__view view_of(const struct bytes *b, uint64_t at, uint64_t size
 static int encode(const struct ay__window *w, const struct ay__view *base, const struct ay__view *target,
 		  unsigned methods, struct ay__encoded *out)
 {
-	struct ay__encode_options options = {.piece_max = w->piece_max, .methods = methods};
+	struct ay__encode_options options = {.piece_max = w->piece_max, .btf = w->btf, .methods = methods};
 
 	return ay__encode(base, target, &options, out);
 }

@@ -21,6 +21,7 @@ struct ay__window {
 	const struct ay__plan_record *record;
 	struct ay__window_sizes sizes;
 	uint32_t piece_max;
+	const struct ay__btf_map *btf;
 	uint64_t at, len;                                /* of the new file */
 	bool whole;                                      /* ay__window_whole() */
 	const struct ay_merkle *new_merkle, *old_merkle; /* when it is not the whole file; borrowed */

@@ -11,6 +11,7 @@
 #ifndef AYNI_DIFF_READER_H
 #define AYNI_DIFF_READER_H
 
+#include "diff/btf.h"
 #include "diff/output.h"
 #include "diff/section.h"
 #include "diff/view.h"
@@ -31,6 +32,9 @@ struct ay__reader {
 	bool skip;
 	uint64_t done; /* bytes of it written */
 	uint64_t last_old;
+	struct ay__btf_map map;
+	double cost;             /* packed bytes of what it has taken out of the columns, up to */
+	size_t told[AY_STREAMS]; /* these places of the part in hand */
 	struct ay__view base;
 	struct ay__output out;
 	struct ay_err *err;
@@ -40,6 +44,10 @@ struct ay__reader {
 
 int ay__reader_header(struct ay__reader *r, const struct ay_bundle_limits *limits);
 int ay__reader_delta(struct ay__reader *r);
+int ay__reader_map(struct ay__reader *r);
+
+/** ay__reader_account() - what was taken out of the columns since the last time falls to the record in hand. */
+void ay__reader_account(struct ay__reader *r);
 
 /** ay__reader_part_done() - the part in hand must be used up to the last byte. */
 int ay__reader_part_done(struct ay__reader *r);

@@ -99,7 +99,7 @@ int ay__reader_header(struct ay__reader *r, const struct ay_bundle_limits *limit
 		h->extra_memory = ay_get_u64(&c);
 		h->scratch_size = ay_get_u64(&c);
 		h->encoders = ay_get_u32(&c);
-		zeros &= ay_get_u32(&c) == 0;
+		h->map_size = ay_get_u32(&c);
 		zeros &= ay_get_u64(&c) == 0;
 	}
 	if (!zeros)
@@ -136,6 +136,10 @@ int ay__reader_delta(struct ay__reader *r)
 			return ay_err_wrap(r->err, rc, "manifest delta, offset %llu",
 					   (unsigned long long)offset);
 		left -= want;
+		const struct ay__stream_sizes *s = &r->section.stream[0];
+		if (r->sink->stream && (rc = r->sink->stream(r->sink->ctx, 0, AY_STREAM_DELTA, s->codec,
+							     s->packed, s->unpacked, r->err)) != 0)
+			return rc;
 		if (r->sink->delta) {
 			rc = r->sink->delta(r->sink->ctx, r->section.delta.data, want, r->err);
 			if (rc)
@@ -143,6 +147,30 @@ int ay__reader_delta(struct ay__reader *r)
 		}
 	}
 	return r->sink->delta_end ? r->sink->delta_end(r->sink->ctx, r->err) : 0;
+}
+
+int ay__reader_map(struct ay__reader *r)
+{
+	struct ay_cursor c;
+	uint64_t offset = r->at;
+
+	if (r->header.map_size == 0)
+		return 0;
+	if (r->header.extra_memory < AY__BTF_MAP_MEMORY)
+		return ay_err_set(r->err, AY_EFORMAT,
+				  "a map needs %u bytes of memory, which the header does not declare",
+				  AY__BTF_MAP_MEMORY);
+	int rc = section_next(r, AY_SECTION_MAP, 0);
+	if (rc == 0) {
+		ay_cursor_init(&c, r->section.delta.data, r->section.delta.len);
+		rc = r->section.delta.len == r->header.map_size ? ay__btf_map_get(&c, &r->map) : AY_EFORMAT;
+		if (rc == 0 && !ay_cursor_done(&c))
+			rc = AY_EFORMAT;
+		if (rc)
+			ay_err_set(r->err, rc, "rows that make no sense, at byte %zu of it",
+				   ay_cursor_offset(&c));
+	}
+	return rc ? ay_err_wrap(r->err, rc, "map, offset %llu", (unsigned long long)offset) : 0;
 }
 
 int ay__reader_part_done(struct ay__reader *r)
@@ -158,12 +186,44 @@ int ay__reader_part_done(struct ay__reader *r)
 	return 0;
 }
 
+void ay__reader_account(struct ay__reader *r)
+{
+	for (unsigned i = 0; i < AY_STREAMS; i++) {
+		const struct ay__stream_sizes *s = &r->section.stream[i];
+		size_t at = ay_cursor_offset(&r->section.col[i]);
+
+		if (s->unpacked > 0)
+			r->cost += (double)(at - r->told[i]) * s->packed / s->unpacked;
+		r->told[i] = at;
+	}
+}
+
+/* Tell what the part has. */
+static int part_tell(struct ay__reader *r)
+{
+	const struct ay_bundle_sink *sink = r->sink;
+	uint32_t part = r->next_part - 1;
+	int rc = 0;
+
+	if (sink->part)
+		rc = sink->part(sink->ctx, part, r->section.packed, r->section.unpacked, r->err);
+	for (unsigned i = 0; rc == 0 && sink->stream && i < AY_STREAMS; i++) {
+		const struct ay__stream_sizes *s = &r->section.stream[i];
+
+		if (s->unpacked > 0)
+			rc = sink->stream(sink->ctx, part, i, s->codec, s->packed, s->unpacked, r->err);
+	}
+	return rc;
+}
+
 int ay__reader_part_next(struct ay__reader *r)
 {
 	uint32_t wanted = r->records ? AY__STREAMS_ALL : 1u << AY_STREAM_RECORD | 1u << AY_STREAM_DIGEST;
 	uint64_t offset = r->at;
 	int rc = ay__reader_part_done(r);
 
+	ay__reader_account(r);
+	memset(r->told, 0, sizeof(r->told));
 	if (rc == 0 && r->next_part == r->header.n_parts)
 		rc = ay_err_set(r->err, AY_EFORMAT, "the last part ends before its records do");
 	if (rc == 0)
@@ -172,9 +232,7 @@ int ay__reader_part_next(struct ay__reader *r)
 		return ay_err_wrap(r->err, rc, "part %u, offset %llu", r->next_part,
 				   (unsigned long long)offset);
 	r->next_part++;
-	return r->sink->part ? r->sink->part(r->sink->ctx, r->next_part - 1, r->section.packed,
-					     r->section.unpacked, r->err)
-			     : 0;
+	return part_tell(r);
 }
 
 int ay__reader_part_for(struct ay__reader *r, enum ay_stream stream)

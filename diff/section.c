@@ -105,6 +105,8 @@ static int heads_parse(struct ay_cursor *c, unsigned n, enum ay_section_kind kin
 				ay_stream_name(h->id), h->packed, h->unpacked, ay_codec_name(h->codec));
 		s->packed += h->packed;
 		s->unpacked += h->unpacked;
+		s->stream[h->id < AY_STREAMS ? h->id : 0] =
+			(struct ay__stream_sizes){h->codec, h->packed, h->unpacked};
 	}
 	if (s->unpacked > part_limit)
 		return ay_err_set(err, AY_EFORMAT,
@@ -179,6 +181,7 @@ int ay__section_read(int fd, uint64_t offset, uint64_t bundle_size, enum ay_sect
 
 	s->offset = offset;
 	s->delta = (struct ay_slice){0};
+	memset(s->stream, 0, sizeof(s->stream));
 	for (unsigned i = 0; i < AY_STREAMS; i++)
 		ay_cursor_init(&s->col[i], NULL, 0);
 	if (offset > bundle_size || bundle_size - offset < AY_SECTION_HEAD_SIZE)
@@ -191,7 +194,7 @@ int ay__section_read(int fd, uint64_t offset, uint64_t bundle_size, enum ay_sect
 		return ay_err_set(err, AY_EFORMAT, "no section of kind '%c' begins here", (int)kind);
 	if (n > AY_STREAMS)
 		return ay_err_set(err, AY_EUNSUPPORTED, "%u streams: more than this version knows", n);
-	if (n == 0 || (kind == AY_SECTION_DELTA && n != 1))
+	if (n == 0 || (kind != AY_SECTION_PART && n != 1))
 		return ay_err_set(err, AY_EFORMAT, "%u streams in a section of kind '%c'", n, (int)kind);
 	size_t head_len = AY_SECTION_HEAD_SIZE + n * (size_t)AY_SECTION_STREAM_SIZE;
 	if (bundle_size - offset < head_len)

@@ -20,7 +20,11 @@ struct ay__section {
 	uint64_t offset, end; /* in the bundle */
 	uint64_t packed, unpacked;
 	struct ay_cursor col[AY_STREAMS]; /* a part's columns */
-	struct ay_slice delta;            /* a delta section's bytes */
+	struct ay__stream_sizes {
+		uint8_t codec;
+		uint32_t packed, unpacked; /* 0: it has none of this column */
+	} stream[AY_STREAMS];
+	struct ay_slice delta; /* a delta section's bytes */
 	struct ay__section_memory raw, streams;
 };
 

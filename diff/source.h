@@ -1,41 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * diff/source.h - bytes that are unpacked while they are read, one source on top of the other (internal to diff/).
- *
- * A source gives what it has (peek) and is told how much of it was used (take), so that what lies behind a packed
- * stream is there for the next one.
+ * diff/source.h - bytes looked at by offset, whether they lie in memory or are read as they are needed (internal to diff/).
  */
 #ifndef AYNI_DIFF_SOURCE_H
 #define AYNI_DIFF_SOURCE_H
 
-#include "diff/recipe.h"
-#include "diff/view.h"
+#include <stddef.h>
+#include <stdint.h>
 
-#define AY__SOURCE_BUFFER (32u << 10)
+#define AY__SOURCE_WINDOW (256u << 10)
+#define AY__SOURCE_AT_MAX (128u << 10) /* bytes that one look may ask for */
 
+/* Exactly @len bytes at @offset to @dst; 0 or a negative code. */
+typedef int (*ay__source_read)(void *ctx, uint64_t offset, void *dst, size_t len);
+
+/* Make with ay__source_memory() or ay__source_reader(); release. A failed read gives zeros and stays in @rc. */
 struct ay__source {
-	struct ay__source *below;
-	const uint8_t *next; /* bytes that are there */
+	uint64_t size;
+	const uint8_t *data; /* all of it, borrowed; or NULL, then: */
+	ay__source_read read;
+	void *ctx;
+	uint8_t *window; /* owned */
+	uint64_t at;
 	size_t len;
-	bool ended; /* no more behind these */
-	/* More bytes to @buffer: *@got 0 at the end only. */
-	int (*more)(struct ay__source *s, size_t *got, struct ay_err *err);
-	void (*close)(void *state);
-	void *state;
-	uint64_t at; /* of the bottom: in the view */
-	uint8_t buffer[AY__SOURCE_BUFFER];
+	int rc; /* the first failure, or 0; the owner of the source looks at it at the end */
 };
 
-/** ay__source_peek() - what is there next; *@len 0 at the end only. Valid until the next peek. */
-int ay__source_peek(struct ay__source *s, const uint8_t **data, size_t *len, struct ay_err *err);
-/** ay__source_take() - @n bytes of what was peeked at are used. */
-void ay__source_take(struct ay__source *s, size_t n);
+/** ay__source_memory() - @size bytes at @data, borrowed. */
+struct ay__source ay__source_memory(const void *data, uint64_t size);
 
-/** ay__source_open_view() - the bottom: all bytes of @v, borrowed. */
-void ay__source_open_view(struct ay__source *s, struct ay__view *v);
-/** ay__source_open_filter() - what @p's filter makes of @below. 0, -ENOMEM. Close in any case. */
-int ay__source_open_filter(struct ay__source *s, struct ay__source *below, const struct ay__filter_params *p,
-			   struct ay_err *err);
-void ay__source_close(struct ay__source *s);
+/** ay__source_reader() - @size bytes that @read gives. -ENOMEM shows in ->rc. */
+struct ay__source ay__source_reader(uint64_t size, ay__source_read read, void *ctx);
+void ay__source_release(struct ay__source *s);
+
+/**
+ * ay__source_at() - @len bytes (at most AY__SOURCE_AT_MAX) at @offset.
+ *
+ * Return: a pointer that is good until the next call; NULL when some of them are behind the end.
+ */
+const uint8_t *ay__source_at(struct ay__source *s, uint64_t offset, size_t len);
 
 #endif

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* diff/unwrap.c - the recipe is followed from piece to piece, each level a source on top of the one below. */
+/* diff/unwrap.c - the recipe is followed from piece to piece, each level an unpacker on top of the one below. */
 #include "diff/unwrap.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "diff/source.h"
+#include "diff/unpacker.h"
 
 struct unwrapper {
-	struct ay__source *levels[AY__RECIPE_DEPTH + 1];
+	struct ay__unpacker *levels[AY__RECIPE_DEPTH + 1];
 	unsigned depth;
 	struct ay_cursor recipe;
 	int (*put)(void *ctx, const uint8_t *data, size_t len);
@@ -19,12 +19,12 @@ struct unwrapper {
 
 static int raw_copy(struct unwrapper *u, uint64_t n)
 {
-	struct ay__source *s = u->levels[u->depth];
+	struct ay__unpacker *s = u->levels[u->depth];
 
 	while (n > 0) {
 		const uint8_t *data;
 		size_t len;
-		int rc = ay__source_peek(s, &data, &len, u->err);
+		int rc = ay__unpacker_peek(s, &data, &len, u->err);
 
 		if (rc == 0 && len == 0)
 			rc = ay_err_set(u->err, AY_EBASE, "the base has fewer bytes than its recipe says");
@@ -35,7 +35,7 @@ static int raw_copy(struct unwrapper *u, uint64_t n)
 		rc = u->put(u->ctx, data, len);
 		if (rc)
 			return rc;
-		ay__source_take(s, len);
+		ay__unpacker_take(s, len);
 		n -= len;
 	}
 	return 0;
@@ -43,27 +43,27 @@ static int raw_copy(struct unwrapper *u, uint64_t n)
 
 static int level_open(struct unwrapper *u, const struct ay__filter_params *p)
 {
-	struct ay__source *s = malloc(sizeof(*s));
+	struct ay__unpacker *s = malloc(sizeof(*s));
 
 	if (!s)
 		return ay_err_errno(u->err, ENOMEM, "unpack the base");
-	struct ay__source *below = u->levels[u->depth];
+	struct ay__unpacker *below = u->levels[u->depth];
 	u->levels[++u->depth] = s;
-	return ay__source_open_filter(s, below, p, u->err);
+	return ay__unpacker_open_filter(s, below, p, u->err);
 }
 
 static void level_close(struct unwrapper *u)
 {
-	ay__source_close(u->levels[u->depth]);
+	ay__unpacker_close(u->levels[u->depth]);
 	free(u->levels[u->depth--]);
 }
 
-/* The list in hand is at its end: its source must be, too. */
+/* The list in hand is at its end: its unpacker must be, too. */
 static int level_end(struct unwrapper *u)
 {
 	const uint8_t *data;
 	size_t len;
-	int rc = ay__source_peek(u->levels[u->depth], &data, &len, u->err);
+	int rc = ay__unpacker_peek(u->levels[u->depth], &data, &len, u->err);
 
 	if (rc == 0 && len > 0)
 		rc = ay_err_set(u->err, AY_EBASE, "the base has more bytes than its recipe says");
@@ -94,12 +94,12 @@ static int run(struct unwrapper *u)
 int ay__unwrap(struct ay__view *base, struct ay_slice recipe,
 	       int (*put)(void *ctx, const uint8_t *data, size_t len), void *ctx, struct ay_err *err)
 {
-	AY_FREE struct ay__source *bottom = malloc(sizeof(*bottom));
+	AY_FREE struct ay__unpacker *bottom = malloc(sizeof(*bottom));
 	struct unwrapper u = {.levels = {bottom}, .put = put, .ctx = ctx, .err = err};
 
 	if (!bottom)
 		return ay_err_errno(err, ENOMEM, "unpack the base");
-	ay__source_open_view(bottom, base);
+	ay__unpacker_open_view(bottom, base);
 	ay_cursor_init(&u.recipe, recipe.data, recipe.len);
 	int rc = run(&u);
 	while (u.depth > 0)

@@ -32,7 +32,7 @@ static int show_marker(const struct ay_show *s, const char *data, size_t len, st
 	return 0;
 }
 
-enum { TAKES_ROOT = 1, TAKES_SPLIT = 2, TAKES_MTREE = 4 };
+enum { TAKES_ROOT = 1, TAKES_SPLIT = 2, TAKES_MTREE = 4, TAKES_STATS = 8 };
 
 static const struct kind {
 	const char *name;
@@ -46,7 +46,7 @@ static const struct kind {
 	{"a manifest delta", "ayni-manifest-delta ", 20, AY_MANIFEST_SIZE_MAX, 0, ay_show_delta},
 	{"a signed text", "ayni-envelope ", 14, AY_ENVELOPE_MAX, TAKES_ROOT | TAKES_SPLIT, ay_show_envelope},
 	{"a head", "AyniHd", 6, AY_HEAD_SIZE, TAKES_ROOT, ay_show_head},
-	{"a bundle", "AyniBn", 6, 0, 0, NULL},
+	{"a bundle", "AyniBn", 6, 0, TAKES_STATS, NULL},
 	{"a key", "untrusted comment: ", 19, 4096, 0, ay_show_key},
 	{"a store's mark", "ayni-store ", 11, MARKER_MAX, 0, show_marker},
 	{"a repository's mark", "ayni-repo ", 10, MARKER_MAX, 0, show_marker},
@@ -67,7 +67,9 @@ static int check_options(const struct ay_show *s, const struct kind *k, struct a
 	const char *wrong = s->split && !(k->takes & TAKES_SPLIT)      ? "--split is for signed texts"
 			    : s->mtree && !(k->takes & TAKES_MTREE)    ? "--mtree is for manifests"
 			    : s->root_path && !(k->takes & TAKES_ROOT) ? "--root is for what is signed"
-								       : NULL;
+			    : (s->stats || s->from_path) && !(k->takes & TAKES_STATS)
+				    ? "--stats and --from are for bundles"
+				    : NULL;
 	return wrong ? ay_err_set(err, AY_EUSAGE, "this is %s; %s", k->name, wrong) : 0;
 }
 
@@ -127,7 +129,7 @@ static int each(void *ctx, int val, const char *arg, struct ay_err *err)
 {
 	(void)err;
 	struct ay_show *s = ctx;
-	*(val == 'S' ? &s->split : &s->root_path) = arg;
+	*(val == 'S' ? &s->split : val == 'F' ? &s->from_path : &s->root_path) = arg;
 	return 0;
 }
 
@@ -146,6 +148,8 @@ static int run(int argc, char **argv, struct ay_err *err)
 	const struct option longs[] = {{"split", required_argument, NULL, 'S'},
 				       {"root", required_argument, NULL, 'R'},
 				       {"mtree", no_argument, &s.mtree, 1},
+				       {"from", required_argument, NULL, 'F'},
+				       {"stats", no_argument, &s.stats, 1},
 				       {"json", no_argument, &s.json, 1},
 				       {0}};
 	int r = ay_options(argc, argv, longs, each, &s, &first, err);
@@ -168,7 +172,7 @@ static int run(int argc, char **argv, struct ay_err *err)
 const struct ay_cmd ay_cmd_show = {
 	"show",
 	"print any file of Ayni's in words",
-	"Usage: ayni show [--root FILE] [--split NAME] [--mtree] [--json] FILE\n"
+	"Usage: ayni show [--root FILE] [--split NAME] [--mtree] [--stats] [--from TREE] [--json] FILE\n"
 	"\n"
 	"Recognises manifests, manifest deltas, roots, releases, offers, heads, bundles, public keys, and datagrams that\n"
 	"were saved from the network. A file that is named by its digest must be what its name says.\n"
@@ -177,6 +181,12 @@ const struct ay_cmd ay_cmd_show = {
 	"  -S, --split NAME    write a signed text to NAME and its signatures to NAME.minisig, NAME.minisig.1, ...:\n"
 	"                      `minisign -Vm NAME -p PUBLIC` verifies them\n"
 	"      --mtree         print a manifest as mtree(5)\n"
-	"      --json          print JSON; of manifests, deltas and bundles only a summary\n",
+	"      --stats         of a bundle: sums by way, by the files' ending, by column, instead of the table of files\n"
+	"  -F, --from TREE     of a bundle: the directory that it starts from, or its manifest, to name bases by path\n"
+	"      --json          print JSON; of manifests and deltas only a summary\n"
+	"\n"
+	"A bundle's table has a line per file, what costs most first: the bytes of the bundle that fall to it, its size, how\n"
+	"much that saves, how it is made, path and base. Many files are packed together, so a file's bytes are its share of each\n"
+	"packed column, by its unpacked bytes there; with the manifest delta, heads and checks they add up to the bundle.\n",
 	run,
 };

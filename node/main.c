@@ -46,6 +46,7 @@ static const struct {
 	{"laptop", &ay_cmd_branch},
 	{"laptop and school", &ay_cmd_node},
 	{"everybody", &ay_cmd_show},
+	{"everybody", &ay_cmd_delta},
 	{NULL, &ay_cmd_apply_worker},
 	/* clang-format on */
 };

@@ -16,8 +16,8 @@
 #include "proto/wire.h"
 
 struct ay_show {
-	const char *path, *split, *root_path;
-	int mtree, json;
+	const char *path, *split, *root_path, *from_path;
+	int mtree, json, stats;
 	struct ay_root *root; /* to check signatures against; may be NULL */
 	char *root_data;      /* its envelope */
 	size_t root_len;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `ayni show` of what describes trees: manifests, manifest deltas, bundles; and of datagrams.
+ * `ayni show` of what describes trees: manifests, manifest deltas; and of datagrams.
  *
  * Manifests and deltas are text already: they are decoded to the end first, and then printed as they are.
  */
@@ -112,103 +112,6 @@ int ay_show_delta(const struct ay_show *s, const char *data, size_t len, struct 
 	print_out(NULL, data, len);
 	printf("\n%" PRIu64 " entries come or change, %" PRIu64 " go\n", t.added, t.removed);
 	return 0;
-}
-
-/* ---- bundles ---- */
-
-struct bundle {
-	const struct ay_show *s;
-	json_t *json, *parts;
-	uint64_t literal_bytes, diff_bytes, literals, diffs;
-};
-
-static int bundle_header(void *ctx, const struct ay_bundle_header *h, struct ay_err *err)
-{
-	struct bundle *b = ctx;
-	(void)err;
-	char from[AY_DIGEST_HEX + 1], to[AY_DIGEST_HEX + 1], human[32];
-	if (b->s->json) {
-		b->json = ay_json_bundle(h);
-		return 0;
-	}
-	printf("ayni-bundle 1\nfrom: %s%s\nto: %s\nmanifest delta: %" PRIu64
-	       " bytes\nunpacked: %s\nrecords: %u\n"
-	       "parts: %u of at most %u bytes\n\n%8s %-8s %12s  %s\n",
-	       ay_digest_hex(&h->from, from), ay_digest_is_zero(&h->from) ? " (nothing)" : "",
-	       ay_digest_hex(&h->to, to), h->delta_size, ay_human_bytes(h->unpacked_size, human),
-	       h->n_records, h->n_parts, h->part_limit, "record", "way", "bytes", "target <- base");
-	return 0;
-}
-
-static int bundle_record(void *ctx, const struct ay_bundle_record *rec, bool *skip, struct ay_err *err)
-{
-	(void)err;
-	struct bundle *b = ctx;
-	char target[AY_DIGEST_HEX + 1], base[AY_DIGEST_HEX + 1];
-	bool literal = rec->method == AY_METHOD_LITERAL;
-	*(literal ? &b->literals : &b->diffs) += 1;
-	*(literal ? &b->literal_bytes : &b->diff_bytes) += rec->size;
-	*skip = true;
-	if (b->s->json)
-		return 0;
-	printf("%8u %-8s %12" PRIu64 "  %.16s", rec->index, literal ? "literal" : "bsdiff", rec->size,
-	       ay_digest_hex(&rec->target, target));
-	for (unsigned i = 0; i < rec->n_bases; i++)
-		printf(" <- %.16s (%" PRIu64 ")", ay_digest_hex(&rec->bases[i], base), rec->base_sizes[i]);
-	putchar('\n');
-	return 0;
-}
-
-static int bundle_part(void *ctx, uint32_t part, uint64_t packed, uint64_t unpacked, struct ay_err *err)
-{
-	struct bundle *b = ctx;
-	(void)err;
-	if (b->s->json)
-		json_array_append_new(b->parts, json_pack("{s:I, s:I}", "bytes", (json_int_t)packed,
-							  "unpacked", (json_int_t)unpacked));
-	else
-		printf("part %u: %" PRIu64 " bytes, unpacks to %" PRIu64 "\n", part, packed, unpacked);
-	return 0;
-}
-
-static int end_bundle(struct bundle *b, int fd, struct ay_err *err)
-{
-	char whole[32], diffs[32], hex[AY_DIGEST_HEX + 1];
-	struct ay_digest d;
-	uint64_t size = 0;
-	int r = ay_digest_fd(fd, &d, &size);
-	if (r < 0)
-		return ay_err_errno(err, -r, "cannot read it");
-	if (!b->s->json) {
-		printf("\n%" PRIu64 " files as differences (%s), %" PRIu64
-		       " whole (%s)\ndocument: %s %" PRIu64 "\n",
-		       b->diffs, ay_human_bytes(b->diff_bytes, diffs), b->literals,
-		       ay_human_bytes(b->literal_bytes, whole), ay_digest_hex(&d, hex), size);
-		return 0;
-	}
-	json_object_set(b->json, "parts", b->parts);
-	json_object_set_new(
-		b->json, "differences",
-		json_pack("{s:I, s:I}", "files", (json_int_t)b->diffs, "bytes", (json_int_t)b->diff_bytes));
-	json_object_set_new(b->json, "whole",
-			    json_pack("{s:I, s:I}", "files", (json_int_t)b->literals, "bytes",
-				      (json_int_t)b->literal_bytes));
-	ay_json_set_document(b->json, &d, size);
-	return ay_print_json(json_incref(b->json), err);
-}
-
-int ay_show_bundle(const struct ay_show *s, int fd, struct ay_err *err)
-{
-	struct bundle b = {.s = s, .parts = json_array()};
-	const struct ay_bundle_sink sink = {
-		.ctx = &b, .header = bundle_header, .begin = bundle_record, .part = bundle_part};
-	const struct ay_bundle_limits limits = {.memory = UINT64_MAX};
-	int r = ay_bundle_read(fd, &limits, &sink, false, err);
-	if (r == 0)
-		r = end_bundle(&b, fd, err);
-	json_decref(b.json);
-	json_decref(b.parts);
-	return r;
 }
 
 /* ---- datagrams ---- */

@@ -11,7 +11,7 @@ set -eu
 
 # libc6-dev: gcc only recommends it, and recommendations are not installed.
 BUILD="gcc libc6-dev pkg-config libcmocka-dev libuv1-dev libsodium-dev libdivsufsort-dev libzstd-dev
-	liblzma-dev libssl-dev libinih-dev libjansson-dev"
+	liblzma-dev libbz2-dev libssl-dev libinih-dev libjansson-dev"
 LINT="clang clang-format clang-tidy libclang-rt-14-dev llvm-14 libfuse3-dev"
 DEMO="iproute2 procps util-linux"
 CHECK="git minisign fsverity bsdiff xz-utils zstd e2fsprogs xfsprogs btrfs-progs mount attr acl libcap2-bin mmdebstrap"
@@ -46,6 +46,7 @@ present_elsewhere() {
 		command -v "$1" ;;
 	libc6-dev) echo '#include <stdio.h>' | ${CC:-cc} -E -x c - ;;
 	libdivsufsort-dev) echo '#include <divsufsort64.h>' | ${CC:-cc} -E -x c - ;;
+	libbz2-dev) echo '#include <bzlib.h>' | ${CC:-cc} -E -x c - ;;
 	libcmocka-dev) pkg-config cmocka ;;
 	libuv1-dev) pkg-config libuv ;;
 	libssl-dev) pkg-config libcrypto ;;

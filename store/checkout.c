@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "store/adopt_internal.h"
+#include "store/beside.h"
 #include "store/tree_internal.h"
 
 struct checkout {
@@ -21,8 +22,6 @@ struct checkout {
 	struct ay_store *s;   /* where it comes from */
 	struct ay_store view; /* the same, with the rules of whom the new files belong to */
 	struct ay__looker from;
-	int stage;
-	char stage_name[32];
 };
 
 static int copy(struct checkout *co, int from, int dir, const char *name, const struct ay_entry *e,
@@ -98,63 +97,9 @@ static int tell_losses(struct checkout *co, int manifest, struct ay_err *err)
 	return r;
 }
 
-/* Ours, empty, and closed to all others: or somebody has put another one in its place. */
-static int make_stage(struct checkout *co, struct ay_err *err)
-{
-	struct ay_fs *fs = co->s->fs;
-	struct stat st;
-
-	memcpy(co->stage_name, AY__TMP_PREFIX, sizeof(AY__TMP_PREFIX));
-	ay__random_name(co->stage_name + strlen(co->stage_name));
-	int r = fs->ops->mkdir(fs, co->c->parent, co->stage_name, 0700);
-	if (r < 0)
-		return ay_err_errno(err, -r, "cannot make a directory beside %s", co->c->name);
-	co->stage = ay__open_beneath(co->c->parent, co->stage_name, O_RDONLY | O_DIRECTORY);
-	if (co->stage < 0 || fstat(co->stage, &st) < 0)
-		return ay_err_errno(err, co->stage < 0 ? -co->stage : errno, "%s", co->stage_name);
-	if (st.st_uid != geteuid() || (st.st_mode & 07777) != 0700)
-		return ay_err_set(err, AY_EBUSY,
-				  "somebody puts other directories in the place of ours beside %s",
-				  co->c->name);
-	return 0;
-}
-
-static int give_name(struct checkout *co, struct ay_err *err)
-{
-	const struct ay_checkout *c = co->c;
-	struct ay_fs *fs = co->s->fs;
-	int r = c->no_sync ? 0 : fs->ops->syncfs(fs, c->parent);
-
-	if (r < 0)
-		return ay_err_errno(err, -r, "cannot sync the file system of %s", c->name);
-	r = fs->ops->rename(fs, co->stage, "root", c->parent, c->name, true);
-	if (r == -EEXIST)
-		return ay_err_errno(err, EEXIST, "%s", c->name);
-	if (r < 0)
-		return ay_err_errno(err, -r, "cannot give %s its name", c->name);
-	r = c->no_sync ? 0 : fs->ops->fsync(fs, c->parent);
-	return r < 0 ? ay_err_errno(err, -r,
-				    "cannot sync the directory of %s: it may be gone after a power cut",
-				    c->name)
-		     : 0;
-}
-
-/* Only what is in our own directory; the name beside it may be another's by now, so it goes only when it is empty. */
-static void clean(struct checkout *co)
-{
-	if (co->stage >= 0) {
-		ay__remove_tree(co->s->fs, co->stage, "root");
-		close(co->stage);
-	}
-	if (co->stage_name[0])
-		co->s->fs->ops->unlink(co->s->fs, co->c->parent, co->stage_name, AT_REMOVEDIR);
-	ay__looker_release(&co->from);
-}
-
 int ay_store_checkout(struct ay_store *s, const struct ay_checkout *c, struct ay_err *err)
 {
-	struct checkout co = {
-		.c = c, .s = s, .view = *s, .stage = -1, .from = {.root = c->use->root, .dir = -1}};
+	struct checkout co = {.c = c, .s = s, .view = *s, .from = {.root = c->use->root, .dir = -1}};
 	AY_CLOSE int manifest = ay__open_beneath(c->use->tree, "manifest", O_RDONLY);
 	struct stat st;
 
@@ -167,13 +112,15 @@ int ay_store_checkout(struct ay_store *s, const struct ay_checkout *c, struct ay
 	int r = co.view.owner_me && !s->owner_me ? tell_losses(&co, manifest, err) : 0;
 	const struct ay__tree_maker maker = {
 		.s = &co.view, .manifest = manifest, .name = "root", .file = on_file, .ctx = &co};
-	if (r == 0 && (r = make_stage(&co, err)) == 0) {
+	struct ay__beside beside = {.stage = -1};
+	if (r == 0 && (r = ay__beside_begin(&beside, s->fs, c->parent, c->name, err)) == 0) {
 		struct ay__tree_maker m = maker;
-		m.into = co.stage;
+		m.into = beside.stage;
 		r = ay__tree_make(&m, err);
 	}
 	if (r == 0)
-		r = give_name(&co, err);
-	clean(&co);
+		r = ay__beside_commit(&beside, "root", c->no_sync ? AY__BESIDE_NO_SYNC : 0, err);
+	ay__beside_end(&beside);
+	ay__looker_release(&co.from);
 	return r < 0 ? ay_err_wrap(err, r, "check out %s %u", c->branch, c->use->serial) : 0;
 }

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/e2e/cli_lib.sh
 GOLDEN=$PWD/tests/golden
 
-COMMANDS="keygen root publish init adopt dedupe update status import list log rollback gc verify fsck branch node show switch confirm boot-count pin unpin run mount umount checkout"
+COMMANDS="keygen root publish init adopt dedupe update status import list log rollback gc verify fsck branch node show switch confirm boot-count pin unpin run mount umount checkout delta"
 me=()
 [ "$(id -u)" = 0 ] || me=(--owner-me)
 # As somebody who is not root. Of setpriv's user nothing is ours, so $T must let it in.
@@ -61,6 +61,7 @@ complete_words() { # WORD...: what bash would propose for the last one
 same "completion of pub" "$(complete_words pub)" publish
 same "completion of an option" "$(complete_words gc --k)" --keep
 same "completion of root" "$(complete_words root "")" new
+same "completion of delta" "$(complete_words delta m)" make
 for c in $COMMANDS; do
 	check "nothing completes an option of $c" test -n "$(complete_words "$c" --)"
 done

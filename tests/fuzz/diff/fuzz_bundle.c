@@ -22,6 +22,7 @@ struct seen {
 	uint64_t delta, sizes, record;
 	struct ay_bundle_header h;
 	bool skip_odd, begun;
+	double packed, cost;
 };
 
 static uint8_t base_data[BASE_MAX];
@@ -101,6 +102,30 @@ static int on_end(void *ctx, const struct ay_bundle_record *r, struct ay_err *er
 	return 0;
 }
 
+static int on_stream(void *ctx, uint32_t part, unsigned stream, unsigned codec, uint32_t packed,
+		     uint32_t unpacked, struct ay_err *err)
+{
+	struct seen *s = ctx;
+
+	(void)part;
+	(void)codec;
+	(void)err;
+	AY_ASSERT(packed > 0 && unpacked > 0);
+	s->packed += stream == AY_STREAM_DELTA ? 0 : packed;
+	return 0;
+}
+
+static int on_cost(void *ctx, const struct ay_bundle_record *r, double cost, struct ay_err *err)
+{
+	struct seen *s = ctx;
+
+	(void)r;
+	(void)err;
+	AY_ASSERT(cost >= 0);
+	s->cost += cost;
+	return 0;
+}
+
 static void fix_checks(uint8_t *data, size_t len)
 {
 	size_t at = AY_BUNDLE_HEADER_SIZE;
@@ -137,7 +162,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 					    .begin = on_begin,
 					    .base = on_base,
 					    .data = on_data,
-					    .end = on_end};
+					    .end = on_end,
+					    .stream = on_stream,
+					    .cost = on_cost};
 	struct ay_bundle_limits limits = {.memory = ay_bundle_memory(65536), .delta_size = 1u << 20};
 	struct ay_err err = {0};
 	uint8_t *bundle = malloc(len);
@@ -157,6 +184,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	int rc = ay_bundle_read(fd, &limits, &sink, data[0] & 1, &err);
 	AY_ASSERT(rc == 0 || (err.code == rc && err.msg[0]));
 	AY_ASSERT(rc != 0 || (s.sizes == s.h.unpacked_size && s.delta == s.h.delta_size));
+	/* Shares of columns that are used up are the columns. */
+	AY_ASSERT(rc != 0 || !(data[0] & 1) || (s.cost > s.packed - 1 && s.cost < s.packed + 1));
 	close(fd);
 	free(bundle);
 	return 0;

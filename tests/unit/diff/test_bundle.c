@@ -15,7 +15,8 @@ struct craft {
 	uint64_t unpacked;
 	uint32_t n_records, n_parts, part_limit, flags;
 	uint64_t delta_size, extra, scratch, zero64;
-	uint32_t encoders, zero32;
+	uint32_t encoders, map_size; /* 0: that of .map */
+	struct ay_buf map;
 	struct ay_buf col[AY_STREAMS];  /* of the one part */
 	struct ay_buf more[AY_STREAMS]; /* of a second one */
 	struct ay_buf delta, behind;
@@ -72,12 +73,13 @@ static struct ay_buf craft_bytes(struct craft *c)
 		ay_put_u64(&b, c->extra);
 		ay_put_u64(&b, c->scratch);
 		ay_put_u32(&b, c->encoders);
-		ay_put_u32(&b, c->zero32);
+		ay_put_u32(&b, c->map_size ? c->map_size : (uint32_t)c->map.len);
 		ay_put_u64(&b, c->zero64);
 	}
 	ay__check(b.data, b.len, check);
 	ay_put_bytes(&b, check, 8);
 	put_section(&b, 'D', 0, &c->delta, 1, AY_STREAM_DELTA);
+	put_section(&b, 'M', 0, &c->map, 1, AY_STREAM_DELTA);
 	put_section(&b, 'P', c->codec, c->col, AY_STREAMS, 0);
 	put_section(&b, 'P', c->codec, c->more, AY_STREAMS, 0);
 	ay_put_bytes(&b, c->behind.data, c->behind.len);
@@ -92,6 +94,7 @@ static void craft_release(struct craft *c)
 		ay_buf_release(&c->more[i]);
 	}
 	ay_buf_release(&c->delta);
+	ay_buf_release(&c->map);
 	ay_buf_release(&c->behind);
 }
 
@@ -222,6 +225,35 @@ static void test_record_over_two_parts(void **state)
 	refused(&c, AY_EFORMAT, "goes on behind");
 }
 
+/* The map of type numbers: where the header says, of the size that it says, and of one form. */
+static void test_map(void **state)
+{
+	static const uint8_t good[] = {1, 5, 2, 0}, same[] = {1, 5, 0, 0};
+	const uint64_t need = 1u << 20;
+	struct craft c;
+	struct ay_err err = {0};
+
+	(void)state;
+	craft_good(&c), c.extra = need;
+	ay_put_bytes(&c.map, good, sizeof(good));
+	if (craft_read(&c, &(struct ay_bundle_limits){.memory = 64u << 20}, &err))
+		fail_msg("%s", err.msg);
+	c.extra = need - 1;
+	refused(&c, AY_EFORMAT, "does not declare");
+	craft_good(&c), c.extra = need, c.map_size = 4;
+	refused(&c, AY_EFORMAT, "'M'");
+	craft_good(&c), c.extra = need, c.map_size = 5;
+	ay_put_bytes(&c.map, good, sizeof(good));
+	refused(&c, AY_EFORMAT, "map");
+	craft_good(&c), c.extra = need;
+	ay_put_bytes(&c.map, same, sizeof(same));
+	refused(&c, AY_EFORMAT, "rows that make no sense");
+	craft_good(&c), c.extra = need;
+	ay_put_bytes(&c.map, good, sizeof(good));
+	ay_put_u8(&c.map, 0);
+	refused(&c, AY_EFORMAT, "rows that make no sense");
+}
+
 static void test_header_rules(void **state)
 {
 	(void)state;
@@ -229,8 +261,6 @@ static void test_header_rules(void **state)
 
 	craft_good(&c), c.version = 3;
 	refused(&c, AY_EVERSION, "version 3");
-	craft_good(&c), c.zero32 = 1;
-	refused(&c, AY_EUNSUPPORTED, "flags");
 	craft_good(&c), c.zero64 = 1;
 	refused(&c, AY_EUNSUPPORTED, "flags");
 	craft_good(&c), c.extra = 64u << 20;
@@ -585,15 +615,11 @@ static void test_without_records(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),
-		cmocka_unit_test(test_record_over_two_parts),
-		cmocka_unit_test(test_header_rules),
-		cmocka_unit_test(test_record_rules),
-		cmocka_unit_test(test_operation_rules),
-		cmocka_unit_test(test_section_rules),
-		cmocka_unit_test(test_section_longer_than_the_bundle),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_without_records),
+		cmocka_unit_test(test_good),          cmocka_unit_test(test_record_over_two_parts),
+		cmocka_unit_test(test_header_rules),  cmocka_unit_test(test_map),
+		cmocka_unit_test(test_record_rules),  cmocka_unit_test(test_operation_rules),
+		cmocka_unit_test(test_section_rules), cmocka_unit_test(test_section_longer_than_the_bundle),
+		cmocka_unit_test(test_limits),        cmocka_unit_test(test_without_records),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

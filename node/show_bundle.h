@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * node/show_bundle.h - a bundle that was read for `ayni show`, between its reading (show_bundle.c) and its printing
+ * (show_bundle_print.c).
+ */
+#ifndef AYNI_NODE_SHOW_BUNDLE_H
+#define AYNI_NODE_SHOW_BUNDLE_H
+
+#include "diff/bundle_format.h"
+#include "diff/codec.h"
+#include "node/show.h"
+
+/* A content and a path that has it; the path is percent-encoded, as it will be printed. */
+struct ay__named {
+	struct ay_digest digest;
+	size_t path; /* offset into paths */
+};
+
+struct ay__names {
+	struct ay__named *all;
+	size_t n, cap;
+	struct ay_buf paths;
+};
+
+struct ay__bundle_row {
+	struct ay_bundle_record r;
+	double cost;
+};
+
+struct ay__bundle_shown {
+	const struct ay_show *s;
+	struct ay_bundle_header h;
+	struct ay_buf delta;
+	struct ay__names new_, old;
+	struct ay__bundle_row *rows;
+	size_t n, cap;
+	json_t *parts;
+	uint64_t delta_packed;
+	struct {
+		uint64_t packed, unpacked, by_codec[AY_CODECS];
+	} streams[AY_STREAMS];
+	uint64_t size;
+	struct ay_digest digest;
+};
+
+/** ay__names_find() - the first path with content @d, and how many have it; NULL: none. */
+const char *ay__names_find(const struct ay__names *n, const struct ay_digest *d, size_t *count);
+
+int ay__bundle_words(struct ay__bundle_shown *b, struct ay_err *err);
+int ay__bundle_json(struct ay__bundle_shown *b, struct ay_err *err);
+
+#endif
