@@ -29,6 +29,11 @@ static int limits_check(struct ay__reader *r, const struct ay_bundle_limits *lim
 			"allowed in all",
 			(unsigned long long)h->extra_memory, (unsigned long long)parts,
 			(unsigned long long)memory);
+	uint64_t scratch = limits->scratch_size ? limits->scratch_size : AY_BUNDLE_SCRATCH_MAX;
+	if (h->scratch_size > scratch)
+		return ay_err_set(r->err, AY_ELIMIT,
+				  "a temporary file of %llu bytes is over the limit of %llu",
+				  (unsigned long long)h->scratch_size, (unsigned long long)scratch);
 	uint64_t delta_max = limits->delta_size ? limits->delta_size : AY_MANIFEST_SIZE_MAX;
 	if (h->delta_size > delta_max)
 		return ay_err_set(r->err, AY_ELIMIT,

@@ -3,6 +3,7 @@
 #include "diff/recipe.h"
 
 #include "diff/deflate_pack.h"
+#include "diff/view.h"
 
 #define LAYER_MEMORY (128u << 10) /* buffers and state of any filter */
 
@@ -171,6 +172,16 @@ uint64_t ay__filter_memory(const struct ay__filter_params *p, bool target)
 	default:
 		return 0;
 	}
+}
+
+uint64_t ay__recipes_memory(size_t len, const struct ay__recipe_sums *base,
+			    const struct ay__recipe_sums *target)
+{
+	/* Unpacking is over when packing begins. */
+	uint64_t work = base->memory > target->memory ? base->memory : target->memory;
+	uint64_t view = base->view_size == 0 || ay__recipe_in_file(base) ? 0 : AY__VIEW_IN_MEMORY;
+
+	return len + work + view + (base->view_size ? AY__VIEW_BUFFER : 0);
 }
 
 int ay__recipe_check(struct ay_slice recipe, bool target, struct ay__recipe_sums *sums, struct ay_err *err)

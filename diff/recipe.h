@@ -78,6 +78,19 @@ void ay__filter_put(struct ay_buf *out, bool target, const struct ay__filter_par
 /** ay__filter_memory() - bytes that a filter needs to unpack (a base) or to pack (a target). */
 uint64_t ay__filter_memory(const struct ay__filter_params *p, bool target);
 
+/** ay__recipe_in_file() - does a base's view go to a temporary file? */
+static inline bool ay__recipe_in_file(const struct ay__recipe_sums *base)
+{
+	return base->view_size > AY__VIEW_IN_MEMORY;
+}
+
+/**
+ * ay__recipes_memory() - bytes that a record with these recipes needs besides all else.
+ * @len: of both recipes. @base, @target: all 0 where there is no recipe.
+ */
+uint64_t ay__recipes_memory(size_t len, const struct ay__recipe_sums *base,
+			    const struct ay__recipe_sums *target);
+
 /**
  * ay__recipe_check() - walk all of @recipe: every bound holds, nothing is left over.
  *

@@ -23,7 +23,7 @@ const char *ay_stream_name(unsigned id)
 {
 	static const char *const names[AY_STREAMS] = {
 		"record",   "digest",   "diff-len", "seek",    "extra-len",
-		"zero-run", "diff-run", "diff",     "literal",
+		"zero-run", "diff-run", "diff",     "literal", "recipe",
 	};
 
 	return id < AY_STREAMS ? names[id] : id == AY_STREAM_DELTA ? "delta" : "?";
