@@ -108,6 +108,27 @@ int ay_err_set(struct ay_err *err, int code, const char *fmt, ...)
 	return code;
 }
 
+/* What a person can do about a failure of the system; "": the text says all. */
+static const char *advice(int code)
+{
+	switch (code) {
+	case -ENOSPC:
+		return "; delete files on that file system or run `ayni gc`";
+	case -EDQUOT:
+		return "; have the quota raised, delete files of its owner or run `ayni gc`";
+	case -EMFILE:
+		return "; raise the limit of open files (ulimit -n)";
+	case -ENFILE:
+		return "; too many files are open on this machine: end some programs";
+	case -EIO:
+		return "; if it is a disk it may be failing: see the kernel's messages (dmesg)";
+	case -EINTR:
+		return "; try again";
+	default:
+		return "";
+	}
+}
+
 int ay_err_errno(struct ay_err *err, int errnum, const char *fmt, ...)
 {
 	AY_ASSERT(errnum >= 0);
@@ -115,13 +136,14 @@ int ay_err_errno(struct ay_err *err, int errnum, const char *fmt, ...)
 	if (!err)
 		return code;
 	int saved = errno;
-	char context[AY_ERR_MSG_MAX];
+	char context[AY_ERR_MSG_MAX], reason[AY_ERR_MSG_MAX];
 	va_list ap;
 	va_start(ap, fmt);
 	format(context, fmt, ap);
 	va_end(ap);
 	err->code = code;
-	join(err->msg, context, ay_strerror(code));
+	snprintf(reason, sizeof(reason), "%s%s", ay_strerror(code), errnum ? advice(code) : "");
+	join(err->msg, context, reason);
 	errno = saved;
 	return code;
 }

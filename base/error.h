@@ -61,7 +61,8 @@ struct ay_err {
 int ay_err_set(struct ay_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /**
- * ay_err_errno() - as ay_err_set() with code -@errnum; appends ": strerror" to the sentence.
+ * ay_err_errno() - as ay_err_set() with code -@errnum; appends ": strerror" to the sentence, and what a person can do about
+ * it where that can be said (no room, quota, too many files, a failing disk).
  * @errnum: positive; 0 (a library failed and did not say why) counts as EIO.
  */
 int ay_err_errno(struct ay_err *err, int errnum, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -45,6 +45,7 @@ struct ay_bundle_header {
 enum ay_bundle_method {
 	AY_METHOD_LITERAL = 0, /* the bytes themselves; no base */
 	AY_METHOD_BSDIFF = 1,  /* copies and differences against base 0 (later: of all bases) */
+	AY_METHOD_ELF = 2,     /* the same, addresses predicted */
 };
 
 struct ay_bundle_record {

@@ -40,12 +40,20 @@
  *     EXTRA_LEN varint e                        then e bytes come from LITERAL; d + e > 0
  *     LITERAL   those bytes
  *
+ *   Method elf (docs/formats.md, "ELF differences") is: the section map; all operations, as above, without LITERAL; then runs
+ *     ELF_MAP   varint: where the base's image begins; the map's head; its rows
+ *     ELF_RUN   varint: number of operations; then per run: varint bytes (0: all that is left), three varints: how many numbers
+ *               of FIELD_CODE, FIELD_DATA, FIELD_WIDE it has
+ *     LITERAL   those of the run; of the copies' differences those that are in no field (0 in fields)
+ *     FIELD_ZERO, FIELD_RUN  pairs of varints: so many fields are as predicted, so many are not; as long as numbers are left
+ *     FIELD_CODE, FIELD_DATA, FIELD_WIDE  by how much fields are not as predicted: 4 bytes; 4; 8
+ *
  *   The differences of all copies of a part, in order, are one sequence, coded as pairs:
  *     ZERO_RUN  varint z  so many differences are 0
  *     DIFF_RUN  varint l  so many are the next bytes of DIFF; z + l > 0
  *     DIFF      those bytes
  *
- *   A part ends where a record or an operation needs a value and the column is empty; all of the part's columns are then empty,
+ *   A part ends where a record, an operation, a row of the map or a run needs a value and the column is empty; all of the part's columns are then empty,
  *   and the sequence of differences is at the end of a pair. Empty columns are left out.
  *
  * Version history: 1 (first); 2 (recipes; a longer header: extra, scratch, encoders, map).
@@ -66,7 +74,7 @@
 #define AY_BUNDLE_PART_MIN     16384 /* holds any record's head and a piece of its streams */
 #define AY_RECORD_HEAD_MAX     512   /* bytes that a record adds to RECORD and DIGEST at most */
 
-#define AY_RECIPE_CHUNK_MAX    4096  /* bytes that a chunk has when we write */
+#define AY_RECIPE_CHUNK_MAX 4096 /* bytes that a chunk has when we write */
 
 enum ay_section_kind { AY_SECTION_DELTA = 'D', AY_SECTION_MAP = 'M', AY_SECTION_PART = 'P' };
 
@@ -80,6 +88,15 @@ enum ay_stream {
 	AY_STREAM_DIFF_RUN,
 	AY_STREAM_DIFF,
 	AY_STREAM_LITERAL,
+	/* of AY_METHOD_ELF */
+	AY_STREAM_ELF_MAP,
+	AY_STREAM_ELF_RUN,
+	AY_STREAM_FIELD_ZERO,
+	AY_STREAM_FIELD_RUN,
+	AY_STREAM_FIELD_CODE,
+	AY_STREAM_FIELD_DATA,
+	AY_STREAM_FIELD_WIDE,
+	/* of any method, with filters */
 	AY_STREAM_RECIPE,
 	AY_STREAMS, /* of a part */
 	AY_STREAM_DELTA = 255,

@@ -23,7 +23,7 @@ struct encoder {
 	uint64_t piece_start;
 	uint32_t piece_max;
 	bool copies;
-	size_t before[AY_STREAMS]; /* columns' lengths where the piece began */
+	struct ay__columns_mark mark; /* where the piece began */
 };
 
 void ay_columns_release(struct ay_columns *c)
@@ -43,16 +43,14 @@ uint64_t ay_columns_size(const struct ay_columns *c)
 	return sum;
 }
 
-static int piece_end(struct encoder *e)
+void ay__columns_mark(const struct ay_columns *c, struct ay__columns_mark *m)
 {
-	struct ay_columns *c = e->c;
+	for (unsigned i = 0; i < AY_STREAMS; i++)
+		m->before[i] = c->col[i].len;
+}
 
-	if (e->zeros) {
-		ay_put_varint(&c->col[AY_STREAM_ZERO_RUN], e->zeros);
-		ay_put_varint(&c->col[AY_STREAM_DIFF_RUN], 0);
-		e->zeros = 0;
-	}
-	e->piece_start = ay_columns_size(c);
+int ay__columns_piece(struct ay_columns *c, struct ay__columns_mark *m)
+{
 	if (c->n_pieces == c->cap_pieces) {
 		size_t cap = c->cap_pieces ? 2 * c->cap_pieces : 4;
 		struct ay_piece *p = realloc(c->pieces, cap * sizeof(*p));
@@ -68,10 +66,23 @@ static int piece_end(struct encoder *e)
 
 		if (rc)
 			return rc;
-		p->len[i] = (uint32_t)(c->col[i].len - e->before[i]);
-		e->before[i] = c->col[i].len;
+		p->len[i] = (uint32_t)(c->col[i].len - m->before[i]);
+		m->before[i] = c->col[i].len;
 	}
 	return 0;
+}
+
+static int piece_end(struct encoder *e)
+{
+	struct ay_columns *c = e->c;
+
+	if (e->zeros) {
+		ay_put_varint(&c->col[AY_STREAM_ZERO_RUN], e->zeros);
+		ay_put_varint(&c->col[AY_STREAM_DIFF_RUN], 0);
+		e->zeros = 0;
+	}
+	e->piece_start = ay_columns_size(c);
+	return ay__columns_piece(c, &e->mark);
 }
 
 static bool piece_empty(const struct encoder *e)

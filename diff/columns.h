@@ -42,4 +42,14 @@ uint64_t ay_columns_size(const struct ay_columns *c);
 int ay_columns_encode(struct ay_columns *c, struct ay_slice old, uint64_t old_at, struct ay_slice new_,
 		      const struct ay_bsdiff_ops *ops, bool copies, uint32_t piece_max);
 
+/* Where a piece began: the columns' lengths there. */
+struct ay__columns_mark {
+	size_t before[AY_STREAMS];
+};
+
+/** ay__columns_mark() - the next piece begins here. */
+void ay__columns_mark(const struct ay_columns *c, struct ay__columns_mark *m);
+/** ay__columns_piece() - all behind @m is a piece; the next one begins here. 0, -ENOMEM. */
+int ay__columns_piece(struct ay_columns *c, struct ay__columns_mark *m);
+
 #endif

@@ -97,7 +97,8 @@ static void section_parse(const uint8_t *h, struct ay__elf *elf, uint64_t left, 
 	s->type = ay_get_le32(h + 4);
 	s->flags = ay_get_le64(h + 8);
 	s->raw_addr = ay_get_le64(h + 16);
-	s->size = ay_get_le64(h + 32);
+	s->size = s->raw_size = ay_get_le64(h + 32);
+	s->raw_offset = elf->start + offset;
 	s->link = ay_get_le32(h + 40);
 	s->info = ay_get_le32(h + 44);
 	s->align = ay_get_le64(h + 48);

@@ -48,7 +48,8 @@ enum ay__elf_holds {
 struct ay__elf_section {
 	uint64_t addr; /* in the space above */
 	uint64_t offset, size;
-	uint64_t raw_addr; /* as the section header says */
+	uint64_t raw_addr, raw_offset,
+		raw_size; /* as the section header says; the offset from the beginning of the bytes */
 	uint64_t entsize, align;
 	uint64_t flags;
 	uint32_t type, link, info;

@@ -8,6 +8,8 @@
 
 #include "base/cleanup.h"
 #include "diff/codec.h"
+#include "diff/elf_columns.h"
+#include "diff/mask.h"
 
 /* 0; NOT_FOR_THIS; -ENOMEM. @c is empty. */
 typedef int encoder(const struct ay__view *base, const struct ay__view *target,
@@ -41,10 +43,43 @@ static int encode_bsdiff(const struct ay__view *base, const struct ay__view *tar
 	return rc;
 }
 
+/* The operations for two ELF files, found where code that only moved is equal. */
+static int masked_bsdiff(struct ay_slice old, struct ay_slice new_, const struct ay__btf_map *btf,
+			 const struct ay_bsdiff_params *params, struct ay_bsdiff_ops *ops)
+{
+	AY_FREE uint8_t *a = NULL;
+	AY_FREE uint8_t *b = NULL;
+	int rc = ay__mask_bytes(old, btf, true, &a);
+
+	if (rc == 0)
+		rc = ay__mask_bytes(new_, btf, false, &b);
+	return rc ? rc
+		  : ay_bsdiff((struct ay_slice){a, old.len}, (struct ay_slice){b, new_.len}, params, ops);
+}
+
+/* Whole ELF files only: a window's addresses say nothing without its headers. */
+static int encode_elf(const struct ay__view *base, const struct ay__view *target,
+		      const struct ay__encode_options *options, struct ay_columns *c)
+{
+	struct ay_bsdiff_params params = {.threshold = AY_BSDIFF_THRESHOLD, .shortcut = AY_BSDIFF_SHORTCUT};
+	struct ay_bsdiff_ops ops = {0};
+
+	if (!base || base->bytes.len != base->size || target->bytes.len != target->size ||
+	    !ay__elf_pair(base->bytes, target->bytes))
+		return NOT_FOR_THIS;
+	int rc = masked_bsdiff(base->bytes, target->bytes, options->btf, &params, &ops);
+	if (rc == 0)
+		rc = ay__elf_columns_encode(c, base->bytes, target->bytes, &ops, options->btf,
+					    options->piece_max);
+	ay_bsdiff_ops_release(&ops);
+	return rc == AY_EUNSUPPORTED ? NOT_FOR_THIS : rc;
+}
+
 static const struct {
 	enum ay_bundle_method method;
 	encoder *encode;
 } methods[] = {
+	{AY_METHOD_ELF, encode_elf},
 	{AY_METHOD_BSDIFF, encode_bsdiff},
 	{AY_METHOD_LITERAL, encode_literal},
 };

@@ -38,6 +38,11 @@ unsigned ay__field_width(unsigned kind)
 	return kind < AY__FIELD_KINDS ? widths[kind] : 0;
 }
 
+unsigned ay__field_column(unsigned kind)
+{
+	return ay__field_width(kind) == 8 ? 2 : kind <= AY__FIELD_A64_LOW12 ? 0 : 1;
+}
+
 void ay__field_mark(struct ay__fields *f, uint64_t at, enum ay__field_kind kind)
 {
 	unsigned width = widths[kind];

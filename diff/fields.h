@@ -123,6 +123,9 @@ void ay__fields_release(struct ay__fields *f);
 /** ay__field_width() - bytes of a field of @kind; 0: none such. */
 unsigned ay__field_width(unsigned kind);
 
+/** ay__field_column() - which column a residue goes to: 0 of instructions, 1 up to 4 bytes, 2 of 8 bytes. */
+unsigned ay__field_column(unsigned kind);
+
 /** ay__fields_next() - where the first field begins that lies wholly in [@at, @end); @end: there is none. */
 uint64_t ay__fields_next(const struct ay__fields *f, uint64_t at, uint64_t end);
 

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "diff/bundle_writer.h"
 #include "diff/codec.h"
+#include "diff/elf_columns.h"
 #include "diff/make_btf.h"
 #include "diff/make_window.h"
 #include "diff/pool.h"
@@ -166,10 +167,12 @@ static int record_begin(struct maker *m, const struct ay__window *w, struct ay_e
 	const struct ay_match_file *file = &m->plan.new_.files[w->record->file];
 	struct ay_bundle_record r = {.target = file->digest, .size = file->size, .method = w->method};
 
-	if (w->method == AY_METHOD_BSDIFF) {
+	if (w->method != AY_METHOD_LITERAL) {
 		r.n_bases = 1;
 		r.bases[0] = m->plan.old.files[w->base].digest;
 		r.base_sizes[0] = m->plan.old.files[w->base].size;
+		if (w->method == AY_METHOD_ELF)
+			r.extra_memory = ay__elf_extra_memory(r.base_sizes[0]);
 		m->res->n_diffed++;
 	} else {
 		m->res->n_literal++;

@@ -314,3 +314,21 @@ int ay__mask(struct ay__source *src, struct ay__elf *elf, const struct ay__field
 	*out = ay_steal_ptr(&m.copy);
 	return 0;
 }
+
+int ay__mask_bytes(struct ay_slice file, const struct ay__btf_map *map, bool old, uint8_t **out)
+{
+	struct ay__source src = ay__source_memory(file.data, file.len);
+	struct ay__elf elf;
+	struct ay__fields f;
+	int rc = ay__elf_parse(&src, 0, &elf);
+
+	if (rc)
+		return rc;
+	rc = ay__fields_find(&src, &elf, &f);
+	if (rc == 0) {
+		rc = ay__mask(&src, &elf, &f, map, old, out);
+		ay__fields_release(&f);
+	}
+	ay__elf_release(&elf);
+	return rc;
+}

@@ -27,4 +27,11 @@
 int ay__mask(struct ay__source *src, struct ay__elf *elf, const struct ay__fields *f,
 	     const struct ay__btf_map *map, bool old, uint8_t **out);
 
+/**
+ * ay__mask_bytes() - the same for the bytes of a file of which nothing is known yet.
+ *
+ * Return: 0; AY_EUNSUPPORTED it is no ELF file that is known here; -ENOMEM.
+ */
+int ay__mask_bytes(struct ay_slice file, const struct ay__btf_map *map, bool old, uint8_t **out);
+
 #endif

@@ -6,6 +6,7 @@
  *     reader_parts.c    header, manifest delta, parts; values out of columns
  *     reader_record.c   a record: head, operations, digest
  *     reader_inside.c   recipes, bases unpacked
+ *     reader_elf.c      the same of method elf
  *     view.c            what a base's bytes are read from
  *     output.c          where a record's bytes go
  */
@@ -37,9 +38,9 @@ struct ay__reader {
 	struct ay__btf_map map;
 	double cost;             /* packed bytes of what it has taken out of the columns, up to */
 	size_t told[AY_STREAMS]; /* these places of the part in hand */
-	uint64_t view_size;  /* of the target */
-	uint64_t base_size;  /* of the base's view */
-	struct ay_buf recipe; /* with filters: the base's, then the target's */
+	uint64_t view_size;      /* of the target */
+	uint64_t base_size;      /* of the base's view */
+	struct ay_buf recipe;    /* with filters: the base's, then the target's */
 	struct ay_slice base_recipe, target_recipe;
 	struct ay__view file; /* the base itself, while it is unpacked */
 	uint8_t *unpacked;    /* AY__VIEW_IN_MEMORY bytes, when there was a need */
@@ -85,6 +86,18 @@ int ay__reader_head(struct ay__reader *r);
 int ay__reader_recipes(struct ay__reader *r);
 /** ay__reader_base() - open the base, as the record sees it. */
 int ay__reader_base(struct ay__reader *r);
+/**
+ * ay__reader_operation() - take the next operation, which writes the record's bytes from @at on: @diff bytes copied from
+ * @old on, then @extra others. It stays inside the record and its base.
+ */
+int ay__reader_operation(struct ay__reader *r, uint64_t at, uint64_t *old, uint64_t *diff, uint64_t *extra);
+/** ay__reader_differences() - add the sequence's next @n differences to @dst; NULL: the record is skipped. */
+int ay__reader_differences(struct ay__reader *r, uint8_t *dst, uint64_t n);
+/** ay__reader_literal() - the next @len bytes are LITERAL's. */
+int ay__reader_literal(struct ay__reader *r, uint64_t len);
+/** ay__reader_elf() - the bytes of a record of AY_METHOD_ELF, whose base is open unless it is skipped. */
+int ay__reader_elf(struct ay__reader *r);
+
 /** ay__reader_bytes() - the record's bytes; also when they are skipped. */
 int ay__reader_bytes(struct ay__reader *r);
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "diff/elf_columns.h"
 #include "diff/unwrap.h"
 
 /* @n bytes of recipe, which come in chunks. */
@@ -52,7 +53,8 @@ static int share_check(struct ay__reader *r, const char *whose, uint64_t view, u
 static int costs_check(struct ay__reader *r, const struct ay__recipe_sums *base,
 		       const struct ay__recipe_sums *target)
 {
-	uint64_t memory = ay__recipes_memory(r->recipe.len, base, target);
+	uint64_t memory = ay__recipes_memory(r->recipe.len, base, target) +
+			  (r->r.method == AY_METHOD_ELF ? ay__elf_extra_memory(r->base_size) : 0);
 
 	if (memory > r->header.extra_memory)
 		return ay_err_set(r->err, AY_EFORMAT, "needs %llu bytes of memory, the header says %llu",

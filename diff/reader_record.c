@@ -43,7 +43,7 @@ int ay__reader_head(struct ay__reader *r)
 
 	if (c->failed)
 		return ay__reader_bad(r, AY_STREAM_RECORD, "the record's head is cut short");
-	if (method != AY_METHOD_LITERAL && method != AY_METHOD_BSDIFF)
+	if (method > AY_METHOD_ELF)
 		return ay_err_set(r->err, AY_EUNSUPPORTED, "method %u is unknown to this version of ayni",
 				  method);
 	rc = head_filters(r, n_filters);
@@ -72,8 +72,7 @@ int ay__reader_head(struct ay__reader *r)
 	return head_digests(r);
 }
 
-/* Add the sequence's next @n differences to @dst, which may be NULL (the record is skipped). */
-static int differences(struct ay__reader *r, uint8_t *dst, size_t n)
+int ay__reader_differences(struct ay__reader *r, uint8_t *dst, uint64_t n)
 {
 	while (n > 0) {
 		if (r->zeros == 0 && r->literals == 0) {
@@ -87,13 +86,15 @@ static int differences(struct ay__reader *r, uint8_t *dst, size_t n)
 				return ay__reader_bad(r, AY_STREAM_ZERO_RUN,
 						      "a pair that stands for nothing");
 		}
-		size_t step = r->zeros < n ? (size_t)r->zeros : n;
+		uint64_t step = r->zeros < n ? r->zeros : n;
 		r->zeros -= step;
 		n -= step;
 		if (dst)
 			dst += step;
-		step = r->zeros ? 0 : r->literals < n ? (size_t)r->literals : n;
-		const uint8_t *add = ay_get_bytes(ay__reader_col(r, AY_STREAM_DIFF), step);
+		step = r->zeros ? 0 : r->literals < n ? r->literals : n;
+		const uint8_t *add = step <= SIZE_MAX
+					     ? ay_get_bytes(ay__reader_col(r, AY_STREAM_DIFF), (size_t)step)
+					     : NULL;
 		if (!add)
 			return ay__reader_bad(r, AY_STREAM_DIFF, "fewer differences than the runs say");
 		for (size_t i = 0; dst && i < step; i++)
@@ -115,7 +116,7 @@ static int copy_bytes(struct ay__reader *r, uint64_t from, uint64_t len)
 		int rc = r->skip ? 0 : ay__view_read(&r->base, from, dst, n, r->err);
 
 		if (rc == 0)
-			rc = differences(r, dst, n);
+			rc = ay__reader_differences(r, dst, n);
 		if (rc == 0 && !r->skip)
 			rc = ay__output_add(&r->out, n);
 		if (rc)
@@ -126,7 +127,7 @@ static int copy_bytes(struct ay__reader *r, uint64_t from, uint64_t len)
 	return 0;
 }
 
-static int literal_bytes(struct ay__reader *r, uint64_t len)
+int ay__reader_literal(struct ay__reader *r, uint64_t len)
 {
 	/* Bytes of one operation lie in one part, so that @len fits where @bytes is not NULL. */
 	const uint8_t *bytes =
@@ -137,12 +138,13 @@ static int literal_bytes(struct ay__reader *r, uint64_t len)
 	return r->skip ? 0 : ay__output_put(&r->out, bytes, (size_t)len);
 }
 
-static int operation(struct ay__reader *r)
+int ay__reader_operation(struct ay__reader *r, uint64_t at, uint64_t *old, uint64_t *diff_len,
+			 uint64_t *extra_len)
 {
-	uint64_t diff = 0, extra = 0, seek = 0, left = r->view_size - r->done;
+	uint64_t diff = 0, extra = 0, seek = 0, left = r->view_size - at;
 	int rc = 0;
 
-	if (r->r.method == AY_METHOD_BSDIFF)
+	if (r->r.method != AY_METHOD_LITERAL)
 		rc = ay__reader_number(r, AY_STREAM_DIFF_LEN, &diff);
 	if (rc == 0)
 		rc = ay__reader_number(r, AY_STREAM_EXTRA_LEN, &extra);
@@ -159,12 +161,23 @@ static int operation(struct ay__reader *r)
 		from = r->last_old + (uint64_t)ay_unzigzag(seek);
 		if (rc == 0 && (from > base_size || diff > base_size - from))
 			rc = ay__reader_bad(r, AY_STREAM_SEEK, "a copy from outside the base");
-		if (rc == 0)
-			rc = copy_bytes(r, from, diff);
 		r->last_old = from + diff;
+		*old = from;
 	}
+	*diff_len = diff;
+	*extra_len = extra;
+	return rc;
+}
+
+static int operation(struct ay__reader *r)
+{
+	uint64_t old = 0, diff = 0, extra = 0;
+	int rc = ay__reader_operation(r, r->done, &old, &diff, &extra);
+
+	if (rc == 0 && diff > 0)
+		rc = copy_bytes(r, old, diff);
 	if (rc == 0 && extra > 0)
-		rc = literal_bytes(r, extra);
+		rc = ay__reader_literal(r, extra);
 	r->done += diff + extra;
 	return rc;
 }
@@ -180,6 +193,8 @@ int ay__reader_bytes(struct ay__reader *r)
 		if (rc == 0 && r->r.n_bases)
 			rc = ay__reader_base(r);
 	}
+	if (rc == 0 && r->r.method == AY_METHOD_ELF)
+		rc = ay__reader_elf(r);
 	while (rc == 0 && r->done < r->view_size) {
 		rc = ay__reader_part_for(r, AY_STREAM_EXTRA_LEN);
 		if (rc == 0)

@@ -22,8 +22,9 @@ struct stream_head {
 const char *ay_stream_name(unsigned id)
 {
 	static const char *const names[AY_STREAMS] = {
-		"record",   "digest",   "diff-len", "seek",    "extra-len",
-		"zero-run", "diff-run", "diff",     "literal", "recipe",
+		"record",    "digest",     "diff-len",   "seek",       "extra-len", "zero-run",
+		"diff-run",  "diff",       "literal",    "elf-map",    "elf-run",   "field-zero",
+		"field-run", "field-code", "field-data", "field-wide", "recipe",
 	};
 
 	return id < AY_STREAMS ? names[id] : id == AY_STREAM_DELTA ? "delta" : "?";

@@ -5,6 +5,7 @@
 #include "diff/source.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,35 @@ void ay__source_release(struct ay__source *s)
 	*s = (struct ay__source){0};
 }
 
+/* Make @len bytes at @at the window. */
+static void window_fill(struct ay__source *s, uint64_t at, size_t len)
+{
+	uint64_t left = s->size - at;
+
+	s->at = at;
+	s->len = left < len ? (size_t)left : len;
+	int rc = s->rc ? s->rc : s->read(s->ctx, s->at, s->window, s->len);
+	if (rc) {
+		s->rc = rc;
+		memset(s->window, 0, s->len);
+	}
+}
+
+static bool in_window(const struct ay__source *s, uint64_t offset, size_t len)
+{
+	return offset >= s->at && offset - s->at <= s->len && len <= s->len - (offset - s->at);
+}
+
+void ay__source_load(struct ay__source *s, uint64_t offset, size_t len)
+{
+	if (s->data || !s->window || offset > s->size)
+		return;
+	if (len > s->size - offset)
+		len = (size_t)(s->size - offset);
+	if (len <= AY__SOURCE_WINDOW && !in_window(s, offset, len))
+		window_fill(s, offset, len);
+}
+
 const uint8_t *ay__source_at(struct ay__source *s, uint64_t offset, size_t len)
 {
 	if (offset > s->size || len > s->size - offset)
@@ -38,17 +68,7 @@ const uint8_t *ay__source_at(struct ay__source *s, uint64_t offset, size_t len)
 		return s->data + offset;
 	if (!s->window || len > AY__SOURCE_AT_MAX)
 		return NULL;
-	if (offset < s->at || offset - s->at > s->len || len > s->len - (offset - s->at)) {
-		uint64_t left;
-
-		s->at = offset / 4096 * 4096;
-		left = s->size - s->at;
-		s->len = left < AY__SOURCE_WINDOW ? (size_t)left : AY__SOURCE_WINDOW;
-		int rc = s->rc ? s->rc : s->read(s->ctx, s->at, s->window, s->len);
-		if (rc) {
-			s->rc = rc;
-			memset(s->window, 0, s->len);
-		}
-	}
+	if (!in_window(s, offset, len))
+		window_fill(s, offset / 4096 * 4096, AY__SOURCE_WINDOW);
 	return s->window + (offset - s->at);
 }

@@ -44,6 +44,8 @@ static const char *way_of(const struct ay_bundle_record *r)
 		return "literal";
 	case AY_METHOD_BSDIFF:
 		return "bsdiff";
+	case AY_METHOD_ELF:
+		return "elf";
 	}
 	return "?";
 }

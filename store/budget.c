@@ -16,6 +16,7 @@
 #include "store/gc_bundles.h"
 #include "store/gc_internal.h"
 #include "store/gc_objects.h"
+#include "store/spill.h"
 #include "store/staging.h"
 
 void ay_store_set_reserve(struct ay_store *s, uint64_t bytes)
@@ -47,12 +48,13 @@ static int add_dir(int dir, uint64_t *bytes)
 
 int ay_store_size(struct ay_store *s, uint64_t *bytes, struct ay_err *err)
 {
-	char name[3];
+	char name[8] = AY__SPILL_DIR;
 	int r = 0;
 
 	*bytes = 0;
-	for (unsigned i = 0; r == 0 && i < 256; i++) {
-		snprintf(name, sizeof(name), "%02x", i);
+	for (unsigned i = 0; r == 0 && i <= 256; i++) {
+		if (i > 0)
+			snprintf(name, sizeof(name), "%02x", i - 1);
 		AY_CLOSE int dir = ay__open_beneath(s->objects, name, O_RDONLY | O_DIRECTORY);
 		if (dir == -ENOENT)
 			continue;

@@ -232,12 +232,26 @@ static int check_apart(struct ay__dedupe *d, const int *roots)
 	return 0;
 }
 
+static void forget(struct ay__dedupe *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		free(d->list[i].path);
+	d->n = 0;
+}
+
 static int run(struct ay__dedupe *d, const int *roots)
 {
 	int r = check_apart(d, roots);
 
 	if (r < 0 || (r = ay__dedupe_walk(d, roots)) < 0)
 		return r;
+	/* What a killed run had left took a name from an inode that was listed before: its ctime is another now. */
+	if (d->swept) {
+		forget(d);
+		*d->out = (struct ay_deduped){0};
+		if ((r = ay__dedupe_walk(d, roots)) < 0)
+			return r;
+	}
 	if (d->n > 0) {
 		qsort(d->list, d->n, sizeof(*d->list), by_size);
 		if ((r = hash_all(d)) < 0 || (r = share_all(d)) < 0)
@@ -267,8 +281,7 @@ int ay_dedupe(struct ay_fs *fs, const struct ay_dedupe *how, struct ay_deduped *
 		r = run(&d, roots);
 	while (n > 0)
 		close(roots[--n]);
-	for (size_t i = 0; i < d.n; i++)
-		free(d.list[i].path);
+	forget(&d);
 	free(d.list);
 	return r;
 }

@@ -24,6 +24,7 @@ struct ay__dedupe {
 	struct ay_deduped *out;
 	struct ay__dup *list;
 	size_t n, cap;
+	bool swept; /* a temporary name of a killed run was removed while walking */
 	struct ay_err *err;
 };
 

@@ -98,7 +98,7 @@ static int visit(struct walk *w, int dir, const char *name)
 		if (S_ISDIR(st.st_mode))
 			r = enter(w, dir, name, &st);
 		else if (S_ISREG(st.st_mode) && ours && st.st_nlink > 1 && !w->d->how->dry_run)
-			w->d->fs->ops->unlink(w->d->fs, dir, name, 0);
+			w->d->swept |= w->d->fs->ops->unlink(w->d->fs, dir, name, 0) == 0;
 		else if (S_ISREG(st.st_mode) && st.st_size > 0 && st.st_dev == w->dev)
 			r = add(w, &st);
 	}

@@ -21,6 +21,9 @@
 #include "base/cleanup.h"
 #include "base/sparse.h"
 
+/* Signals may come thick; but a file system that never does anything else must not hang us. */
+#define INTERRUPTED_MAX 1000
+
 /* Kernels before 5.6: one component after the other, none of them a symlink or "..". */
 static int open_walking(int dirfd, const char *path, int flags, mode_t mode)
 {
@@ -118,10 +121,11 @@ int ay__read_file(int dirfd, const char *path, size_t max, uint8_t **data, size_
 int ay__write_all(struct ay_fs *fs, int fd, const void *data, size_t len, uint64_t offset)
 {
 	const uint8_t *p = data;
+	unsigned interrupted = 0;
 
 	while (len > 0) {
 		ssize_t n = fs->ops->pwrite(fs, fd, p, len, (off_t)offset);
-		if (n == -EINTR)
+		if (n == -EINTR && ++interrupted < INTERRUPTED_MAX)
 			continue;
 		if (n <= 0)
 			return n < 0 ? (int)n : -EIO;

@@ -102,11 +102,15 @@ static int all(struct ay__fsck *k, struct ay_err *err)
 	if (r == 0)
 		r = ay__fsck_objects(k, err);
 	if (r == 0)
+		r = ay__fsck_spill(k, err);
+	if (r == 0)
 		r = trees(k, err);
 	if (r == 0)
 		r = ay__fsck_rest(k, err);
 	if (r == 0)
 		r = ay__fsck_currents(k, err);
+	if (r == 0 && k->failed)
+		r = ay_err_errno(err, -k->failed, "not all could be looked at");
 	/* Links in staging would make what nothing uses look used. */
 	if (k->f->heal && r == 0) {
 		r = sync_all(k, err);

@@ -3,7 +3,7 @@
  * A regular file of a tree. In the common case one stat(2) tells all: it is the
  * inode of its object, and that was read already. Another inode is read by itself: a good one
  * stands there lawfully when its object had as many links as the file system allows
- * and a copy took the name over.
+ * (store/spill.h), or was healed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,6 +44,8 @@ static bool other_is_good(struct ay__fsck *k, int dir, const char *name, const s
 	if (k->seen[slot].ino == st->st_ino && k->seen[slot].key == key)
 		return k->seen[slot].good;
 	AY_CLOSE int fd = ay__open_beneath(dir, name, O_RDONLY | O_NONBLOCK);
+	if (ay__fsck_lack(k, fd))
+		return false;
 	bool good = fd >= 0 && ay__fsck_inode_is(k, fd, e, true);
 	k->seen[slot].ino = st->st_ino;
 	k->seen[slot].key = key;
@@ -58,7 +60,7 @@ static bool late_object(struct ay__fsck *k, const struct ay__object_name *name, 
 	struct stat own;
 	AY_CLOSE int fd = ay__open_beneath(k->s->objects, name->s, O_RDONLY | O_NONBLOCK);
 
-	return fd >= 0 && fstat(fd, &own) == 0 && own.st_ino == st->st_ino &&
+	return !ay__fsck_lack(k, fd) && fd >= 0 && fstat(fd, &own) == 0 && own.st_ino == st->st_ino &&
 	       ay__fsck_inode_is(k, fd, e, true);
 }
 
@@ -239,6 +241,8 @@ int ay__fsck_file(struct ay__fsck_tree *t, int dir, const char *name, const stru
 	ay__object_name(&e->digest, variant, &object);
 	struct ay__fsck_row *row = ay__fsck_row(k, &e->digest, variant);
 	enum verdict v = judge(k, dir, name, &local.e, variant, &object, row, &st);
+	if (k->failed)
+		return ay_err_errno(err, -k->failed, "%s", e->path);
 	if (row)
 		row->named = 1;
 	if (k->collect)

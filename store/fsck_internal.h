@@ -3,6 +3,8 @@
 #ifndef AYNI_STORE_FSCK_INTERNAL_H
 #define AYNI_STORE_FSCK_INTERNAL_H
 
+#include <errno.h>
+
 #include "store/fsck.h"
 #include "store/tree_internal.h"
 
@@ -59,6 +61,7 @@ struct ay__fsck {
 	bool needs_sorted, needs_full;
 	struct ay__staging st;
 	struct ay__touched touched;
+	int failed; /* we lack files or memory: what could not be looked at is not for that reason damaged */
 	/* Other inodes than their objects' that were looked at: a content with 65,000 links is hashed once. */
 	struct {
 		uint64_t ino, key;
@@ -74,6 +77,15 @@ struct ay__fsck_tree {
 	int dir, manifest; /* the tree's directory; its manifest, checked */
 	struct ay_release release;
 };
+
+/** ay__fsck_lack() - is @r, of looking at something, a failure of ours, that says nothing about the store? Remembers it. */
+static inline bool ay__fsck_lack(struct ay__fsck *k, int r)
+{
+	bool lack = r == -EMFILE || r == -ENFILE || r == -ENOMEM;
+	if (lack && k->failed == 0)
+		k->failed = r;
+	return lack;
+}
 
 /** ay__fsck_tell() - count and pass on a finding; printf style. */
 void ay__fsck_tell(struct ay__fsck *k, const struct ay_fsck_finding *f, const char *fmt, ...)
@@ -104,6 +116,11 @@ bool ay__fsck_variant_is(const struct ay__fsck *k, int fd, const struct stat *st
 			 const uint8_t want[AY__VARIANT_LEN]);
 /** ay__fsck_tell_objects() - what came of each damaged object, and what nothing links (removed when healing). */
 int ay__fsck_tell_objects(struct ay__fsck *k, struct ay_err *err);
+
+/* ---- fsck_spill.c ---- */
+
+/** ay__fsck_spill() - the further inodes of objects that have too many links for one. Before the trees. */
+int ay__fsck_spill(struct ay__fsck *k, struct ay_err *err);
 
 /* ---- fsck_tree.c ---- */
 

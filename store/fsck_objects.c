@@ -20,6 +20,7 @@
 #include "base/cleanup.h"
 #include "store/fsck_internal.h"
 #include "store/hash_pool.h"
+#include "store/spill.h"
 
 #define READ_SIZE (256u * 1024)
 #define TELL_NS   100000000
@@ -247,6 +248,8 @@ static int look_at(struct reader *w, unsigned b, int bucket, const char *name)
 	/* A single name, which the directory gave: nothing to resolve but the last step. */
 	AY_CLOSE int fd = openat(bucket, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
 	int why = errno;
+	if (fd < 0 && (why == EMFILE || why == ENFILE || why == ENOMEM))
+		return ay_err_errno(&w->err, why, "objects/%02x/%s", b, name);
 	if ((fd < 0 ? fstatat(bucket, name, &st, AT_SYMLINK_NOFOLLOW) : fstat(fd, &st)) < 0)
 		return errno == ENOENT ? 0 : ay_err_errno(&w->err, errno, "objects/%02x/%s", b, name);
 	struct ay__fsck_row *row = add_row(&w->rows, &d, v, &st);
@@ -327,7 +330,7 @@ static void note_strangers(struct ay__fsck *k)
 		close(fd);
 	while (d && (e = readdir(d))) {
 		char path[300];
-		if (is_dot(e->d_name) ||
+		if (is_dot(e->d_name) || strcmp(e->d_name, AY__SPILL_DIR) == 0 ||
 		    (strlen(e->d_name) == 2 && hex_digit(e->d_name[0]) >= 0 && hex_digit(e->d_name[1]) >= 0))
 			continue;
 		snprintf(path, sizeof(path), "objects/%s", e->d_name);
@@ -416,7 +419,7 @@ static int leftover(struct ay__fsck *k, const struct ay__object_name *name, stru
 		if ((r = ay__store_lock(k->s, LOCK_EX, err)) < 0)
 			return r;
 		if (fstatat(k->s->objects, name->s, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 1)
-			r = k->s->fs->ops->unlink(k->s->fs, k->s->objects, name->s, 0);
+			r = ay__object_drop(k->s, name);
 		ay__store_unlock(k->s);
 		if (r < 0)
 			return ay_err_errno(err, -r, "cannot remove object %s", name->s);

@@ -34,6 +34,8 @@ static DIR *list(int dir, const char *sub)
 
 	if (!d && fd >= 0)
 		close(fd);
+	else if (!d)
+		errno = -fd;
 	return d;
 }
 
@@ -139,8 +141,9 @@ static int check_state(struct ay__fsck *k, const char *file, struct ay_err *err)
 								.outcome = AY_FSCK_NOTED,
 								.path = path},
 				      "not a branch's name: left alone");
-	} else if (ay_state_branch(k->s, branch, &state, NULL) < 0) {
+	} else if ((r = ay_state_branch(k->s, branch, &state, NULL)) < 0 && !ay__fsck_lack(k, r)) {
 		uint32_t current, floor = proven_floor(k, branch, &current);
+		r = 0;
 		if (k->f->heal)
 			r = ay__state_rebuild(k->s, branch, floor, current, err);
 		if (r == 0)
@@ -150,7 +153,7 @@ static int check_state(struct ay__fsck *k, const char *file, struct ay_err *err)
 				     : "is damaged");
 	}
 	ay_buf_release(&name);
-	return r;
+	return k->failed ? ay_err_errno(err, -k->failed, "%s/%s", k->s->path, path) : r;
 }
 
 static int check_states(struct ay__fsck *k, struct ay_err *err)
@@ -160,6 +163,9 @@ static int check_states(struct ay__fsck *k, struct ay_err *err)
 	uint8_t id[16];
 	struct stat st;
 	int r = 0;
+
+	if (!d)
+		ay__fsck_lack(k, -errno);
 
 	while (r == 0 && d && (e = readdir(d))) {
 		if (!is_dot(e->d_name))
@@ -202,7 +208,10 @@ static int check_named(struct ay__fsck *k, int dir, const char *folder, const ch
 	AY_CLOSE int fd = ay__open_beneath(dir, file, O_RDONLY | O_NONBLOCK);
 	if (fd == -ENOENT)
 		return 0;
-	bool good = fd >= 0 && ay_digest_fd(fd, &found, &size) == 0 && ay_digest_eq(&found, &want);
+	int q = fd < 0 ? fd : ay_digest_fd(fd, &found, &size);
+	if (ay__fsck_lack(k, q))
+		return ay_err_errno(err, -q, "%s/%s", k->s->path, path);
+	bool good = q == 0 && ay_digest_eq(&found, &want);
 	if (what == AY_FSCK_BUNDLE) {
 		k->res->bundles++;
 		k->res->bytes += size;
@@ -228,6 +237,9 @@ static int check_folder(struct ay__fsck *k, int dir, const char *folder, enum ay
 	AY_CLOSEDIR DIR *d = list(dir, ".");
 	struct dirent *e;
 	int r = 0;
+
+	if (!d)
+		ay__fsck_lack(k, -errno);
 
 	while (r == 0 && d && (e = readdir(d))) {
 		if (!is_dot(e->d_name))

@@ -157,6 +157,8 @@ static int drop_extras(struct walk *w, struct level *v, int dir, const struct na
 	struct dirent *e;
 	unsigned n = 0;
 
+	if (!d)
+		ay__fsck_lack(w->t->k, -errno);
 	while (d && (e = readdir(d))) {
 		char full[AY_PATH_MAX + 300];
 		char *name = e->d_name;
@@ -180,6 +182,8 @@ static int check_extras(struct walk *w, struct level *v, int dir, struct ay_err 
 	{
 		AY_CLOSEDIR DIR *d = list(dir);
 		struct dirent *e;
+		if (!d)
+			ay__fsck_lack(w->t->k, -errno);
 		while (d && (e = readdir(d)))
 			n += !is_dot(e->d_name);
 	}
@@ -297,6 +301,8 @@ static int push(struct walk *w, int parent, const char *name, const struct ay_en
 			return 0;
 		}
 	}
+	if (ay__fsck_lack(k, fd))
+		return ay_err_errno(err, -fd, "%s", e->path);
 	if (fd < 0 && !k->collect) {
 		char why[64];
 		snprintf(why, sizeof(why), "cannot be opened: %s", ay_strerror(fd));

@@ -113,13 +113,16 @@ static bool believe(struct ay__fsck_tree *t, const uint8_t *data, size_t len, st
 		if (v == k->root->version) {
 			r = ay_trust_release(k->root, branch, data, len, out, NULL);
 		} else {
-			if (ay_state_root_envelope(k->s, v, &envelope, &n, NULL) < 0 ||
-			    ay_envelope_parse(envelope, n, &env, NULL) < 0 ||
-			    ay_root_parse(env.text.data, env.text.len, &old, NULL) < 0)
+			if ((r = ay_state_root_envelope(k->s, v, &envelope, &n, NULL)) < 0 ||
+			    (r = ay_envelope_parse(envelope, n, &env, NULL)) < 0 ||
+			    (r = ay_root_parse(env.text.data, env.text.len, &old, NULL)) < 0) {
+				ay__fsck_lack(k, r);
 				return false; /* below the first root that was trusted */
+			}
 			r = ay_trust_release(old, branch, data, len, out, NULL);
 			ay_root_free(old);
 		}
+		ay__fsck_lack(k, r);
 		if (r == 0)
 			return out->serial == t->serial;
 		if (r != AY_EROLE && r != AY_ESIG)
@@ -132,7 +135,10 @@ static bool believe(struct ay__fsck_tree *t, const uint8_t *data, size_t len, st
 static bool manifest_digest(const struct ay__fsck_tree *t, struct ay_digest *d)
 {
 	AY_CLOSE int fd = ay__open_beneath(t->dir, "manifest", O_RDONLY | O_NONBLOCK);
-	return fd >= 0 && ay_digest_fd(fd, d, NULL) == 0;
+	int r = fd < 0 ? fd : ay_digest_fd(fd, d, NULL);
+
+	ay__fsck_lack(t->k, r);
+	return r == 0;
 }
 
 /* A document of the tree anew, whatever stands in its place. */
@@ -232,8 +238,10 @@ static int open_documents(struct ay__fsck_tree *t, bool tell, bool *lost, struct
 	AY_FREE uint8_t *data = NULL;
 	struct ay_digest d;
 	size_t len = 0;
-	bool good = ay__read_file(t->dir, "release", AY_ENVELOPE_MAX, &data, &len, NULL) == 0 &&
-		    believe(t, data, len, &t->release);
+	int q = ay__read_file(t->dir, "release", AY_ENVELOPE_MAX, &data, &len, NULL);
+	bool good = !ay__fsck_lack(t->k, q) && q == 0 && believe(t, data, len, &t->release);
+	if (t->k->failed)
+		return ay_err_errno(err, -t->k->failed, "release");
 	if (!good) {
 		int r = tell ? heal_release(t, err) : 0;
 		if (r < 0)
@@ -243,6 +251,8 @@ static int open_documents(struct ay__fsck_tree *t, bool tell, bool *lost, struct
 			good = ay__read_file(t->dir, "release", AY_ENVELOPE_MAX, &data, &len, NULL) == 0 &&
 			       believe(t, data, len, &t->release);
 		}
+		if (t->k->failed) /* then it is not known to be lost */
+			return ay_err_errno(err, -t->k->failed, "release");
 		*lost = !good;
 		if (tell && (good || !t->k->f->heal))
 			tell_tree(t, "release", good, "is missing, damaged, or signed by nobody who may");
@@ -250,6 +260,8 @@ static int open_documents(struct ay__fsck_tree *t, bool tell, bool *lost, struct
 			return 0;
 	}
 	good = manifest_digest(t, &d) && ay_digest_eq(&d, &t->release.manifest);
+	if (t->k->failed)
+		return ay_err_errno(err, -t->k->failed, "manifest");
 	if (!good) {
 		int r = tell ? heal_manifest(t, err) : 0;
 		if (r < 0)
@@ -280,7 +292,7 @@ static bool manifest_is_whole(const struct ay__fsck_tree *t)
 	while (r > 0)
 		r = ay_manifest_next(m, &e, NULL);
 	ay_manifest_reader_free(m);
-	return r == 0;
+	return r == 0 || ay__fsck_lack(t->k, fd < 0 ? fd : !m ? -ENOMEM : r);
 }
 
 /* The release cannot be had. Does nothing else tell what the tree was, it goes. */
@@ -336,6 +348,8 @@ static int one_tree(struct ay__fsck *k, size_t b, int branch_dir, uint32_t seria
 	AY_CLOSE int dir = ay__open_beneath(branch_dir, name, O_RDONLY | O_DIRECTORY);
 	if (dir == -ENOENT)
 		return 0; /* the collector was faster */
+	if (ay__fsck_lack(k, dir))
+		return ay_err_errno(err, -dir, "tree %s", name);
 	*t = (struct ay__fsck_tree){.k = k, .branch = b, .serial = serial, .dir = dir, .manifest = -1};
 	if (dir < 0) {
 		if (tell)
@@ -346,6 +360,8 @@ static int one_tree(struct ay__fsck *k, size_t b, int branch_dir, uint32_t seria
 	AY_CLOSE int ref = ay__open_beneath(dir, ".ref", O_RDONLY | O_NONBLOCK);
 	if (ref >= 0)
 		ay__lock(ref, LOCK_SH | LOCK_NB);
+	if (ay__fsck_lack(k, ref))
+		return ay_err_errno(err, -ref, "tree %s", name);
 	if (ref < 0 && tell) {
 		if (k->f->heal)
 			ay__remove_tree(k->s->fs, dir, ".ref"); /* no file, or one that cannot be opened */
@@ -379,6 +395,8 @@ static int list_trees(struct ay__fsck *k, size_t b, int dir, bool tell, uint32_t
 
 	*out = NULL;
 	*n = 0;
+	if (!d && ay__fsck_lack(k, -errno))
+		return k->failed;
 	while (d && (e = readdir(d))) {
 		const char *name = e->d_name;
 		if (ay__serial_parse(name, &serial)) {
@@ -416,6 +434,8 @@ int ay__fsck_each_tree(struct ay__fsck *k, bool tell,
 		AY_CLOSE int dir = ay__branch_open(k->s, k->branches[b].name, false, NULL);
 		if (dir == -ENOENT)
 			continue;
+		if (ay__fsck_lack(k, dir))
+			return ay_err_errno(err, -dir, "branch %s", k->branches[b].name);
 		if (dir < 0) {
 			if (tell)
 				ay__fsck_tell(k,
@@ -427,8 +447,8 @@ int ay__fsck_each_tree(struct ay__fsck *k, bool tell,
 					      ay_strerror(dir));
 			continue;
 		}
-		if (list_trees(k, b, dir, tell, &serials, &n) < 0)
-			return ay_err_errno(err, ENOMEM, "fsck");
+		if ((r = list_trees(k, b, dir, tell, &serials, &n)) < 0)
+			return ay_err_errno(err, -r, "branch %s", k->branches[b].name);
 		for (size_t i = 0; i < n && r == 0; i++) {
 			if (tell)
 				k->res->trees++;
@@ -489,6 +509,8 @@ static int check_current(struct ay__fsck *k, size_t b, struct ay_err *err)
 	struct stat st;
 	AY_CLOSE int dir = ay__branch_open(k->s, branch, false, NULL);
 
+	if (ay__fsck_lack(k, dir))
+		return ay_err_errno(err, -dir, "branch %s", branch);
 	if (dir < 0)
 		return 0;
 	int r = ay__branch_current_or_0(k->s, dir, branch, &serial, NULL);
@@ -496,7 +518,10 @@ static int check_current(struct ay__fsck *k, size_t b, struct ay_err *err)
 	AY_CLOSE int root = serial ? ay__open_beneath(dir, path, O_PATH | O_DIRECTORY) : -1;
 	if (r == 0 && root >= 0)
 		return 0;
-	bool known = ay_state_branch(k->s, branch, &state, NULL) == 0;
+	int q = ay_state_branch(k->s, branch, &state, NULL);
+	if (ay__fsck_lack(k, q) || (root < 0 && ay__fsck_lack(k, root)) || ay__fsck_lack(k, r))
+		return ay_err_errno(err, -k->failed, "current of %s", branch);
+	bool known = q == 0;
 	if (!known)
 		state = (struct ay_branch_state){.floor = AY_SERIAL_MAX}; /* it had one; which is not known */
 	uint32_t to = choose(k, b, dir, &state);
@@ -509,7 +534,7 @@ static int check_current(struct ay__fsck *k, size_t b, struct ay_err *err)
 		if (fstatat(dir, "current", &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISLNK(st.st_mode)) {
 			char aside[17];
 			ay__random_name(aside);
-			int q = k->s->fs->ops->rename(k->s->fs, dir, "current", k->st.dir, aside, true);
+			q = k->s->fs->ops->rename(k->s->fs, dir, "current", k->st.dir, aside, true);
 			if (q < 0)
 				return ay_err_errno(err, -q, "cannot move `current` of %s aside", branch);
 		}

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "store/gc_objects.h"
+#include "store/spill.h"
 #include "store/tree_internal.h"
 
 #define SWEPT       "swept" /* in state/ */
@@ -33,9 +34,16 @@ static int drop_slice(struct ay_store *s, DIR *d, const char *bucket, struct ay_
 		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
 		    st.st_nlink > 1)
 			continue;
-		int r = s->fs->ops->unlink(s->fs, dirfd(d), e->d_name, 0);
+		struct ay__object_name name;
+		int n = snprintf(name.s, sizeof(name.s), "%s/%s", bucket, e->d_name), r;
+		if (n == AY__OBJECT_NAME_MAX - 1)
+			r = ay__object_drop(s, &name);
+		else /* what is no object's name cannot be needed */
+			r = s->fs->ops->unlink(s->fs, dirfd(d), e->d_name, 0) < 0 ? 0 : 1;
 		if (r < 0 && r != -ENOENT)
 			return ay_err_errno(err, -r, "cannot remove object %s/%s", bucket, e->d_name);
+		if (r <= 0)
+			continue;
 		res->objects++;
 		res->bytes += (uint64_t)st.st_blocks * 512;
 	}
@@ -73,8 +81,12 @@ int ay__gc_objects(struct ay_store *s, struct ay_gc_result *res, struct ay_err *
 	AY_FREE uint8_t *swept = NULL;
 	char boot[33], line[34];
 	size_t len = 0;
-	int r = 0;
 
+	int r = ay__store_lock(s, LOCK_EX, err);
+	if (r < 0)
+		return r;
+	ay__spill_settle(s);
+	ay__store_unlock(s);
 	ay__boot_id(boot);
 	snprintf(line, sizeof(line), "%s\n", boot);
 	if (ay__read_file(s->state, SWEPT, sizeof(line), &swept, &len, NULL) == 0 &&

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "store/spill.h"
 
 #define SLICE 256 /* lines under the exclusive lock at once */
 
@@ -47,10 +48,10 @@ static int drop_slice(struct ay_store *s, FILE *f, struct ay_gc_result *res, int
 			return 0;
 		if (fstatat(s->objects, name.s, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink != nlink)
 			continue;
-		int u = s->fs->ops->unlink(s->fs, s->objects, name.s, 0);
+		int u = ay__object_drop(s, &name);
 		if (u < 0)
 			*failed = ay_err_errno(err, -u, "cannot remove object %s", name.s);
-		else if (res)
+		else if (u > 0 && res)
 			res->objects++; /* its bytes stay where the source is */
 	}
 	return 1;

@@ -19,7 +19,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/sparse.h"
-#include "store/verity.h"
+#include "store/spill.h"
 
 #define COPY_CHUNK  (256 * 1024)
 #define SLICE_FILES 256 /* entries looked at under the exclusive lock at once: a few milliseconds */
@@ -364,35 +364,14 @@ int ay__object_sync(struct ay_store *s, const struct ay__touched *touched, struc
 		if (r < 0)
 			return ay_err_errno(err, -r, "cannot sync %s/objects/%s", s->path, bucket);
 	}
-	int r = touched->objects ? s->fs->ops->fsync(s->fs, s->objects) : 0;
+	int r = 0;
+	if (touched->more) {
+		AY_CLOSE int fd = ay__open_beneath(s->objects, AY__SPILL_DIR, O_RDONLY | O_DIRECTORY);
+		r = fd < 0 ? fd : s->fs->ops->fsync(s->fs, fd);
+	}
+	if (r == 0 && touched->objects)
+		r = s->fs->ops->fsync(s->fs, s->objects);
 	return r < 0 ? ay_err_errno(err, -r, "cannot sync %s/objects", s->path) : 0;
-}
-
-/* The object has as many links as the file system allows: a copy takes its name. It is synced before that. */
-static int renew(struct ay_store *s, const struct ay_entry *e, const struct ay__object_name *name,
-		 int scratch, struct ay__touched *touched, struct ay_err *err)
-{
-	char tmp[17];
-	AY_CLOSE int from = ay__open_beneath(s->objects, name->s, O_RDONLY);
-
-	if (from < 0)
-		return ay_err_errno(err, -from, "cannot open object %s", name->s);
-	ay__random_name(tmp);
-	int to = s->fs->ops->open(s->fs, scratch, tmp, O_RDWR | O_CREAT | O_EXCL, 0600);
-	if (to < 0)
-		return ay_err_errno(err, -to, "cannot make a copy of object %s", name->s);
-	int r = ay__copy_file(s, from, to, e->size, &e->digest, err);
-	if (r == AY_EDIGEST)
-		r = ay_err_wrap(err, err ? (err->code = AY_EBASE) : AY_EBASE, "object %s was changed",
-				name->s);
-	if (r == 0 && (r = ay__meta_set(s, to, e, err)) == 0 && (r = s->fs->ops->fsync(s->fs, to)) < 0)
-		ay_err_errno(err, -r, "cannot renew object %s", name->s);
-	close(to);
-	if (r < 0 || (r = ay__verity_guard(s, scratch, tmp, &e->digest, err)) < 0)
-		return r;
-	r = s->fs->ops->rename(s->fs, scratch, tmp, s->objects, name->s, false);
-	touched->bucket[bucket_of(name)] = true;
-	return r < 0 ? ay_err_errno(err, -r, "cannot renew object %s", name->s) : 0;
 }
 
 int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, const char *to, int scratch,
@@ -415,11 +394,8 @@ int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, 
 				  "%s: object %s was changed in place; `ayni fsck --heal` heals", e->path,
 				  name.s);
 	r = s->fs->ops->link(s->fs, s->objects, name.s, to_dirfd, to);
-	if (r == -EMLINK) {
-		if ((r = renew(s, &local.e, &name, scratch, touched, err)) < 0)
-			return r;
-		r = s->fs->ops->link(s->fs, s->objects, name.s, to_dirfd, to);
-	}
+	if (r == -EMLINK)
+		return ay__spill_link(s, &local.e, &name, to_dirfd, to, scratch, touched, err);
 	return r < 0 ? ay_err_errno(err, -r, "%s: cannot link object %s", e->path, name.s) : 0;
 }
 
@@ -441,10 +417,10 @@ static int drop_slice(struct ay_store *s, struct ay_manifest_reader *m, struct a
 		if (e.type != AY_ENTRY_FILE || ay__object_name_of(s, &e, &name) < 0 ||
 		    fstatat(s->objects, name.s, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink > 1)
 			continue;
-		int u = s->fs->ops->unlink(s->fs, s->objects, name.s, 0);
+		int u = ay__object_drop(s, &name);
 		if (u < 0)
 			*failed = ay_err_errno(err, -u, "cannot remove object %s", name.s);
-		else if (res) {
+		else if (u > 0 && res) {
 			res->objects++;
 			res->bytes += (uint64_t)st.st_blocks * 512;
 		}
@@ -463,6 +439,7 @@ int ay__objects_drop(struct ay_store *s, int manifest_fd, struct ay_gc_result *r
 	while (r > 0) {
 		if ((r = ay__store_lock(s, LOCK_EX, err)) < 0)
 			break;
+		ay__spill_settle(s);
 		r = drop_slice(s, m, res, &failed, err);
 		ay__store_unlock(s);
 	}

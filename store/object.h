@@ -65,8 +65,11 @@ int ay__meta_set(struct ay_store *s, int fd, const struct ay_entry *e, struct ay
 
 /* Which directories below objects/ got a new name and must be synced. */
 struct ay__touched {
-	bool objects;
+	bool objects, more;
 	bool bucket[256];
+	struct ay__object_name
+		full; /* the object whose own inode was full last, and the further one that had room */
+	unsigned full_at;
 };
 
 /** ay__object_put() - rename @from in @dirfd to objects/@name. Is it there and intact: drop ours. */
@@ -84,8 +87,8 @@ int ay__object_sync(struct ay_store *s, const struct ay__touched *touched, struc
 /**
  * ay__object_link() - link the object of @e into a tree.
  *
- * EMLINK: a copy takes the object's name over, so that the next 65,000 links have a fresh inode.
- * @scratch: a directory for that copy (staging).
+ * EMLINK: a further inode of it is linked (store/spill.h).
+ * @scratch: a directory for the copy that may need (staging). The caller holds the store's lock shared.
  * Return: 0; -ENOENT no such object; AY_EBASE it does not look like @e any more; -errno.
  */
 int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, const char *to, int scratch,

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "store/spill.h"
 #include "store/staging.h"
 
 #define VERSION_LINE "ayni-store 1\n"
@@ -165,7 +166,9 @@ static int read_version(struct ay_store *s, struct ay_err *err)
 	if (r == -ENOENT)
 		return 1;
 	if (r < 0)
-		return ay_err_set(err, r, "%s/" AY__STORE_VERSION_FILE ": %s", s->path, ay_strerror(r));
+		return r > -4096 ? ay_err_errno(err, -r, "cannot read %s/" AY__STORE_VERSION_FILE, s->path)
+				 : ay_err_set(err, r, "%s/" AY__STORE_VERSION_FILE ": %s", s->path,
+					      ay_strerror(r));
 	struct ay__store_options o = {0};
 	r = ay__store_version_parse((const char *)data, len, &o);
 	s->owner_me = o.owner_me;
@@ -212,8 +215,9 @@ static int check_buckets(const struct ay_store *s, struct ay_err *err)
 {
 	static const char digits[] = "0123456789abcdef";
 
-	for (unsigned b = 0; s->objects >= 0 && b < 256; b++) {
-		const char name[3] = {digits[b >> 4], digits[b & 15], '\0'};
+	for (unsigned b = 0; s->objects >= 0 && b <= 256; b++) {
+		const char bucket[3] = {digits[b >> 4 & 15], digits[b & 15], '\0'};
+		const char *name = b < 256 ? bucket : AY__SPILL_DIR;
 		struct stat st;
 		if (fstatat(s->objects, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))
 			return ay_err_set(
@@ -237,11 +241,13 @@ static int open_parts(struct ay_store *s, bool made, struct ay_err *err)
 			return ay_err_errno(err, -fd, "cannot open %s/%s", s->path, parts[i].name);
 		*part_fd(s, i) = fd;
 	}
-	if (s->bundles >= 0)
-		s->partial = ay__open_beneath(s->bundles, "partial", O_RDONLY | O_DIRECTORY);
-	if (s->partial < 0)
+	int r = s->bundles < 0 ? -EACCES : ay__open_beneath(s->bundles, "partial", O_RDONLY | O_DIRECTORY);
+	if (r == -ENOENT || r == -ENOTDIR)
 		return ay_err_set(err, AY_ESTORE, "%s/bundles/partial is missing", s->path);
-	int r = check_buckets(s, err);
+	if (r < 0)
+		return ay_err_errno(err, -r, "cannot open %s/bundles/partial", s->path);
+	s->partial = r;
+	r = check_buckets(s, err);
 	if (r < 0)
 		return r;
 	if (s->readonly)

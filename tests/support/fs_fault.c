@@ -7,9 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -41,10 +45,56 @@ static const char *const names[] = {"open",   "mkdir",   "link",     "symlink", 
 				    "chown",  "utimens", "setxattr", "verity",   "fsync",   "fdatasync",
 				    "syncfs", "dedupe",  "exchange"};
 
-static bool frees_room(int op)
+const struct fs_fault_case fs_fault_cases[] = {
+	{"EIO once", AY_FAULT_ONCE, EIO},
+	{"EIO for good", AY_FAULT_FOREVER, EIO},
+	{"ENOSPC once", AY_FAULT_ONCE, ENOSPC},
+	{"ENOSPC for good", AY_FAULT_FOREVER, ENOSPC},
+	{"EDQUOT once", AY_FAULT_ONCE, EDQUOT},
+	{"EDQUOT for good", AY_FAULT_FOREVER, EDQUOT},
+	{"EMFILE once", AY_FAULT_ONCE, EMFILE},
+	{"EMFILE for good", AY_FAULT_FOREVER, EMFILE},
+	{"EINTR once", AY_FAULT_ONCE, EINTR},
+	{"EINTR for good", AY_FAULT_FOREVER, EINTR},
+	{"a short write", AY_FAULT_SHORT, 0},
+	{"short writes for good", AY_FAULT_SHORT_FOREVER, 0},
+	{NULL, AY_FAULT_NONE, 0},
+};
+
+#define BIT(op) (1u << (op))
+
+static const unsigned frees_room = BIT(OP_UNLINK) | BIT(OP_RENAME) | BIT(OP_TRUNCATE) | BIT(OP_FSYNC) |
+				   BIT(OP_FDATASYNC) | BIT(OP_SYNCFS) | BIT(OP_CHMOD) | BIT(OP_EXCHANGE);
+static const unsigned takes_room = BIT(OP_OPEN) | BIT(OP_MKDIR) | BIT(OP_SYMLINK) | BIT(OP_MKNOD) |
+				   BIT(OP_PWRITE) | BIT(OP_ALLOCATE) | BIT(OP_REFLINK) | BIT(OP_SETXATTR) |
+				   BIT(OP_LINK) | BIT(OP_RENAME);
+static const unsigned waits = BIT(OP_OPEN) | BIT(OP_PWRITE) | BIT(OP_TRUNCATE) | BIT(OP_ALLOCATE) |
+			      BIT(OP_REFLINK) | BIT(OP_FSYNC) | BIT(OP_FDATASYNC) | BIT(OP_SYNCFS) |
+			      BIT(OP_DEDUPE) | BIT(OP_VERITY);
+
+/* Which calls may go wrong in this way? */
+static unsigned may_fail(const struct fs_fault *f)
 {
-	return op == OP_UNLINK || op == OP_RENAME || op == OP_TRUNCATE || op == OP_FSYNC ||
-	       op == OP_FDATASYNC || op == OP_SYNCFS || op == OP_CHMOD;
+	switch (f->kind) {
+	case AY_FAULT_SHORT:
+	case AY_FAULT_SHORT_FOREVER:
+		return BIT(OP_PWRITE);
+	case AY_FAULT_ONCE:
+	case AY_FAULT_FOREVER:
+		if (f->error == EDQUOT)
+			return f->kind == AY_FAULT_ONCE ? takes_room : takes_room & ~frees_room;
+		if (f->error == ENOSPC && f->kind == AY_FAULT_FOREVER)
+			return ~frees_room;
+		return f->error == EMFILE ? BIT(OP_OPEN) : f->error == EINTR ? waits : ~0u;
+	default:
+		return ~0u;
+	}
+}
+
+static bool is_now(const struct fs_fault *f)
+{
+	bool for_good = f->kind == AY_FAULT_FOREVER || f->kind == AY_FAULT_SHORT_FOREVER;
+	return for_good ? f->met >= f->at : f->met == f->at;
 }
 
 /* 0: go on; negative: fail with that. */
@@ -52,19 +102,26 @@ static int turn(struct fs_fault *f, int op)
 {
 	f->calls++;
 	f->of[op]++;
-	if (f->kind == AY_FAULT_NONE || f->calls < f->at)
+	f->due = false;
+	if (!(may_fail(f) & BIT(op)))
 		return 0;
-	if (f->kind == AY_FAULT_KILL && f->calls == f->at)
-		_exit(FS_FAULT_EXIT);
-	if (f->kind == AY_FAULT_ONCE && f->calls != f->at)
+	f->met++;
+	if (f->kind == AY_FAULT_NONE || !is_now(f))
 		return 0;
+	f->due = true; /* for what is to be done with the call, or behind it */
 	if (f->kind == AY_FAULT_KILL)
-		return 0;
-	if (f->kind == AY_FAULT_FOREVER && f->error == ENOSPC && frees_room(op))
-		return 0;
-	if (!f->failed)
+		kill(getpid(), SIGKILL);
+	if (f->kind != AY_FAULT_KILL_AFTER && !f->failed)
 		f->failed = names[op];
-	return -f->error;
+	return f->kind == AY_FAULT_ONCE || f->kind == AY_FAULT_FOREVER ? -f->error : 0;
+}
+
+/* Behind the call. */
+static int64_t done(struct fs_fault *f, int64_t r)
+{
+	if (f->due && f->kind == AY_FAULT_KILL_AFTER)
+		kill(getpid(), SIGKILL);
+	return r;
 }
 
 /* How the store's lock is held, by anybody, at this moment. */
@@ -112,12 +169,12 @@ static void trace(struct fs_fault *f, int op, int dirfd, const char *name, int t
 	int fault = turn(f, op);                                                                             \
 	if (fault < 0)                                                                                       \
 		return fault;                                                                                \
-	return real->ops->call
+	return (__typeof__(real->ops->call))done(f, real->ops->call)
 
 #define SYNC_FAULT(op, call)                                                                                 \
 	trace(fs->ctx, op, fd, "", -1, NULL);                                                                \
 	if (((struct fs_fault *)fs->ctx)->syncs_off)                                                         \
-		return turn(fs->ctx, op);                                                                    \
+		return (int)done(fs->ctx, turn(fs->ctx, op));                                                \
 	FAULT(op, call)
 
 static int fault_open(struct ay_fs *fs, int dirfd, const char *path, int flags, mode_t mode)
@@ -160,7 +217,14 @@ static int fault_unlink(struct ay_fs *fs, int dirfd, const char *name, int flags
 
 static ssize_t fault_pwrite(struct ay_fs *fs, int fd, const void *buf, size_t len, off_t offset)
 {
-	FAULT(OP_PWRITE, pwrite(real, fd, buf, len, offset));
+	struct fs_fault *o = fs->ctx;
+	int r = turn(o, OP_PWRITE);
+
+	if (r < 0)
+		return r;
+	if (o->due && len > 1 && o->kind != AY_FAULT_KILL_AFTER)
+		len /= 2;
+	return done(o, ay_fs_real()->ops->pwrite(ay_fs_real(), fd, buf, len, offset));
 }
 
 static int fault_truncate(struct ay_fs *fs, int fd, off_t size)
@@ -273,6 +337,37 @@ static const struct ay_fs_ops ops = {
 	.fdatasync = fault_fdatasync,
 	.syncfs = fault_syncfs,
 };
+
+void fs_fault_set(struct fs_fault *f, const struct fs_fault_case *c, unsigned at)
+{
+	f->kind = c->kind;
+	f->error = c->error;
+	f->at = f->met + at;
+}
+
+bool fs_fault_may_succeed(const struct fs_fault_case *c)
+{
+	return c->error == EINTR || c->error == 0;
+}
+
+bool fs_fault_was_killed(int status)
+{
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
+void fs_fault_few_fds(unsigned n)
+{
+	struct rlimit l;
+	int top = dup(0);
+
+	/* The lowest number that is free is the first that is taken. */
+	if (top < 0 || getrlimit(RLIMIT_NOFILE, &l) < 0)
+		abort();
+	close(top);
+	l.rlim_cur = (rlim_t)top + n;
+	if (setrlimit(RLIMIT_NOFILE, &l) < 0)
+		abort();
+}
 
 void fs_fault_init(struct fs_fault *f)
 {

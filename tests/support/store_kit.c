@@ -312,9 +312,11 @@ int kit_store(struct kit *k, struct ay_fs *fs, struct ay_store **s, struct ay_er
 	if (r < 0)
 		return r;
 	const struct ay_root *root;
-	if (ay_state_root(*s, &root, NULL) == 0)
-		return 0;
-	r = ay_state_add_root(*s, k->root.data, k->root.len, err);
+	r = ay_state_root(*s, &root, err);
+	if (r == -ENOENT) {
+		memset(err, 0, sizeof(*err));
+		r = ay_state_add_root(*s, k->root.data, k->root.len, err);
+	}
 	if (r < 0) {
 		ay_store_close(*s);
 		*s = NULL;

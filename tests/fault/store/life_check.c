@@ -355,6 +355,7 @@ static bool all_is_well(struct after *a, struct verdict *v)
 	kit_rm(&k, "lib/store/state/swept"); /* this boot has another id */
 	fs_fault_init(&quiet);
 	quiet.syncs_off = true;
+	quiet.links_max = a->l->c.links_max;
 	if (life_open(a->l, a->kit.dir, &quiet.fs, &s, &err) < 0)
 		return NOT(v, "it does not open a second time: %s", err.msg);
 	ok = look(w, a->kit.dir, s, &is, v) && facts_between(a->will, &is, a->will, op, v);
@@ -383,9 +384,11 @@ bool life_cut(const struct life *l, const struct crash_cut *cut, bool again, str
 	build(&l->c.log, cut, a.kit.dir);
 	fs_fault_init(&quiet);
 	quiet.syncs_off = true;
+	quiet.links_max = l->c.links_max;
 	if (!again)
 		return start_again(&a, &quiet.fs, v) && all_is_well(&a, v);
 	fs_crash_init(&c, a.kit.dir);
+	c.links_max = l->c.links_max;
 	bool ok = start_again(&a, &c.fs, v);
 	second.at = (uint32_t)(cut->seed % (c.calls + 1));
 	after_dir(&a, l->w, "after2");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Adopting, while each change of the disk goes wrong in turn: once, for good, or by kill -9 before it. The three ways:
+ * Adopting, while each change of the disk goes wrong in turn: once, for good, or by kill -9 before or after it. The three ways:
  * signed by copying, signed by linking, matched with a part fetched from a repository.
  *
  * After each: the store opens, has the tree whole or not at all, no object that nobody links (be it that the source
@@ -25,6 +25,7 @@
 #include "base/cleanup.h"
 #include "store/adopt.h"
 #include "tests/support/fs_fault.h"
+#include "tests/support/kit_fsck.h"
 #include "tests/support/kit_repo.h"
 
 #define B "b"
@@ -210,48 +211,59 @@ static void assert_finishes(struct fixture *x, const char *kind, unsigned at, co
 		fail_msg("%s at change %u (%s): it does not work the second time: %d", kind, at, call, r);
 	assert_old_or_new(x, kind, at, call);
 	assert_true(kit_exists(&x->k, "store/branches/" B "/1"));
+	char path[300], why[1024];
+	snprintf(path, sizeof(path), "%s/store", x->k.dir);
+	if (kit_fsck(path, why, sizeof(why)))
+		fail_msg("%s at change %u (%s): %s", kind, at, call, why);
 }
 
-static void each_change_fails(struct fixture *x, enum fs_fault_kind kind, int error, const char *name)
+static void each_change_fails(struct fixture *x, const struct fs_fault_case *c)
 {
-	unsigned failed = 0;
+	unsigned failed = 0, n = 0;
 
-	for (unsigned at = 1; at <= x->calls; at += STEP) {
+	for (unsigned at = 1;; at += c->kind == AY_FAULT_FOREVER ? 2 * STEP : STEP, n++) {
+		struct fs_fault f = no_faults();
+		fs_fault_set(&f, c, at);
+		fresh_store(x);
+		int r = open_and_work(x, &f);
+		if (!f.failed)
+			break;
+		failed += r < 0;
+		if (c->error == 0 && r < 0)
+			fail_msg("%s at change %u: %d", c->name, at, r);
+		/* While the disk works otherwise, a failure is cleaned up at once. */
+		if (c->kind == AY_FAULT_ONCE && r < 0 &&
+		    (kit_count(&x->k, "store/tmp") || kit_count(&x->k, "store/objects")))
+			fail_msg("%s at change %u (%s): garbage after a failure", c->name, at, f.failed);
+		assert_old_or_new(x, c->name, at, f.failed);
+		assert_finishes(x, c->name, at, f.failed);
+	}
+	assert_true(n > 0 && (fs_fault_may_succeed(c) || failed * 2 > n));
+}
+
+static void each_change_goes_wrong(void **arg)
+{
+	for (const struct fs_fault_case *c = fs_fault_cases; c->name; c++)
+		each_change_fails(*arg, c);
+}
+
+static void killed_at(struct fixture *x, enum fs_fault_kind kind, unsigned at)
+{
+	const char *name = kind == AY_FAULT_KILL ? "killed before" : "killed after";
+
+	fresh_store(x);
+	pid_t pid = fork();
+	if (pid == 0) {
 		struct fs_fault f = no_faults();
 		f.kind = kind;
 		f.at = at;
-		f.error = error;
-		fresh_store(x);
-		int r = open_and_work(x, &f);
-		failed += r < 0;
-		/* While the disk works otherwise, a failure is cleaned up at once. */
-		if (kind == AY_FAULT_ONCE && r < 0 &&
-		    (kit_count(&x->k, "store/tmp") || kit_count(&x->k, "store/objects")))
-			fail_msg("%s at change %u (%s): garbage after a failure", name, at, f.failed);
-		assert_old_or_new(x, name, at, f.failed ? f.failed : "-");
-		assert_finishes(x, name, at, f.failed ? f.failed : "-");
+		_exit(open_and_work(x, &f) == 0 ? 0 : 1);
 	}
-	assert_true(failed > x->calls / STEP / 2);
-}
-
-static void once_eio(void **arg)
-{
-	each_change_fails(*arg, AY_FAULT_ONCE, EIO, "EIO once");
-}
-
-static void once_enospc(void **arg)
-{
-	each_change_fails(*arg, AY_FAULT_ONCE, ENOSPC, "ENOSPC once");
-}
-
-static void eio_for_good(void **arg)
-{
-	each_change_fails(*arg, AY_FAULT_FOREVER, EIO, "EIO for good");
-}
-
-static void a_full_disk(void **arg)
-{
-	each_change_fails(*arg, AY_FAULT_FOREVER, ENOSPC, "a full disk");
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(fs_fault_was_killed(status));
+	assert_old_or_new(x, name, at, "-");
+	assert_finishes(x, name, at, "-");
 }
 
 static void killed(void **arg)
@@ -259,20 +271,10 @@ static void killed(void **arg)
 	struct fixture *x = *arg;
 
 	for (unsigned at = 1; at <= x->calls; at += STEP) {
-		fresh_store(x);
-		pid_t pid = fork();
-		if (pid == 0) {
-			struct fs_fault f = no_faults();
-			f.kind = AY_FAULT_KILL;
-			f.at = at;
-			_exit(open_and_work(x, &f) == 0 ? 0 : 1);
-		}
-		int status;
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_int_equal(WEXITSTATUS(status), FS_FAULT_EXIT);
-		assert_old_or_new(x, "killed", at, "-");
-		assert_finishes(x, "killed", at, "-");
+		killed_at(x, AY_FAULT_KILL, at);
+		killed_at(x, AY_FAULT_KILL_AFTER, at);
 	}
+	killed_at(x, AY_FAULT_KILL_AFTER, x->calls);
 }
 
 static int setup_copy(void **arg)
@@ -301,14 +303,15 @@ int main(void)
 	/* The kit's manifest names owners, which a plain user's store does not sign. */
 	if (geteuid() != 0) {
 		const struct CMUnitTest tests[] = {
-			{"once_eio, matched", once_eio, setup_match, teardown, NULL},
-			{"a_full_disk, matched", a_full_disk, setup_match, teardown, NULL},
+			{"each_change_goes_wrong, matched", each_change_goes_wrong, setup_match, teardown,
+			 NULL},
 			{"killed, matched", killed, setup_match, teardown, NULL},
 		};
 		return cmocka_run_group_tests(tests, NULL, NULL);
 	}
 	const struct CMUnitTest tests[] = {
-		THREE(once_eio), THREE(once_enospc), THREE(eio_for_good), THREE(a_full_disk), THREE(killed),
+		THREE(each_change_goes_wrong),
+		THREE(killed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,13 +6,15 @@
  * again, collect. It is done once to count its changes of the disk; then once per change
  * and kind of fault, from the same store each time:
  *
- *     once ENOSPC, once EIO      a bad moment; the process goes on and must clean up
- *     ENOSPC or EIO from then on a full disk, a dead disk
- *     kill                       kill -9 before the call, which is also after the one before it
+ *     an error, once          a bad moment; the process goes on and must clean up
+ *     an error from then on   a full disk, a dead disk, a signal that comes again and again
+ *     short writes            no error at all
+ *     few open files          every number, from none on
+ *     kill                    SIGKILL before the call, and after it
  *
  * After each: the store opens, every tree in it is whole to the last byte, `current`
  * names one of them, there is no garbage, and the same work done again without
- * faults ends where it ends on a good day.
+ * faults ends where it ends on a good day, and fsck says so.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,6 +35,7 @@
 #include "base/cleanup.h"
 #include "store/state.h"
 #include "tests/support/fs_fault.h"
+#include "tests/support/kit_fsck.h"
 #include "tests/support/store_kit.h"
 
 #define B "b"
@@ -48,9 +51,10 @@ struct fixture {
 	struct kit k;
 	struct kit_tree v[3]; /* serials 1, 2, 3 */
 	struct ay_offer offer;
-	int bundle;     /* 2 to 3 */
-	unsigned calls; /* changes of the disk on a good day */
-	bool applied;   /* the last work came past its first step */
+	int bundle;          /* 2 to 3 */
+	unsigned calls;      /* changes of the disk on a good day */
+	bool applied;        /* the last work came past its first step */
+	char sentence[1024]; /* why the last work failed */
 };
 
 /* ---- a store is copied before each run ---- */
@@ -209,14 +213,11 @@ static int open_and_work(struct fixture *x, struct fs_fault *f)
 	int r = open_kit(x, f, &s, &err);
 
 	x->applied = false;
-	if (r < 0)
-		return r;
-	r = work(x, s, &err);
-	if (r < 0 && !err.msg[0]) {
-		print_error("%d without a sentence\n", r);
-		abort();
+	if (r == 0) {
+		r = work(x, s, &err);
+		ay_store_close(s);
 	}
-	ay_store_close(s);
+	snprintf(x->sentence, sizeof(x->sentence), "%s", r < 0 ? err.msg : "");
 	return r;
 }
 
@@ -311,80 +312,126 @@ static void assert_finishes(struct fixture *x, const struct where *w)
 	assert_good_store(x, w);
 	HOLDS(kit_exists(&x->k, "store/branches/" B "/3"));
 	HOLDS(!kit_exists(&x->k, "store/branches/" B "/1"));
+	char path[300], why[1024];
+	snprintf(path, sizeof(path), "%s/store", x->k.dir);
+	if (kit_fsck(path, why, sizeof(why)))
+		fail_msg("%s at change %u (%s): %s", w->kind, w->at, w->call ? w->call : "-", why);
 }
 
 /* ---- faults ---- */
 
-static void each_change_fails(struct fixture *x, enum fs_fault_kind kind, int error, const char *name,
-			      unsigned step)
+/* The sentence says what failed, and what to do where a person can do something. */
+static bool says(const char *msg, int error)
 {
-	unsigned failed = 0;
+	const char *advice = error == ENOSPC || error == EDQUOT ? "ayni gc"
+			     : error == EMFILE                  ? "ulimit"
+			     : error == EIO                     ? "dmesg"
+			     : error == EINTR                   ? "again"
+								: "";
+	return msg[0] && strstr(msg, advice) != NULL;
+}
 
-	for (unsigned at = 1; at <= x->calls; at += step) {
+static void each_change_fails(struct fixture *x, const struct fs_fault_case *c, unsigned step)
+{
+	unsigned failed = 0, n = 0;
+
+	for (unsigned at = 1;; at += step, n++) {
 		struct fs_fault f = no_faults();
-		struct where w = {.kind = name, .at = at};
-		f.kind = kind;
-		f.at = at;
-		f.error = error;
+		struct where w = {.kind = c->name, .at = at};
+		fs_fault_set(&f, c, at);
 		fresh_store(x);
 		int r = open_and_work(x, &f);
+		if (!f.failed)
+			break;
 		w.call = f.failed;
 		failed += r < 0;
+		if (c->error == 0 && r < 0)
+			fail_msg("%s at change %u: %d", c->name, at, r);
+		if (r < 0 && !says(x->sentence, c->error))
+			fail_msg("%s at change %u (%s): this tells nobody what to do: %s", c->name, at,
+				 w.call, x->sentence);
 		/* While the disk works otherwise, a failure is cleaned up at once. */
-		if (kind == AY_FAULT_ONCE && !x->applied && kit_exists(&x->k, "store/branches/" B "/3"))
-			fail_msg("%s at change %u (%s): applying failed, but the tree is there", name, at,
+		if (c->kind == AY_FAULT_ONCE && r < 0 && !x->applied &&
+		    kit_exists(&x->k, "store/branches/" B "/3"))
+			fail_msg("%s at change %u (%s): applying failed, but the tree is there", c->name, at,
 				 w.call);
-		if (kind == AY_FAULT_ONCE && r < 0 &&
+		if (c->kind == AY_FAULT_ONCE && r < 0 &&
 		    kit_count(&x->k, "store/tmp") + kit_objects_unlinked(&x->k) > 0)
-			fail_msg("%s at change %u (%s): garbage after a failure", name, at, w.call);
+			fail_msg("%s at change %u (%s): garbage after a failure", c->name, at, w.call);
 		assert_good_store(x, &w);
 		assert_finishes(x, &w);
 	}
-	print_message("%s: %u changes, %u failures reported\n", name, x->calls, failed);
-	assert_true(failed * step * 2 > x->calls); /* the faults did bite */
+	print_message("%s: %u times, %u failures reported\n", c->name, n, failed);
+	assert_true(n > 0 && (fs_fault_may_succeed(c) || failed * 2 > n)); /* the faults did bite */
 }
 
-static void killed_before_each_change(void **arg)
+static void killed_at(struct fixture *x, enum fs_fault_kind kind, unsigned at)
+{
+	const struct where here = {.kind = kind == AY_FAULT_KILL ? "kill before" : "kill after", .at = at},
+			   *w = &here;
+	int status;
+
+	fresh_store(x);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct fs_fault f = no_faults();
+		f.kind = kind;
+		f.at = at;
+		open_and_work(x, &f);
+		_exit(0);
+	}
+	must(waitpid(pid, &status, 0) == pid, "waitpid");
+	HOLDS(fs_fault_was_killed(status));
+	assert_good_store(x, w);
+	assert_finishes(x, w);
+}
+
+/* What is behind the last change is one more place to die. */
+static void killed_before_and_after_each_change(void **arg)
 {
 	struct fixture *x = *arg;
 
 	for (unsigned at = 1; at <= x->calls; at += STEP) {
-		const struct where here = {.kind = "kill", .at = at}, *w = &here;
-		int status;
+		killed_at(x, AY_FAULT_KILL, at);
+		killed_at(x, AY_FAULT_KILL_AFTER, at);
+	}
+	killed_at(x, AY_FAULT_KILL_AFTER, x->calls);
+}
+
+static void each_change_goes_wrong(void **arg)
+{
+	for (const struct fs_fault_case *c = fs_fault_cases; c->name; c++)
+		each_change_fails(*arg, c, c->kind == AY_FAULT_FOREVER ? 2 * STEP : STEP);
+}
+
+/* Every number of files that may be open, from none on: EMFILE wherever a file is opened, to read too. */
+static void few_files_may_be_open(void **arg)
+{
+	struct fixture *x = *arg;
+	int status = 1;
+	unsigned n = 0;
+
+	for (; status != 0; n++) {
+		const struct where here = {.kind = "few files", .at = n}, *w = &here;
 		fresh_store(x);
 		pid_t pid = fork();
 		if (pid == 0) {
 			struct fs_fault f = no_faults();
-			f.kind = AY_FAULT_KILL;
-			f.at = at;
-			open_and_work(x, &f);
-			_exit(0);
+			fs_fault_few_fds(n);
+			int r = open_and_work(x, &f);
+			if (r < 0 && !says(x->sentence, EMFILE))
+				fprintf(stderr, "%u files: %s\n", n, x->sentence);
+			_exit(r == 0 ? 0 : says(x->sentence, EMFILE) ? 1 : 2);
 		}
 		must(waitpid(pid, &status, 0) == pid, "waitpid");
-		HOLDS(WIFEXITED(status) && WEXITSTATUS(status) == FS_FAULT_EXIT);
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
+			fail_msg("with %u files the sentence tells nobody what to do", n);
+		HOLDS(WIFEXITED(status) && n < 100);
 		assert_good_store(x, w);
 		assert_finishes(x, w);
 	}
-}
-
-static void a_full_disk_for_a_moment(void **arg)
-{
-	each_change_fails(*arg, AY_FAULT_ONCE, ENOSPC, "ENOSPC once", STEP);
-}
-
-static void a_bad_sector(void **arg)
-{
-	each_change_fails(*arg, AY_FAULT_ONCE, EIO, "EIO once", STEP);
-}
-
-static void a_disk_that_fills_up(void **arg)
-{
-	each_change_fails(*arg, AY_FAULT_FOREVER, ENOSPC, "ENOSPC from then on", 2 * STEP);
-}
-
-static void a_disk_that_dies(void **arg)
-{
-	each_change_fails(*arg, AY_FAULT_FOREVER, EIO, "EIO from then on", 2 * STEP);
+	print_message("%u open files are enough\n", n - 1);
+	assert_true(n > 8);
 }
 
 /* Killed, and the cleaning up killed too: whoever opens last still finds all in order. */
@@ -417,9 +464,10 @@ static void killed_while_cleaning_up(void **arg)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_full_disk_for_a_moment),  cmocka_unit_test(a_bad_sector),
-		cmocka_unit_test(a_disk_that_fills_up),      cmocka_unit_test(a_disk_that_dies),
-		cmocka_unit_test(killed_before_each_change), cmocka_unit_test(killed_while_cleaning_up),
+		cmocka_unit_test(each_change_goes_wrong),
+		cmocka_unit_test(few_files_may_be_open),
+		cmocka_unit_test(killed_before_and_after_each_change),
+		cmocka_unit_test(killed_while_cleaning_up),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -61,7 +61,7 @@ static void power_is_cut_in_many_lives(void **arg)
 			.seed = seed,
 			.steps = 6 + (unsigned)(seed % 20),
 			.mishaps = seed % 3 ? 3 : 0,
-			.links_max = seed % 4 == 0 ? (unsigned)from_env("AYNI_CRASH_LINKS", 0) : 0};
+			.links_max = seed % 4 == 0 ? (unsigned)from_env("AYNI_CRASH_LINKS", 4) : 0};
 		struct verdict v = {""};
 		struct life l;
 		if (!life_tell(&l, &w, &o, &v))

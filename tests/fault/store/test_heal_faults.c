@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A healing in which each change of the disk goes wrong in turn: killed before it, failed once, failed from then on.
+ * A healing in which each change of the disk goes wrong in turn: killed before or after it, failed once, failed from then on.
  *
  * After each: no path that had a file is without one (the old inode or the new, never none), the store
  * opens, what was good is good, and healing again without faults ends with nothing damaged.
@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include "tests/fault/store/heal_kit.h"
+#include "tests/support/kit_fsck.h"
 
 /* Sanitizers make forks many times dearer; the plain build of the same run leaves nothing out. */
 #ifdef __SANITIZE_ADDRESS__
@@ -84,84 +86,116 @@ static int teardown(void **arg)
 	return 0;
 }
 
-static void killed_before_each_change(void **arg)
+static void killed_at(struct fixture *x, enum fs_fault_kind kind, unsigned at)
+{
+	const struct where w = {.kind = kind == AY_FAULT_KILL ? "kill before" : "kill after", .at = at};
+	int status;
+
+	heal_damaged(&x->x, &x->at);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct fs_fault f;
+		struct ay_fsck_result res;
+		struct ay_err err;
+		heal_no_faults(&f);
+		f.kind = kind;
+		f.at = at;
+		heal_with(&x->x, &x->at, &f.fs, &res, &err);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(fs_fault_was_killed(status));
+	assert_holds(x, &w);
+}
+
+static void killed_before_and_after_each_change(void **arg)
 {
 	struct fixture *x = *arg;
 
 	for (unsigned at = 1; at <= x->calls; at += STEP) {
-		const struct where w = {.kind = "kill", .at = at};
-		int status;
-		heal_damaged(&x->x, &x->at);
-		pid_t pid = fork();
-		if (pid == 0) {
-			struct fs_fault f;
-			struct ay_fsck_result res;
-			struct ay_err err;
-			heal_no_faults(&f);
-			f.kind = AY_FAULT_KILL;
-			f.at = at;
-			heal_with(&x->x, &x->at, &f.fs, &res, &err);
-			_exit(0);
-		}
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_true(WIFEXITED(status) && WEXITSTATUS(status) == FS_FAULT_EXIT);
-		assert_holds(x, &w);
+		killed_at(x, AY_FAULT_KILL, at);
+		killed_at(x, AY_FAULT_KILL_AFTER, at);
 	}
+	killed_at(x, AY_FAULT_KILL_AFTER, x->calls);
 	print_message("kill: %u changes\n", x->calls);
 }
 
-static void each_change_fails(struct fixture *x, enum fs_fault_kind kind, int error, const char *name,
-			      unsigned step)
+static void each_change_fails(struct fixture *x, const struct fs_fault_case *c, unsigned step)
 {
-	unsigned failed = 0;
+	unsigned failed = 0, n = 0;
 
-	for (unsigned at = 1; at <= x->calls; at += step) {
-		struct where w = {.kind = name, .at = at};
+	for (unsigned at = 1;; at += step, n++) {
+		struct where w = {.kind = c->name, .at = at};
 		struct ay_fsck_result res;
 		struct fs_fault f;
 		struct ay_err err;
 		heal_damaged(&x->x, &x->at);
 		heal_no_faults(&f);
-		f.kind = kind;
-		f.at = at;
-		f.error = error;
+		fs_fault_set(&f, c, at);
 		int r = heal_with(&x->x, &x->at, &f.fs, &res, &err);
+		if (!f.failed)
+			break;
 		w.call = f.failed;
 		failed += r < 0 || res.left > 0;
+		if (c->error == 0 && (r < 0 || res.left > 0))
+			fail_msg("%s at change %u: %s", c->name, at, err.msg);
 		assert_holds(x, &w);
 	}
-	print_message("%s: %u changes, %u failures told\n", name, x->calls, failed);
-	assert_true(failed * step * 2 > x->calls);
+	print_message("%s: %u times, %u failures told\n", c->name, n, failed);
+	assert_true(n > 0 && (fs_fault_may_succeed(c) || failed * 2 > n));
 }
 
-static void a_full_disk_for_a_moment(void **arg)
+static void each_change_goes_wrong(void **arg)
 {
-	each_change_fails(*arg, AY_FAULT_ONCE, ENOSPC, "ENOSPC once", STEP);
+	for (const struct fs_fault_case *c = fs_fault_cases; c->name; c++)
+		each_change_fails(*arg, c, c->kind == AY_FAULT_FOREVER ? 2 * STEP : STEP);
 }
 
-static void a_bad_sector(void **arg)
+/* As many files open as it likes, from none on, and fewer than it needs: nothing of a good store is taken for damage. */
+static void few_files_may_be_open(void **arg)
 {
-	each_change_fails(*arg, AY_FAULT_ONCE, EIO, "EIO once", STEP);
-}
+	struct fixture *x = *arg;
+	char path[300], why[1024];
+	int status = 1;
 
-static void a_disk_that_fills_up(void **arg)
-{
-	each_change_fails(*arg, AY_FAULT_FOREVER, ENOSPC, "ENOSPC from then on", 2 * STEP);
-}
-
-static void a_disk_that_dies(void **arg)
-{
-	each_change_fails(*arg, AY_FAULT_FOREVER, EIO, "EIO from then on", 2 * STEP);
+	for (unsigned n = 0; status != 0; n++) {
+		const struct where w = {.kind = "few files", .at = n};
+		for (int damaged = 1; damaged >= 0; damaged--) {
+			if (damaged)
+				heal_damaged(&x->x, &x->at);
+			pid_t pid = fork();
+			if (pid == 0) {
+				struct fs_fault f;
+				struct ay_fsck_result res;
+				struct ay_err err;
+				heal_no_faults(&f);
+				fs_fault_few_fds(n);
+				int r = heal_with(&x->x, &x->at, &f.fs, &res, &err);
+				if (r < 0 && !strstr(err.msg, "ulimit"))
+					fprintf(stderr, "%u files: %s\n", n, err.msg);
+				_exit(r == 0                      ? (damaged || res.damaged == 0 ? 0 : 2)
+				      : strstr(err.msg, "ulimit") ? 1
+								  : 2);
+			}
+			assert_int_equal(waitpid(pid, &status, 0), pid);
+			assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2 && n < 100);
+			if (damaged) {
+				assert_holds(x, &w); /* and it is a good store now */
+				continue;
+			}
+			snprintf(path, sizeof(path), "%s/store", x->at.dir);
+			if (kit_fsck(path, why, sizeof(why)))
+				fail_msg("%u files: %s", n, why);
+		}
+	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(killed_before_each_change),
-		cmocka_unit_test(a_full_disk_for_a_moment),
-		cmocka_unit_test(a_bad_sector),
-		cmocka_unit_test(a_disk_that_fills_up),
-		cmocka_unit_test(a_disk_that_dies),
+		cmocka_unit_test(killed_before_and_after_each_change),
+		cmocka_unit_test(each_change_goes_wrong),
+		cmocka_unit_test(few_files_may_be_open),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -71,17 +71,16 @@ static int with_fault(struct fixture *x, struct fs_fault *f, bool well)
 	int status;
 	pid_t pid;
 
-	if (f->kind != AY_FAULT_KILL)
+	if (f->kind != AY_FAULT_KILL && f->kind != AY_FAULT_KILL_AFTER)
 		return whole_turn(&f->fs, x->path, well, &err);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0)
 		_exit(whole_turn(&f->fs, x->path, well, &err) == 1 ? 0 : 1);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	if (WEXITSTATUS(status) == FS_FAULT_EXIT)
+	if (fs_fault_was_killed(status))
 		return -EINTR;
-	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(status, 0);
 	return 1;
 }
 
@@ -116,7 +115,7 @@ static void check_meanwhile(struct fixture *x)
 	ay_store_close(s);
 }
 
-static unsigned run_all(struct fixture *x, enum fs_fault_kind kind, int error, bool well)
+static unsigned run_all(struct fixture *x, const struct fs_fault_case *c, bool well)
 {
 	for (unsigned at = 1;; at++) {
 		struct fs_fault f;
@@ -126,10 +125,8 @@ static unsigned run_all(struct fixture *x, enum fs_fault_kind kind, int error, b
 
 		begin_anew(x);
 		fs_fault_init(&f);
-		f.kind = kind;
-		f.at = at;
-		f.error = error;
 		f.syncs_off = true;
+		fs_fault_set(&f, c, at);
 		int r = with_fault(x, &f, well);
 		check_meanwhile(x);
 		if (whole_turn(ay_fs_real(), x->path, well, &err) != 1 && err.code != 0)
@@ -141,7 +138,7 @@ static unsigned run_all(struct fixture *x, enum fs_fault_kind kind, int error, b
 		assert_int_equal(t.bad, well ? 0 : 2);
 		assert_int_equal(t.unconfirmed + t.ready, 0);
 		ay_store_close(s);
-		if (r == 1 && (kind == AY_FAULT_KILL || !f.failed))
+		if (r == 1 && !f.failed)
 			return at;
 	}
 }
@@ -151,12 +148,13 @@ static void every_change_goes_wrong(void **arg)
 	struct fixture *x = *arg;
 
 	for (int well = 0; well <= 1; well++) {
+		const struct fs_fault_case before = {"kill before", AY_FAULT_KILL, 0},
+					   after = {"kill after", AY_FAULT_KILL_AFTER, 0};
 		/* ready, trial, try, end: each a state of five changes, two of them with a link's three */
-		assert_true(run_all(x, AY_FAULT_KILL, 0, well) > 20);
-		run_all(x, AY_FAULT_ONCE, EIO, well);
-		run_all(x, AY_FAULT_ONCE, ENOSPC, well);
-		run_all(x, AY_FAULT_FOREVER, EIO, well);
-		run_all(x, AY_FAULT_FOREVER, ENOSPC, well);
+		assert_true(run_all(x, &before, well) > 20);
+		assert_true(run_all(x, &after, well) > 20);
+		for (const struct fs_fault_case *c = fs_fault_cases; c->name; c++)
+			run_all(x, c, well);
 	}
 }
 

@@ -65,7 +65,7 @@ static int on_begin(void *ctx, const struct ay_bundle_record *r, bool *skip, str
 	s->sizes += r->size;
 	s->record = 0;
 	AY_ASSERT(s->sizes <= s->h.unpacked_size);
-	AY_ASSERT((r->method == AY_METHOD_BSDIFF) == (r->n_bases == 1));
+	AY_ASSERT((r->method != AY_METHOD_LITERAL) == (r->n_bases == 1));
 	return 0;
 }
 

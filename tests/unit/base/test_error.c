@@ -69,6 +69,19 @@ static void test_errno(void **state)
 	assert_int_equal(ay_err_errno(&err, 0, "read"), -EIO);
 	assert_string_equal(err.msg, "read: Input/output error");
 	assert_int_equal(ay_err_errno(NULL, EPERM, "x"), -EPERM);
+	/* Where a person can do something, it says what. */
+	static const struct {
+		int errnum;
+		const char *advice;
+	} can[] = {{ENOSPC, "ayni gc"},
+		   {EDQUOT, "quota"},
+		   {EMFILE, "ulimit -n"},
+		   {EIO, "dmesg"},
+		   {EINTR, "again"}};
+	for (size_t i = 0; i < sizeof(can) / sizeof(can[0]); i++) {
+		ay_err_errno(&err, can[i].errnum, "write");
+		assert_non_null(strstr(err.msg, can[i].advice));
+	}
 }
 
 static void test_wrap(void **state)
@@ -115,11 +128,13 @@ static void test_too_long(void **state)
 			struct ay_err err = {0};
 			ay_err_errno(&err, ENOSPC, "write %s", text);
 			assert_true(strncmp(err.msg, "write ", 6) == 0);
-			assert_true(ends_with(err.msg, ": No space left on device"));
+			assert_true(ends_with(err.msg, ": No space left on device; delete files on that file "
+						       "system or run `ayni gc`"));
 			ay_err_wrap(&err, AY_EPEER, "apply %s", text);
 			ay_err_wrap(&err, AY_EPEER, "update");
 			assert_true(strncmp(err.msg, "update: ", 8) == 0);
-			assert_true(ends_with(err.msg, ": No space left on device"));
+			assert_true(ends_with(err.msg, ": No space left on device; delete files on that file "
+						       "system or run `ayni gc`"));
 			assert_int_equal(err.code, -ENOSPC);
 			assert_true(strlen(err.msg) < AY_ERR_MSG_MAX);
 			assert_true(mbstowcs(NULL, err.msg, 0) != (size_t)-1);
@@ -165,8 +180,8 @@ static void test_not_utf8(void **state)
 	junk[sizeof(junk) - 1] = '\0';
 	ay_err_set(&err, AY_EFORMAT, "%s", junk);
 	ay_err_wrap(&err, AY_EFORMAT, "%s", junk);
-	ay_err_errno(&err, EIO, "%s", junk);
-	assert_true(ends_with(err.msg, ": Input/output error"));
+	ay_err_errno(&err, EPERM, "%s", junk);
+	assert_true(ends_with(err.msg, ": Operation not permitted"));
 	memset(err.msg, 0x80, sizeof(err.msg) - 1);
 	ay_err_wrap(&err, AY_EFORMAT, "context");
 	assert_true(strncmp(err.msg, "context: ", 9) == 0);

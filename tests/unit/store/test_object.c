@@ -18,7 +18,7 @@
 
 #include "base/cleanup.h"
 #include "store/base_index.h"
-#include "store/object.h"
+#include "store/spill.h"
 #include "store/tree_internal.h"
 #include "tests/support/fs_fault.h"
 #include "tests/support/store_kit.h"
@@ -213,33 +213,105 @@ static void an_object_changed_in_place_is_replaced_by_the_good_one(void **arg)
 	assert_int_equal(ay__object_link(t->s, &e, t->s->tmp, "l", t->s->tmp, &touched, &err), 0);
 }
 
+/* Links "l0" … of @e, as many as @n, in staging's place. */
+static void link_often(struct state *t, const struct ay_entry *e, int n)
+{
+	struct ay__touched touched = {0};
+	struct ay_err err = {0};
+	char name[16];
+
+	for (int i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "l%d", i);
+		if (ay__object_link(t->s, e, t->s->tmp, name, t->s->tmp, &touched, &err) < 0)
+			fail_msg("%s", err.msg);
+	}
+	assert_int_equal(ay__object_sync(t->s, &touched, &err), 0);
+}
+
+static void unlink_some(struct state *t, int from, int to)
+{
+	for (int i = from; i < to; i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "l%d", i);
+		assert_int_equal(unlinkat(t->s->tmp, name, 0), 0);
+	}
+}
+
+static ino_t inode_of(int dir, const char *name)
+{
+	struct stat st;
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0;
+}
+
 static void too_many_links_begin_a_fresh_inode(void **arg)
 {
 	struct state *t = *arg;
 	struct ay_entry e = file_entry("linked often");
 	struct ay__touched touched = {0};
 	struct ay__object_name n;
-	struct stat first, last, object;
-	struct ay_err err = {0};
-	char name[16];
+	struct stat first, last;
 
 	assert_int_equal(ay__object_name_of(t->s, &e, &n), 0);
 	stage(t, "a", "linked often", &e);
 	assert_int_equal(ay__object_put(t->s, t->s->tmp, "a", &n, &touched, NULL), 0);
 	t->f.links_max = 4;
-	for (int i = 0; i < 8; i++) {
-		snprintf(name, sizeof(name), "l%d", i);
-		int r = ay__object_link(t->s, &e, t->s->tmp, name, t->s->tmp, &touched, &err);
-		assert_int_equal(r, 0);
-	}
+	link_often(t, &e, 8); /* 3, 3 and 2, with a name for each inode */
 	assert_int_equal(fstatat(t->s->tmp, "l0", &first, 0), 0);
 	assert_int_equal(fstatat(t->s->tmp, "l7", &last, 0), 0);
-	assert_int_equal(fstatat(t->s->objects, n.s, &object, 0), 0);
-	assert_int_equal(first.st_nlink, 3); /* its name in objects/ went to the next */
-	assert_int_equal(last.st_ino, object.st_ino);
+	assert_int_equal(first.st_nlink, 4);
+	assert_int_equal(inode_of(t->s->objects, n.s), first.st_ino);
+	assert_int_equal(last.st_nlink, 3);
 	assert_int_not_equal(first.st_ino, last.st_ino);
 	assert_int_equal(last.st_size, 12);
 	assert_int_equal(last.st_mtim.tv_nsec, 5);
+	assert_int_equal(kit_count(&t->k, "store/objects/more"), 2);
+}
+
+/* As collecting does it, when the trees with the first links have gone. */
+static void the_name_goes_only_with_the_last_of_its_inodes(void **arg)
+{
+	struct state *t = *arg;
+	struct ay_entry e = file_entry("linked often");
+	struct ay__touched touched = {0};
+	struct ay__object_name n;
+
+	assert_int_equal(ay__object_name_of(t->s, &e, &n), 0);
+	stage(t, "a", "linked often", &e);
+	assert_int_equal(ay__object_put(t->s, t->s->tmp, "a", &n, &touched, NULL), 0);
+	t->f.links_max = 4;
+	link_often(t, &e, 8);
+	unlink_some(t, 0, 3);
+	assert_int_equal(ay__object_drop(t->s, &n), 0);
+	assert_int_not_equal(inode_of(t->s->objects, n.s), 0); /* by another inode */
+	ay__spill_settle(t->s);
+	assert_int_equal(kit_count(&t->k, "store/objects/more"), 1);
+	unlink_some(t, 3, 8);
+	ay__spill_settle(t->s);
+	assert_false(kit_exists(&t->k, "store/objects/more"));
+	assert_int_equal(ay__object_drop(t->s, &n), 1);
+	assert_int_equal(inode_of(t->s->objects, n.s), 0);
+}
+
+static void a_further_inode_changed_in_place_is_not_linked_again(void **arg)
+{
+	struct state *t = *arg;
+	struct ay_entry e = file_entry("linked often");
+	struct ay__touched touched = {0};
+	struct ay__object_name n;
+	ino_t bad;
+
+	assert_int_equal(ay__object_name_of(t->s, &e, &n), 0);
+	stage(t, "a", "linked often", &e);
+	assert_int_equal(ay__object_put(t->s, t->s->tmp, "a", &n, &touched, NULL), 0);
+	t->f.links_max = 4;
+	link_often(t, &e, 4);
+	bad = inode_of(t->s->tmp, "l3");
+	AY_CLOSE int fd = openat(t->s->tmp, "l3", O_WRONLY | O_CLOEXEC);
+	assert_int_equal(write(fd, "changed", 7), 7);
+	unlink_some(t, 0, 3);
+	link_often(t, &e, 3);
+	assert_int_equal(ay__object_link(t->s, &e, t->s->tmp, "m", t->s->tmp, &touched, NULL), 0);
+	assert_int_not_equal(inode_of(t->s->tmp, "m"), bad);
 }
 
 static void a_missing_object_is_enoent(void **arg)
@@ -382,6 +454,8 @@ int main(void)
 		TEST(a_second_equal_object_is_dropped),
 		TEST(an_object_changed_in_place_is_replaced_by_the_good_one),
 		TEST(too_many_links_begin_a_fresh_inode),
+		TEST(the_name_goes_only_with_the_last_of_its_inodes),
+		TEST(a_further_inode_changed_in_place_is_not_linked_again),
 		TEST(a_missing_object_is_enoent),
 		TEST(a_copy_is_checked),
 		TEST(opening_stays_beneath),

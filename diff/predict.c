@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * diff/predict.c - guesses, weighed; the truth, learned.
+ *
+ * All tables have fixed sizes that depend on the old file's size alone; a place in them that another key has is simply taken over.
+ * Whatever the numbers are, a field costs a bounded time.
+ */
+#include "diff/predict.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NEAR       5 /* neighbourhoods, the first one of one address */
+#define PAGE       4096
+#define OVERLAPS   4 /* copies that lie over each other: so many are looked through */
+#define WEIGHT_ONE 4096
+#define RATE       4 /* a weight moves by a 16th of what is missing */
+#define SHF_EXEC   4
+
+/* The guesses, from the most special on: of two of equal weight the first one is taken. */
+enum guess {
+	GUESS_SAME = 0,
+	GUESS_NEAR, /* 1 to 4 */
+	GUESS_COPY = NEAR,
+	GUESS_SECTION,
+	GUESS_LAST,
+	GUESSES,
+};
+
+static const uint8_t near_bits[NEAR] = {0, 4, 7, 11, 16};
+static const uint16_t weight_start[GUESSES] = {3200, 2800, 2400, 2000, 1600, 3000, 1200, 1000};
+
+struct learned {
+	uint32_t key;
+	int32_t shift;
+};
+
+struct context {
+	uint16_t weight[GUESSES];
+	bool has_last;
+	int64_t last;
+};
+
+/* What ay__predict_field() leaves for ay__predict_learn(). */
+struct pending {
+	struct ay__field field;
+	uint64_t new_at, base, predicted;
+	unsigned available; /* bit i: guess i */
+	int64_t shift[GUESSES];
+	struct context *context;
+	bool counts; /* it is learned */
+};
+
+struct ay__predict {
+	struct ay__elf *old;
+	struct ay__source *src;
+	const struct ay__fields *fields;
+	struct ay__elf_map *map;
+	const struct ay__btf_map *btf; /* may be NULL */
+	const struct ay__copy *copies;
+	uint32_t n_copies;
+	uint32_t *order; /* copies by their place in the old file */
+	uint32_t *page;  /* per page of the old file: how many copies begin before it */
+	uint64_t n_pages;
+	struct learned *near[NEAR];
+	uint32_t mask[NEAR];
+	struct context contexts[AY__FIELD_KINDS][2][2][2];
+	struct pending now;
+	/* the field learned last, for those that count from it */
+	uint64_t last_at, last_target;
+	/* per register, the last ADRP: where it was in the old file, the page it gives in the new one */
+	uint64_t adrp_at[32], adrp_page[32];
+};
+
+uint64_t ay__predict_memory(void)
+{
+	return 36u << 20;
+}
+
+/* ---- tables */
+
+static int by_old(const void *a, const void *b, void *ctx)
+{
+	const struct ay__copy *c = ctx;
+	uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
+
+	return c[i].old != c[j].old ? (c[i].old < c[j].old ? -1 : 1) : (i > j) - (i < j);
+}
+
+static int copies_index(struct ay__predict *p, uint64_t size)
+{
+	uint32_t done = 0;
+
+	p->n_pages = size / PAGE + 2;
+	p->order = malloc((p->n_copies + 1) * sizeof(*p->order));
+	p->page = malloc((p->n_pages + 1) * sizeof(*p->page));
+	if (!p->order || !p->page)
+		return -1;
+	for (uint32_t i = 0; i < p->n_copies; i++)
+		p->order[i] = i;
+	qsort_r(p->order, p->n_copies, sizeof(*p->order), by_old, (void *)(uintptr_t)p->copies);
+	for (uint64_t page = 0; page <= p->n_pages; page++) {
+		while (done < p->n_copies && p->copies[p->order[done]].old < page * PAGE)
+			done++;
+		p->page[page] = done;
+	}
+	return 0;
+}
+
+static uint32_t table_size(uint64_t file, unsigned per, uint32_t max)
+{
+	uint32_t n = 64;
+
+	while (n < max && n < file / per)
+		n *= 2;
+	return n;
+}
+
+struct ay__predict *ay__predict_new(struct ay__elf *old, struct ay__source *src, const struct ay__fields *f,
+				    struct ay__elf_map *map, const struct ay__copy *copies, uint32_t n_copies)
+{
+	static const uint8_t per[NEAR] = {16, 16, 32, 128, 255};
+	static const uint32_t max[NEAR] = {1u << 20, 1u << 19, 1u << 18, 1u << 16, 1u << 14};
+	struct ay__predict *p = calloc(1, sizeof(*p));
+	bool ok = p != NULL;
+
+	if (!p)
+		return NULL;
+	p->old = old;
+	p->src = src;
+	p->fields = f;
+	p->map = map;
+	p->copies = copies;
+	p->n_copies = n_copies;
+	p->last_at = UINT64_MAX;
+	for (unsigned i = 0; i < 32; i++)
+		p->adrp_at[i] = UINT64_MAX;
+	for (unsigned i = 0; i < NEAR; i++) {
+		uint32_t n = table_size(old->size, per[i], max[i]);
+
+		p->near[i] = calloc(n, sizeof(**p->near));
+		p->mask[i] = n - 1;
+		ok = ok && p->near[i];
+	}
+	for (size_t i = 0; i < sizeof(p->contexts) / sizeof(struct context); i++)
+		memcpy((&p->contexts[0][0][0][0])[i].weight, weight_start, sizeof(weight_start));
+	if (!ok || copies_index(p, old->size)) {
+		ay__predict_free(p);
+		return NULL;
+	}
+	return p;
+}
+
+void ay__predict_btf(struct ay__predict *p, const struct ay__btf_map *map)
+{
+	p->btf = map;
+}
+
+void ay__predict_free(struct ay__predict *p)
+{
+	if (!p)
+		return;
+	for (unsigned i = 0; i < NEAR; i++)
+		free(p->near[i]);
+	free(p->order);
+	free(p->page);
+	free(p);
+}
+
+static struct learned *slot(struct ay__predict *p, unsigned i, uint64_t target, uint32_t *key)
+{
+	uint64_t h = (target >> near_bits[i]) * 0x9e3779b97f4a7c15ull;
+
+	*key = (uint32_t)h | 1; /* 0: an empty place */
+	return &p->near[i][h >> 40 & p->mask[i]];
+}
+
+/* ---- guesses */
+
+static void guess(struct pending *now, unsigned which, int64_t shift)
+{
+	now->available |= 1u << which;
+	now->shift[which] = shift;
+}
+
+/* By how much the copies move the byte at @at: the copy that it lies in, else the nearest one before. */
+static bool copy_shift(const struct ay__predict *p, uint64_t at, int64_t *shift, bool *inside)
+{
+	uint64_t page = at / PAGE < p->n_pages ? at / PAGE : p->n_pages - 1;
+	uint32_t lo = p->page[page], hi = p->page[page + 1];
+	const struct ay__copy *c;
+
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+
+		if (p->copies[p->order[mid]].old <= at)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	*inside = false;
+	if (lo == 0)
+		return false;
+	c = &p->copies[p->order[lo - 1]];
+	for (uint32_t i = lo; i > 0 && lo - i < OVERLAPS; i--) {
+		const struct ay__copy *over = &p->copies[p->order[i - 1]];
+
+		if (at - over->old < over->len) {
+			c = over;
+			*inside = true;
+			break;
+		}
+	}
+	*shift = (int64_t)(c->new_ - c->old);
+	return true;
+}
+
+/* The copies' guess at where @target will be. Returns whether @target lies inside a copy. */
+static bool guess_copy(struct ay__predict *p, uint64_t target, struct pending *now)
+{
+	int64_t shift;
+	uint64_t at;
+	bool inside = false;
+
+	if (ay__elf_offset(p->old, target, &at) && copy_shift(p, at, &shift, &inside))
+		guess(now, GUESS_COPY,
+		      (int64_t)(ay__elf_addr(&p->map->image, at + (uint64_t)shift) - target));
+	return inside;
+}
+
+static void guess_section(struct ay__predict *p, uint64_t target, struct pending *now)
+{
+	const struct ay__elf_section *s = target - AY__FILE_SPACE < p->old->size
+						  ? ay__elf_section_of(p->old, target - AY__FILE_SPACE)
+						  : ay__elf_section_at(p->old, target);
+	uint32_t n = s ? p->map->to_new[s - p->old->sections] : 0;
+
+	if (n)
+		guess(now, GUESS_SECTION, (int64_t)(p->map->image.sections[n].addr - s->addr));
+}
+
+/* Numbers of .BTF: what the bundle's map says of them. */
+static void guess_number(struct ay__predict *p, const struct ay__field *d, struct pending *now)
+{
+	enum ay__btf_space space = d->kind == AY__FIELD_BTF_TYPE ? AY__BTF_TYPE : AY__BTF_NAME;
+	uint32_t number = (uint32_t)(d->target - d->base);
+
+	guess(now, GUESS_COPY, (int32_t)(ay__btf_mapped(p->btf, space, number) - number));
+}
+
+static int64_t weigh(const struct pending *now)
+{
+	unsigned best = 0, top = 0;
+
+	for (unsigned i = 0; i < GUESSES; i++) {
+		unsigned sum = 0;
+
+		if (!(now->available & 1u << i))
+			continue;
+		for (unsigned j = 0; j < GUESSES; j++) {
+			if (now->available & 1u << j && now->shift[j] == now->shift[i])
+				sum += (unsigned)now->context->weight[j] * now->context->weight[j] /
+				       WEIGHT_ONE;
+		}
+		if (sum > top) {
+			top = sum;
+			best = i;
+		}
+	}
+	return now->available ? now->shift[best] : 0;
+}
+
+/* What @now's field counts from in the new file. */
+static uint64_t new_base(struct ay__predict *p, struct pending *now, uint64_t new_target)
+{
+	const struct ay__field *d = &now->field;
+	struct ay__elf *image = &p->map->image;
+	unsigned reg = d->raw >> 5 & 31;
+	uint32_t section;
+
+	switch (d->from) {
+	case AY__FROM_FIELD:
+		return ay__elf_addr(image, now->new_at) + d->add;
+	case AY__FROM_PAGE:
+		return ay__elf_addr(image, now->new_at) & ~4095ull;
+	case AY__FROM_SECTION:
+		section = d->section < p->old->n ? p->map->to_new[d->section] : 0;
+		return (section ? image->sections[section].addr : d->base - d->add) + d->add;
+	case AY__FROM_TABLE:
+		return ay__elf_addr(image, now->new_at - d->back);
+	case AY__FROM_TARGET:
+		return p->last_target;
+	case AY__FROM_ADRP:
+		return p->adrp_at[reg] == d->at - d->back ? p->adrp_page[reg] : new_target & ~4095ull;
+	case AY__FROM_SPACE:
+		return d->base;
+	default:
+		return 0;
+	}
+}
+
+/* Numbers that are not addresses: a section's number, the section headers. */
+static uint64_t known(struct ay__predict *p, const struct ay__field *d, uint64_t new_at)
+{
+	const struct ay__elf *image = &p->map->image;
+	uint64_t row = (new_at - image->shoff) / 64;
+	const struct ay__elf_section *s = row < image->n ? &image->sections[row] : NULL;
+
+	switch (d->kind) {
+	case AY__FIELD_SYMBOL_SECTION:
+		return d->raw < p->old->n && p->map->to_new[d->raw] ? p->map->to_new[d->raw] : d->raw;
+	case AY__FIELD_HEAD_SHOFF:
+		return image->shoff - image->start;
+	case AY__FIELD_HEAD_ADDR:
+		return s ? s->raw_addr : d->raw;
+	case AY__FIELD_HEAD_OFFSET:
+		return s ? s->raw_offset - image->start : d->raw;
+	case AY__FIELD_HEAD_SIZE:
+		return s ? s->raw_size : d->raw;
+	default:
+		return d->raw;
+	}
+}
+
+uint64_t ay__predict_field(struct ay__predict *p, uint64_t at, uint64_t new_at, unsigned *width)
+{
+	struct pending *now = &p->now;
+	const struct ay__field *d = &now->field;
+	uint32_t key;
+
+	ay__field_describe(p->fields, p->old, p->src, at, &now->field);
+	*width = d->width;
+	now->new_at = new_at;
+	now->available = 0;
+	now->counts = d->from != AY__FROM_NUMBER;
+	if (!now->counts)
+		return known(p, d, new_at);
+	for (unsigned i = 0; i < NEAR; i++) {
+		const struct learned *l = slot(p, i, d->target, &key);
+
+		if (l->key == key)
+			guess(now, i, l->shift);
+	}
+	bool inside = false;
+	if (d->from == AY__FROM_SPACE && p->btf) {
+		guess_number(p, d, now);
+	} else if (d->from != AY__FROM_SPACE) {
+		inside = guess_copy(p, d->target, now);
+		guess_section(p, d->target, now);
+	}
+	bool same = now->available & 1u << GUESS_SAME;
+	now->context = &p->contexts[d->kind][inside][same][0];
+	if (now->context->has_last)
+		guess(now, GUESS_LAST, now->context->last);
+	uint64_t target = d->target + (uint64_t)weigh(now);
+	if (d->from == AY__FROM_TARGET && p->last_at != at - d->back)
+		p->last_target = d->base + (target - d->target);
+	now->base = new_base(p, now, target);
+	if (d->kind == AY__FIELD_A64_ADRP)
+		target &= ~4095ull;
+	now->predicted = ay__field_put(d->kind, d->raw, (int64_t)(target - now->base));
+	return now->predicted;
+}
+
+static void weights_move(struct pending *now, int64_t shift, uint64_t drop)
+{
+	for (unsigned i = 0; i < GUESSES; i++) {
+		uint16_t *w = &now->context->weight[i];
+
+		if (!(now->available & 1u << i))
+			continue;
+		if (((uint64_t)now->shift[i] + now->field.target) >> drop ==
+		    ((uint64_t)shift + now->field.target) >> drop)
+			*w = (uint16_t)(*w + ((WEIGHT_ONE - *w) >> RATE));
+		else
+			*w = (uint16_t)(*w - (*w >> RATE));
+	}
+}
+
+void ay__predict_learn(struct ay__predict *p, uint64_t raw)
+{
+	struct pending *now = &p->now;
+	const struct ay__field *d = &now->field;
+	uint32_t key;
+
+	if (!now->counts)
+		return;
+	uint64_t target = now->base + (uint64_t)ay__field_number(d->kind, raw);
+	if (d->kind == AY__FIELD_A64_ADRP) {
+		unsigned reg = d->raw & 31;
+
+		p->adrp_at[reg] = d->at;
+		p->adrp_page[reg] = target;
+		weights_move(now, (int64_t)(target - (d->target & ~4095ull)), 12);
+		return; /* of the target only the page is known; the field that completes it learns */
+	}
+	int64_t shift = (int64_t)(target - d->target);
+	p->last_at = d->at;
+	p->last_target = target;
+	weights_move(now, shift, 0);
+	now->context->has_last = true;
+	now->context->last = shift;
+	if (shift != (int32_t)shift)
+		return;
+	for (unsigned i = 0; i < NEAR; i++) {
+		struct learned *l = slot(p, i, d->target, &key);
+
+		l->key = key;
+		l->shift = (int32_t)shift;
+	}
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * diff/predict.h - what an address field will hold in the new file (internal to diff/).
+ *
+ * One predictor, run by the writer and by every reader over the same fields in the same order, so that both have the same
+ * guesses; what travels is by how much a guess is wrong. Where the old field pointed at T, the new one will point at
+ * T + d for some d, and there are several guesses at d: what was learned for T itself, for addresses near T (four sizes of
+ * neighbourhood), what the copies of the record say of the place T, by how much T's section moved, and the last d of such
+ * fields. Each guess is weighted by how often it has been right lately in such a case. After each field the true value is learned.
+ *
+ * No state outlives a record. docs/formats.md, "ELF differences", has the rules exactly.
+ */
+#ifndef AYNI_DIFF_PREDICT_H
+#define AYNI_DIFF_PREDICT_H
+
+#include "diff/btf.h"
+#include "diff/elf_map.h"
+#include "diff/fields.h"
+
+#define AY__COPIES_MAX (1u << 19) /* of one record; 28 bytes each */
+
+/* One copy of the record's: @len bytes from @old in the old file to @new_ in the new one. */
+struct ay__copy {
+	uint64_t old, new_, len;
+};
+
+struct ay__predict;
+
+/** ay__predict_memory() - bytes that predicting needs at most, besides what stands in diff/fields.h per byte of the old file. */
+uint64_t ay__predict_memory(void);
+
+/**
+ * ay__predict_new() - a predictor for one record.
+ * @copies: all of them, in the order of the new file; none outside its file. All arguments are borrowed for its life.
+ *
+ * Return: NULL when out of memory.
+ */
+struct ay__predict *ay__predict_new(struct ay__elf *old, struct ay__source *src, const struct ay__fields *f,
+				    struct ay__elf_map *map, const struct ay__copy *copies,
+				    uint32_t n_copies);
+
+/** ay__predict_btf() - use the bundle's map of type numbers; @map is borrowed for @p's life. Before the first field. */
+void ay__predict_btf(struct ay__predict *p, const struct ay__btf_map *map);
+void ay__predict_free(struct ay__predict *p);
+
+/**
+ * ay__predict_field() - the bytes that the old file's field at @at is expected to have as the new file's at @new_at.
+ * @width: set to the field's width.
+ */
+uint64_t ay__predict_field(struct ay__predict *p, uint64_t at, uint64_t new_at, unsigned *width);
+
+/** ay__predict_learn() - the field asked for last has @raw; exactly one for each ay__predict_field(). */
+void ay__predict_learn(struct ay__predict *p, uint64_t raw);
+
+#endif
