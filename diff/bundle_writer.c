@@ -426,9 +426,10 @@ static int header_write(struct ay_bundle_writer *w, struct ay_err *err)
 	return rc;
 }
 
-uint64_t ay_bundle_writer_memory(const struct ay_bundle_writer *w)
+void ay_bundle_writer_needs(const struct ay_bundle_writer *w, uint64_t *memory, uint32_t *encoders)
 {
-	return ay_bundle_memory(w->header.part_limit) + w->header.extra_memory;
+	*memory = ay_bundle_memory(w->header.part_limit) + w->header.extra_memory;
+	*encoders = w->header.encoders;
 }
 
 int ay_bundle_writer_finish(struct ay_bundle_writer *w, struct ay_err *err)

@@ -126,6 +126,9 @@ uint32_t ay_encoders_proved(uint32_t wanted)
 
 	if (!content || !out)
 		return wanted & 1u << AY__FILTER_DEFLATE;
+#ifdef AYNI_FUZZING
+	return good; /* at each input it would be all that is done */
+#endif
 	if (good & ~(1u << AY__FILTER_DEFLATE))
 		content_make(content);
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {

@@ -57,7 +57,8 @@ static bool fits(const struct scan *s, const struct ay__stream *t, size_t raw_ma
 	/* What is raw is at most as long as what it stands in. */
 	if (s->out->view.len + raw_max + t->content.len > o->view_max)
 		return false;
-	return s->filters < AY__RECIPE_PIECES && s->heavy + heavy <= AY__RECIPE_HEAVY && memory <= o->memory_max &&
+	return s->filters < AY__RECIPE_PIECES && s->heavy + heavy <= AY__RECIPE_HEAVY &&
+	       memory <= o->memory_max &&
 	       s->out->recipe.len + t->params.corrections.len < AY__RECIPE_MAX / 2 - 4096;
 }
 

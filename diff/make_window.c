@@ -12,10 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/sparse.h"
+#include "diff/codec.h"
 #include "diff/encode.h"
+#include "diff/encoders.h"
 #include "diff/section.h"
 
 #define NEW_MAX      (512ull << 20)
@@ -25,6 +28,9 @@
 #define LITERAL_TINY 64           /* files so small cost less than a base's digest does */
 #define BASE_COST    36           /* packed bytes that naming a base costs */
 #define GOOD_SHARE   4            /* a diff below this share of the file needs no second look */
+#define INSIDE_MIN   200          /* a diff of fewer bytes is not worth a look inside */
+#define LOOK         (64u << 10)  /* bytes of a file in which something packed must begin */
+#define VIEW_SHARE   16           /* what is inside has at most so many bytes for each of the file's */
 #define METHODS_DIFF (AY__METHODS_ALL & ~AY__METHOD_BIT(AY_METHOD_LITERAL))
 
 struct bytes {
@@ -79,6 +85,8 @@ uint64_t ay__window_memory(const struct ay__window *w)
 	}
 	if (old_len > w->sizes.old_max)
 		old_len = w->sizes.old_max;
+	if (w->inside)
+		return need(w->view_max, w->view_max);
 	return need(old_len, w->len);
 }
 
@@ -175,8 +183,8 @@ static void take(struct ay__window *w, struct ay__encoded *e, uint32_t base)
 	*e = (struct ay__encoded){0};
 }
 
-/* The whole file: try bases until one is good, then see whether the bytes themselves cost less. */
-static int run_whole(struct ay__window *w, const struct bytes *new_, struct ay_err *err)
+/* The whole file: try bases until one is good, then see whether the bytes themselves cost less. @best: the cost, if known. */
+static int run_plain(struct ay__window *w, const struct bytes *new_, uint64_t *cost, struct ay_err *err)
 {
 	AY_CLEANUP(bytes_free) struct bytes old = {0};
 	const struct ay_match *match = &w->record->match;
@@ -201,16 +209,130 @@ static int run_whole(struct ay__window *w, const struct bytes *new_, struct ay_e
 			best = this;
 			take(w, &e, match->base[i]);
 		}
+		*cost = best;
 		if (best <= new_->len / GOOD_SHARE)
 			return 0;
 	}
 	AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
 	rc = encode(w, NULL, &target, AY__METHOD_BIT(AY_METHOD_LITERAL), &e);
-	if (rc == 0 && best != UINT64_MAX)
+	if (rc == 0 && (best != UINT64_MAX || w->inside))
 		rc = ay__encoded_cost(&e, &this);
-	if (rc == 0 && (best == UINT64_MAX || this <= best + BASE_COST))
+	if (rc == 0 && (best == UINT64_MAX || this <= best + BASE_COST)) {
+		*cost = this;
 		take(w, &e, 0);
+	}
 	return rc;
+}
+
+/* One base, seen through what is inside of both. Kept when it costs less than @best. */
+static int try_inside(struct ay__window *w, struct ay__inside *target, uint32_t base_index,
+		      const struct bytes *old, uint64_t *best)
+{
+	AY_CLEANUP(ay__inside_release) struct ay__inside in = {0};
+	AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
+	struct ay__inside_options o = {
+		.view_max = w->view_max, .memory_max = w->filter_memory, .encoders = AY_ENCODERS_ALL};
+	struct ay_slice file = {.data = old->data, .len = old->len};
+	uint64_t this = 0;
+	size_t recipe = 0;
+	int rc = ay__inside(file, &o, &in);
+
+	if (rc)
+		return rc;
+	struct ay__view base = {.bytes = in.recipe.len ? (struct ay_slice){in.view.data, in.view.len} : file};
+	struct ay__view view = {.bytes = {target->view.data, target->view.len}};
+	base.size = base.bytes.len;
+	view.size = view.bytes.len;
+	rc = encode(w, &base, &view, METHODS_DIFF, &e);
+	if (rc == 0)
+		rc = ay__encoded_cost(&e, &this);
+	if (rc == 0)
+		rc = ay_codec_estimate(target->recipe.data, target->recipe.len, &recipe);
+	if (rc || this + recipe + in.recipe.len / 4 >= *best)
+		return rc;
+	*best = this + recipe + in.recipe.len / 4;
+	take(w, &e, base_index);
+	ay__inside_release(&w->base_in);
+	w->base_in = in;
+	in = (struct ay__inside){0};
+	ay_buf_release(&w->base_in.view);
+	return 0;
+}
+
+/* Does it cost less seen through what is inside of it? @best: what it costs as it is. */
+static int run_inside(struct ay__window *w, const struct bytes *new_, uint64_t best, struct ay_err *err)
+{
+	AY_CLEANUP(bytes_free) struct bytes old = {0};
+	AY_CLEANUP(ay__inside_release) struct ay__inside target = {0};
+	struct ay__inside_options o = {.target = true,
+				       .view_max = w->view_max,
+				       .memory_max = w->filter_memory,
+				       .encoders = AY_ENCODERS_ALL};
+	struct ay_slice file = {.data = new_->data, .len = new_->len};
+	uint64_t plain = best;
+	int rc = ay__inside(file, &o, &target);
+
+	if (rc || target.recipe.len == 0)
+		return rc;
+	for (unsigned i = 0; i < w->record->match.n; i++) {
+		uint32_t index = w->record->match.base[i];
+		const struct ay_entry *e = &w->plan->old.entries[index];
+
+		if (e->size > w->view_max)
+			continue;
+		rc = read_proved(w->old_tree, e, NULL, 0, (size_t)e->size, &old, err);
+		if (rc == 0)
+			rc = try_inside(w, &target, index, &old, &best);
+		if (rc)
+			return rc;
+		if (best <= new_->len / GOOD_SHARE)
+			break;
+	}
+	if (best < plain) {
+		w->target_in = target;
+		target = (struct ay__inside){0};
+		ay_buf_release(&w->target_in.view);
+	}
+	return 0;
+}
+
+static int run_whole(struct ay__window *w, const struct bytes *new_, struct ay_err *err)
+{
+	uint64_t best = UINT64_MAX;
+	int rc = run_plain(w, new_, &best, err);
+
+	/* What is hardly anything already does not get less. */
+	if (rc == 0 && w->inside && best > INSIDE_MIN)
+		rc = run_inside(w, new_, best, err);
+	return rc;
+}
+
+void ay__window_look(struct ay__window *w, uint64_t filter_memory)
+{
+	const struct ay_entry *e = &w->plan->new_.entries[w->record->file];
+	AY_CLOSE int fd = -1;
+	AY_FREE uint8_t *head = NULL;
+	uint64_t largest = w->len;
+	struct ay_err err;
+
+	if (!filter_memory || !w->whole || w->record->match.n == 0 || w->len < 64)
+		return;
+	for (unsigned i = 0; i < w->record->match.n; i++) {
+		uint64_t size = w->plan->old.files[w->record->match.base[i]].size;
+
+		largest = size > largest ? size : largest;
+	}
+	head = malloc(LOOK);
+	if (!head || w->new_tree->open(w->new_tree->ctx, e, &fd, &err) < 0)
+		return;
+	ssize_t n = pread(fd, head, LOOK, 0);
+	if (n <= 0 || !ay__inside_maybe((struct ay_slice){head, (size_t)n}))
+		return;
+	w->view_max = AY__VIEW_FREE + VIEW_SHARE * largest;
+	if (w->view_max > w->sizes.new_max)
+		w->view_max = w->sizes.new_max;
+	w->filter_memory = filter_memory;
+	w->inside = w->view_max > largest;
 }
 
 /* One of several windows: method and base were chosen for the whole file. */
@@ -277,5 +399,7 @@ int ay__window_run(struct ay__window *w, struct ay_err *err)
 
 void ay__window_release(struct ay__window *w)
 {
+	ay__inside_release(&w->base_in);
+	ay__inside_release(&w->target_in);
 	ay_columns_release(&w->columns);
 }

@@ -131,12 +131,12 @@ struct unpacking {
 static int unpacked_put(void *ctx, const uint8_t *data, size_t len)
 {
 	struct unpacking *u = ctx;
-	const struct ay_bundle_sink *sink = u->r->sink;
+	const struct ay_bundle_scratch *file = u->r->sink->scratch;
 
 	/* Recipes were checked to add up to the view. */
 	AY_ASSERT(len <= u->r->base_size - u->at);
 	if (u->in_file) {
-		int rc = sink->scratch_data(sink->ctx, data, len, u->r->err);
+		int rc = file->data(file->ctx, data, len, u->r->err);
 
 		if (rc)
 			return rc;
@@ -150,10 +150,10 @@ static int unpacked_put(void *ctx, const uint8_t *data, size_t len)
 static int unpack(struct ay__reader *r)
 {
 	struct unpacking u = {.r = r, .in_file = r->base_size > AY__VIEW_IN_MEMORY};
-	const struct ay_bundle_sink *sink = r->sink;
+	const struct ay_bundle_scratch *file = r->sink->scratch;
 	int rc = 0, fd = -1;
 
-	if (u.in_file && !sink->scratch_begin)
+	if (u.in_file && !file)
 		return ay_err_set(r->err, AY_ELIMIT, "needs a temporary file, and there are none here");
 	if (!u.in_file && !r->unpacked) {
 		r->unpacked = malloc(AY__VIEW_IN_MEMORY);
@@ -161,7 +161,7 @@ static int unpack(struct ay__reader *r)
 			return ay_err_errno(r->err, ENOMEM, "base");
 	}
 	if (u.in_file)
-		rc = sink->scratch_begin(sink->ctx, r->base_size, r->err);
+		rc = file->begin(file->ctx, r->base_size, r->err);
 	if (rc == 0)
 		rc = ay__unwrap(&r->file, r->base_recipe, unpacked_put, &u, r->err);
 	if (rc)
@@ -170,7 +170,7 @@ static int unpack(struct ay__reader *r)
 		ay__view_open_mem(&r->base, r->unpacked, r->base_size);
 		return 0;
 	}
-	rc = sink->scratch_end(sink->ctx, &fd, r->err);
+	rc = file->end(file->ctx, &fd, r->err);
 	return rc ? rc : ay__view_open_fd(&r->base, fd, r->base_size, r->err);
 }
 

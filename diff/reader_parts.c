@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "diff/encoders.h"
 #include "manifest/release.h"
 
 /* Does the header make sense, and ask for no more than is allowed? */
@@ -113,6 +114,11 @@ int ay__reader_header(struct ay__reader *r, const struct ay_bundle_limits *limit
 	rc = limits_check(r, limits);
 	if (rc)
 		return rc;
+	if (r->records && h->encoders) {
+		rc = ay_encoders_check(h->encoders, r->err);
+		if (rc)
+			return rc;
+	}
 	r->at = len;
 	return r->sink->header ? r->sink->header(r->sink->ctx, h, r->err) : 0;
 }

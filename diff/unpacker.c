@@ -212,8 +212,8 @@ static int zstd_open(struct ay__unpacker *s, const struct ay__zstd_params *p)
 												 : -ENOMEM;
 }
 
-int ay__unpacker_open_filter(struct ay__unpacker *s, struct ay__unpacker *below, const struct ay__filter_params *p,
-			   struct ay_err *err)
+int ay__unpacker_open_filter(struct ay__unpacker *s, struct ay__unpacker *below,
+			     const struct ay__filter_params *p, struct ay_err *err)
 {
 	int rc;
 

@@ -34,8 +34,8 @@ void ay__unpacker_take(struct ay__unpacker *s, size_t n);
 /** ay__unpacker_open_view() - the bottom: all bytes of @v, borrowed. */
 void ay__unpacker_open_view(struct ay__unpacker *s, struct ay__view *v);
 /** ay__unpacker_open_filter() - what @p's filter makes of @below. 0, -ENOMEM. Close in any case. */
-int ay__unpacker_open_filter(struct ay__unpacker *s, struct ay__unpacker *below, const struct ay__filter_params *p,
-			   struct ay_err *err);
+int ay__unpacker_open_filter(struct ay__unpacker *s, struct ay__unpacker *below,
+			     const struct ay__filter_params *p, struct ay_err *err);
 void ay__unpacker_close(struct ay__unpacker *s);
 
 #endif
