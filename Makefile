@@ -113,7 +113,7 @@ LIB_manifest = $(PKG_SODIUM)
 LIB_diff     = -ldivsufsort -ldivsufsort64 $(PKG_ZSTD) $(PKG_LZMA) -lbz2 -pthread
 LIB_store    =
 LIB_proto    = $(PKG_SODIUM)
-LIB_node     = $(PKG_UV) $(PKG_INIH) $(PKG_JANSSON) -pthread
+LIB_node     = $(PKG_UV) $(PKG_INIH) $(PKG_JANSSON) $(PKG_SQLITE) -pthread
 LIB_sim      = -lm
 libs = $(foreach r,$(USES_$(1)),$(LIB_$(r))) -lm
 

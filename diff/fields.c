@@ -290,7 +290,7 @@ uint64_t ay__field_put(enum ay__field_kind kind, uint64_t raw, int64_t number)
 	case AY__FIELD_A64_ADRP:
 		return put_bits(put_bits(raw, 5, 19, v >> 14), 29, 2, v >> 12);
 	case AY__FIELD_A64_LOW12:
-		return put_bits(raw, 10, 12, (v & 0xfff) >> low12_shift(raw));
+		return put_bits(raw, 10, 12, v >> low12_shift(raw));
 	case AY__FIELD_EH_CIE:
 		v = 0 - v;
 		break;

@@ -85,15 +85,17 @@ static int large_begin(struct maker *m, struct window_job *j, struct ay_err *err
 {
 	const struct ay__plan_record *r = j->window.record;
 	struct large *l = &m->large[m->record];
+	struct ay_entry e = ay__plan_entry(&m->plan.new_.files[r->file]);
 	int rc = 0;
 
 	j->window.method = r->match.n ? AY_METHOD_BSDIFF : AY_METHOD_LITERAL;
 	j->window.base = r->match.n ? r->match.base[0] : 0;
 	if (m->at == 0) {
-		rc = ay__window_merkle(m->new_, &m->plan.new_.entries[r->file], &l->new_merkle, err);
-		if (rc == 0 && r->match.n)
-			rc = ay__window_merkle(m->old, &m->plan.old.entries[r->match.base[0]], &l->old_merkle,
-					       err);
+		rc = ay__window_merkle(m->new_, &e, &l->new_merkle, err);
+		if (rc == 0 && r->match.n) {
+			e = ay__plan_entry(&m->plan.old.files[r->match.base[0]]);
+			rc = ay__window_merkle(m->old, &e, &l->old_merkle, err);
+		}
 	}
 	j->window.new_merkle = l->new_merkle;
 	j->window.old_merkle = l->old_merkle;
@@ -373,6 +375,11 @@ int ay_bundle_make(const struct ay_make_tree *old, const struct ay_make_tree *ne
 	int rc = ay__plan_make(m.old, m.new_, &m.plan, err);
 	if (rc == 0)
 		rc = maker_start(&m, out_fd, err);
+	if (rc == 0) {
+		rc = ay__plan_sketch(&m.plan, m.old, m.new_, m.pool, memory_for(m.options), false);
+		if (rc)
+			ay_err_set(err, rc, "choose bases: %s", ay_strerror(rc));
+	}
 	if (rc == 0)
 		rc = delta_write(&m, err);
 	if (rc == 0)

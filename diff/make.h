@@ -17,7 +17,10 @@ struct ay_make_tree {
 	const void *manifest; /* the manifest's bytes, borrowed; NULL: no tree (from nothing) */
 	size_t manifest_len;
 	struct ay_digest manifest_digest; /* zeros: no tree */
-	/* Open a regular file's bytes for reading; the caller closes *@fd. Called from several threads. */
+	/*
+	 * Open a regular file's bytes for reading; the caller closes *@fd. Called from several threads. Of @e only
+	 * type, path, size and digest are set.
+	 */
 	int (*open)(void *ctx, const struct ay_entry *e, int *fd, struct ay_err *err);
 	void *ctx;
 };

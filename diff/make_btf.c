@@ -95,15 +95,16 @@ int ay__make_btf(const struct ay_make_tree *old, const struct ay_make_tree *new_
 	*map = (struct ay__btf_map){0};
 	for (size_t i = 0; i < plan->n_records && rc == 0; i++) {
 		const struct ay__plan_record *r = &plan->records[i];
-		const struct ay_entry *e = &plan->new_.entries[r->file];
+		struct ay_entry e = ay__plan_entry(&plan->new_.files[r->file]), base;
 		AY_CLEANUP(section_free) struct section a = {0};
 		AY_CLEANUP(section_free) struct section b = {0};
 
-		if (r->match.n == 0 || !is_module(e))
+		if (r->match.n == 0 || !is_module(&e))
 			continue;
-		rc = section_read(old, &plan->old.entries[r->match.base[0]], &a);
+		base = ay__plan_entry(&plan->old.files[r->match.base[0]]);
+		rc = section_read(old, &base, &a);
 		if (rc == 0 && a.len)
-			rc = section_read(new_, e, &b);
+			rc = section_read(new_, &e, &b);
 		if (rc == 0 && b.len)
 			rc = ay__btf_learn(&learner, (struct ay_slice){a.data, a.len},
 					   (struct ay_slice){b.data, b.len});

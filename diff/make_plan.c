@@ -17,12 +17,12 @@
 
 static int tree_grow(struct ay__plan_tree *t, size_t *cap)
 {
-	size_t n = *cap ? 2 * *cap : 1024;
-	struct ay_entry *e = realloc(t->entries, n * sizeof(*e));
+	size_t n = *cap ? *cap + *cap / 2 : 1024;
+	struct ay_match_file *f = realloc(t->files, n * sizeof(*f));
 
-	if (!e)
+	if (!f)
 		return -ENOMEM;
-	t->entries = e;
+	t->files = f;
 	*cap = n;
 	return 0;
 }
@@ -41,11 +41,7 @@ static int files_read(struct ay_manifest_reader *reader, struct ay__plan_tree *t
 		if (t->n == cap && (rc = tree_grow(t, &cap)) < 0)
 			break;
 		ay_put_bytes(paths, e.path, e.path_len + 1);
-		e.path = NULL;
-		e.target = NULL;
-		e.xattrs = NULL;
-		e.target_len = e.n_xattrs = 0;
-		t->entries[t->n++] = e;
+		t->files[t->n++] = (struct ay_match_file){.size = e.size, .digest = e.digest};
 	}
 	return rc < 0 ? rc : ay_buf_status(paths);
 }
@@ -62,19 +58,21 @@ static int tree_read(const struct ay_make_tree *tree, struct ay__plan_tree *t, s
 		rc = files_read(reader, t, &paths, err);
 	ay_manifest_reader_free(reader);
 	t->paths = (char *)paths.data;
-	if (rc == 0) {
-		t->files = calloc(t->n + 1, sizeof(*t->files));
-		rc = t->files ? 0 : -ENOMEM;
-	}
 	char *path = t->paths;
 	for (size_t i = 0; i < t->n && rc == 0; i++) {
-		struct ay_entry *e = &t->entries[i];
-
-		e->path = path;
-		path += e->path_len + 1;
-		t->files[i] = (struct ay_match_file){.path = e->path, .size = e->size, .digest = e->digest};
+		t->files[i].path = path;
+		path += strlen(path) + 1;
 	}
 	return rc == -ENOMEM ? ay_err_errno(err, ENOMEM, "a manifest's files") : rc;
+}
+
+struct ay_entry ay__plan_entry(const struct ay_match_file *file)
+{
+	return (struct ay_entry){.type = AY_ENTRY_FILE,
+				 .size = file->size,
+				 .digest = file->digest,
+				 .path = file->path,
+				 .path_len = strlen(file->path)};
 }
 
 static int by_digest(const void *a, const void *b)
@@ -171,7 +169,6 @@ int ay__plan_make(const struct ay_make_tree *old, const struct ay_make_tree *new
 
 static void tree_release(struct ay__plan_tree *t)
 {
-	free(t->entries);
 	free(t->files);
 	free(t->paths);
 }

@@ -7,6 +7,7 @@
 
 #include "diff/make.h"
 #include "diff/match.h"
+#include "diff/pool.h"
 
 /* One content that the old tree has not. */
 struct ay__plan_record {
@@ -15,10 +16,9 @@ struct ay__plan_record {
 };
 
 struct ay__plan_tree {
-	struct ay_entry *entries;    /* regular files only; without xattrs and target */
-	struct ay_match_file *files; /* the same ones */
+	struct ay_match_file *files; /* regular files only */
 	size_t n;
-	char *paths; /* what the entries' paths point into */
+	char *paths; /* what the files' paths point into */
 };
 
 struct ay__plan {
@@ -32,5 +32,23 @@ struct ay__plan {
 int ay__plan_make(const struct ay_make_tree *old, const struct ay_make_tree *new_, struct ay__plan *plan,
 		  struct ay_err *err);
 void ay__plan_release(struct ay__plan *plan);
+
+/**
+ * ay__plan_sketch() - look into the files: more bases, and a better order.
+ *
+ * Contents with no base by path, and those whose bases by path have nothing in common with them, get those old files as bases
+ * that have (also when these are much larger, or were called otherwise). Contents that stay without a base
+ * are written behind those that they resemble, so that they lie together in the streams.
+ * @plan: as ay__plan_make() left it. @memory: bytes that this may use, about. @fast: look only for contents with no base at all.
+ *
+ * What cannot be read is passed over: who needs it later says why. The result does not depend on the pool's threads.
+ *
+ * Return: 0; -ENOMEM.
+ */
+int ay__plan_sketch(struct ay__plan *plan, const struct ay_make_tree *old, const struct ay_make_tree *new_,
+		    struct ay__pool *pool, uint64_t memory, bool fast);
+
+/** ay__plan_entry() - as much of a file's entry as a tree's open() may look at. */
+struct ay_entry ay__plan_entry(const struct ay_match_file *file);
 
 #endif

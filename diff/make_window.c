@@ -194,9 +194,9 @@ static int run_plain(struct ay__window *w, const struct bytes *new_, uint64_t *c
 
 	for (unsigned i = 0; i < match->n && new_->len > LITERAL_TINY; i++) {
 		AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
-		const struct ay_entry *entry = &w->plan->old.entries[match->base[i]];
+		struct ay_entry entry = ay__plan_entry(&w->plan->old.files[match->base[i]]);
 
-		rc = read_proved(w->old_tree, entry, NULL, 0, (size_t)entry->size, &old, err);
+		rc = read_proved(w->old_tree, &entry, NULL, 0, (size_t)entry.size, &old, err);
 		if (rc == 0) {
 			base = view_of(&old, 0, old.len);
 			rc = encode(w, &base, &target, METHODS_DIFF, &e);
@@ -350,21 +350,21 @@ static int run_window(struct ay__window *w, const struct bytes *new_, struct ay_
 			take(w, &coded, 0);
 		return rc;
 	}
-	const struct ay_entry *e = &w->plan->old.entries[w->base];
-	uint64_t old_len = e->size, old_at = 0;
+	struct ay_entry e = ay__plan_entry(&w->plan->old.files[w->base]);
+	uint64_t old_len = e.size, old_at = 0;
 	if (old_len > w->sizes.old_max) {
 		/* The middle of the window, at the same share of the old file's length. */
 		uint64_t half = w->at + w->len / 2;
-		uint64_t middle = (uint64_t)((double)half / (double)new_size * (double)e->size);
+		uint64_t middle = (uint64_t)((double)half / (double)new_size * (double)e.size);
 
 		old_len = w->sizes.old_max;
 		old_at = middle > old_len / 2 ? (middle - old_len / 2) / AY_LEAF_SIZE * AY_LEAF_SIZE : 0;
-		if (old_at + old_len > e->size)
-			old_len = e->size - old_at;
+		if (old_at + old_len > e.size)
+			old_len = e.size - old_at;
 	}
-	int rc = read_proved(w->old_tree, e, w->old_merkle, old_at, (size_t)old_len, &old, err);
+	int rc = read_proved(w->old_tree, &e, w->old_merkle, old_at, (size_t)old_len, &old, err);
 	if (rc == 0) {
-		base = view_of(&old, old_at, e->size);
+		base = view_of(&old, old_at, e.size);
 		rc = encode(w, &base, &target, method, &coded);
 	}
 	if (rc == 0)
@@ -387,14 +387,14 @@ static uint64_t count_zeros(const struct bytes *b)
 int ay__window_run(struct ay__window *w, struct ay_err *err)
 {
 	AY_CLEANUP(bytes_free) struct bytes new_ = {0};
-	const struct ay_entry *e = &w->plan->new_.entries[w->record->file];
-	int rc = read_proved(w->new_tree, e, w->new_merkle, w->at, (size_t)w->len, &new_, err);
+	struct ay_entry e = ay__plan_entry(&w->plan->new_.files[w->record->file]);
+	int rc = read_proved(w->new_tree, &e, w->new_merkle, w->at, (size_t)w->len, &new_, err);
 
 	if (rc)
 		return rc;
 	w->zero_bytes = count_zeros(&new_);
 	rc = w->whole ? run_whole(w, &new_, err) : run_window(w, &new_, err);
-	return rc == -ENOMEM ? ay_err_errno(err, ENOMEM, "%s", e->path) : rc;
+	return rc == -ENOMEM ? ay_err_errno(err, ENOMEM, "%s", e.path) : rc;
 }
 
 void ay__window_release(struct ay__window *w)

@@ -10,7 +10,7 @@
 
 #include "base/digest.h"
 
-#define AY_MATCH_MAX 3 /* bases proposed for one file; trying one costs a diff */
+#define AY_MATCH_MAX 4 /* bases proposed for one file; trying one costs a diff */
 
 /* A regular file of a tree; the path is borrowed and NUL-terminated. */
 struct ay_match_file {

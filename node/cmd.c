@@ -241,8 +241,10 @@ int ay_open_store(const char *path, int flags, struct ay_store **out, struct ay_
 	    access(version, F_OK) < 0 && errno == ENOENT)
 		return ay_err_set(err, r, "%s: no store there: `ayni init` makes one, --store names another",
 				  path);
-	if (r == 0)
+	if (r == 0) {
 		ay_tell_losses(*out);
+		ay_store_set_threads(*out, 0);
+	}
 	return r;
 }
 

@@ -74,7 +74,7 @@ extern const struct ay_cmd ay_cmd_keygen, ay_cmd_root, ay_cmd_init, ay_cmd_publi
 	ay_cmd_log, ay_cmd_rollback, ay_cmd_gc, ay_cmd_verify, ay_cmd_import, ay_cmd_adopt, ay_cmd_dedupe;
 extern const struct ay_cmd ay_cmd_switch, ay_cmd_confirm, ay_cmd_boot_count, ay_cmd_pin, ay_cmd_unpin;
 extern const struct ay_cmd ay_cmd_node, ay_cmd_status, ay_cmd_update, ay_cmd_apply_worker;
-extern const struct ay_cmd ay_cmd_fsck, ay_cmd_branch, ay_cmd_delta;
+extern const struct ay_cmd ay_cmd_fsck, ay_cmd_branch, ay_cmd_delta, ay_cmd_diff;
 extern const struct ay_cmd ay_cmd_run, ay_cmd_mount, ay_cmd_umount, ay_cmd_checkout;
 
 #endif

@@ -136,8 +136,10 @@ static int work(struct worker *w, struct ay_release *release, struct ay_err *err
 {
 	struct ay_store *s = NULL;
 	int r = ay_store_open(ay_fs_real(), w->store, 0, &s, err);
-	if (r == 0)
+	if (r == 0) {
 		ay_store_set_reserve(s, w->config->reserve);
+		ay_store_set_threads(s, 0);
+	}
 	if (r == 0)
 		ay_tell_losses(s);
 	if (r == 0)

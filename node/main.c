@@ -47,6 +47,7 @@ static const struct {
 	{"laptop and school", &ay_cmd_node},
 	{"everybody", &ay_cmd_show},
 	{"everybody", &ay_cmd_delta},
+	{"everybody", &ay_cmd_diff},
 	{NULL, &ay_cmd_apply_worker},
 	/* clang-format on */
 };

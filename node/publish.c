@@ -136,6 +136,7 @@ static int load_root(struct ay__publication *w, struct ay_err *err)
 	if (r < 0)
 		return r;
 	ay_tell_losses(w->store);
+	ay_store_set_threads(w->store, w->p->threads);
 	return follow_roots(w, newest, err);
 }
 

@@ -18,6 +18,7 @@ lib LZMA liblzma
 lib UV libuv
 lib INIH inih
 lib JANSSON jansson
+lib SQLITE sqlite3
 lib CMOCKA cmocka
 printf 'PKG_CFLAGS := %s\n' "$(printf '%s\n' $cflags | sort -u | tr '\n' ' ')"
 

@@ -11,10 +11,11 @@ set -eu
 
 # libc6-dev: gcc only recommends it, and recommendations are not installed.
 BUILD="gcc libc6-dev pkg-config libcmocka-dev libuv1-dev libsodium-dev libdivsufsort-dev libzstd-dev
-	liblzma-dev libbz2-dev libssl-dev libinih-dev libjansson-dev"
+	liblzma-dev libbz2-dev libssl-dev libinih-dev libjansson-dev
+	libsqlite3-dev"
 LINT="clang clang-format clang-tidy libclang-rt-14-dev llvm-14 libfuse3-dev"
 DEMO="iproute2 procps util-linux"
-CHECK="git minisign fsverity bsdiff xz-utils zstd e2fsprogs xfsprogs btrfs-progs mount attr acl libcap2-bin mmdebstrap"
+CHECK="git minisign fsverity bsdiff rpm xz-utils zstd e2fsprogs xfsprogs btrfs-progs mount attr acl libcap2-bin mmdebstrap"
 POWERCUT="libfuse3-dev pkg-config e2fsprogs xfsprogs btrfs-progs"
 VM="qemu-system-x86 cpio kmod fsverity e2fsprogs xfsprogs btrfs-progs util-linux procps"
 BENCH="ostree busybox time bsdiff bzip2 xz-utils xdelta3 zstd"
@@ -52,6 +53,7 @@ present_elsewhere() {
 	libssl-dev) pkg-config libcrypto ;;
 	libinih-dev) pkg-config inih ;;
 	libjansson-dev) pkg-config jansson ;;
+	libsqlite3-dev) pkg-config sqlite3 ;;
 	libfuse3-dev) pkg-config fuse3 ;;
 	e2fsprogs) command -v mkfs.ext4 ;;
 	xfsprogs) command -v mkfs.xfs ;;

@@ -17,6 +17,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdalign.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,9 +30,10 @@
 #include "store/base_index.h"
 #include "store/scratch.h"
 #include "store/shared.h"
-#include "store/tree_internal.h"
+#include "store/tree_batch.h"
 
-#define DELTA_FACTOR 2 /* a delta is at most both manifests and a byte per line */
+#define CONTENT_LOCKS 16
+#define DELTA_FACTOR  2 /* a delta is at most both manifests and a byte per line */
 
 struct apply {
 	struct ay__build b;
@@ -42,8 +46,12 @@ struct apply {
 	struct ay__fd_writer *delta; /* the manifest delta, to staging; then the new manifest */
 	int delta_fd;
 	uint64_t inodes;             /* what the new tree needs beyond the records: seen in the merge */
-	struct ay_bundle_record now; /* the record last begun */
-	struct ay__fd_writer *out;   /* its file */
+	struct ay__failure *failure; /* of what the crew stages */
+	pthread_mutex_t lock;        /* of @shared */
+	pthread_mutex_t
+		content[CONTENT_LOCKS]; /* one at a time makes the variants of a content; by its digest */
+	struct ay_bundle_record now;    /* the record last begun */
+	struct ay__fd_writer *out;      /* its file */
 	uint64_t done;
 };
 
@@ -369,8 +377,13 @@ static int from_base(struct apply *ap, const struct ay_entry *e, const struct ay
 		     struct ay_err *err)
 {
 	AY_CLOSE int fd = ay__base_index_open(&ap->bases, ap->b.s, &e->digest);
-	int q = fd == -ENOENT ? ay__shared_load(&ap->shared, ap->b.s, ap->b.branch, err) : 0;
+	int q = 0;
 
+	if (fd == -ENOENT) {
+		pthread_mutex_lock(&ap->lock);
+		q = ay__shared_load(&ap->shared, ap->b.s, ap->b.branch, err);
+		pthread_mutex_unlock(&ap->lock);
+	}
 	if (q < 0)
 		return q;
 	if (fd == -ENOENT)
@@ -387,17 +400,12 @@ static int from_base(struct apply *ap, const struct ay_entry *e, const struct ay
 	return r;
 }
 
-static int on_changed(void *ctx, enum ay_change change, const struct ay_entry *old, const struct ay_entry *e,
-		      struct ay_err *err)
+static int stage_one(struct apply *ap, const struct ay_entry *e, struct ay_err *err)
 {
-	struct apply *ap = ctx;
 	struct ay__local_entry local;
 	struct ay__object_name name;
 	uint8_t v[AY__VARIANT_LEN];
 
-	(void)old;
-	if ((change != AY_CHANGE_ADDED && change != AY_CHANGE_REPLACED) || e->type != AY_ENTRY_FILE)
-		return 0;
 	ay__entry_localise(ap->b.s, e, &local);
 	int r = ay__object_variant(&local.e, v);
 	if (r < 0)
@@ -414,6 +422,48 @@ static int on_changed(void *ctx, enum ay_change change, const struct ay_entry *o
 	return from_base(ap, e, &name, err);
 }
 
+struct stage_task {
+	struct ay__task task;
+	struct apply *ap;
+	struct ay_entry e; /* its memory behind */
+	alignas(max_align_t) uint8_t mem[];
+};
+
+static void stage_task(struct ay__task *task)
+{
+	struct stage_task *t = (struct stage_task *)(void *)task;
+	struct apply *ap = t->ap;
+	pthread_mutex_t *lock = &ap->content[t->e.digest.b[0] % CONTENT_LOCKS];
+	struct ay_err why = {0};
+
+	if (ay__failure_get(ap->failure, NULL) == 0) {
+		pthread_mutex_lock(lock);
+		int r = stage_one(ap, &t->e, &why);
+		pthread_mutex_unlock(lock);
+		if (r < 0)
+			ay__failure_set(ap->failure, r, &why);
+	}
+	free(t);
+}
+
+static int on_changed(void *ctx, enum ay_change change, const struct ay_entry *old, const struct ay_entry *e,
+		      struct ay_err *err)
+{
+	struct apply *ap = ctx;
+
+	(void)old;
+	if ((change != AY_CHANGE_ADDED && change != AY_CHANGE_REPLACED) || e->type != AY_ENTRY_FILE)
+		return 0;
+	struct stage_task *t = malloc(sizeof(*t) + ay__entry_room(e));
+	if (!t)
+		return ay_err_errno(err, ENOMEM, "%s", e->path);
+	t->task.run = stage_task;
+	t->ap = ap;
+	ay__entry_copy(&t->e, e, t->mem);
+	ay__crew_give(ap->b.crew, &t->task);
+	return ay__failure_get(ap->failure, err);
+}
+
 static int stage_objects(struct apply *ap, struct ay_err *err)
 {
 	struct ay__fd_reader old_in, new_in = {.fd = ay__open_beneath(ap->b.tree, "manifest", O_RDONLY)};
@@ -427,6 +477,9 @@ static int stage_objects(struct apply *ap, struct ay_err *err)
 		r = ay_err_errno(err, ENOMEM, "read manifest");
 	if (r == 0)
 		r = ay_manifest_compare(old, new_, on_changed, ap, err);
+	ay__crew_wait(ap->b.crew);
+	if (r == 0)
+		r = ay__failure_get(ap->failure, err);
 	ay_manifest_reader_free(old);
 	ay_manifest_reader_free(new_);
 	if (old_in.fd >= 0)
@@ -465,8 +518,14 @@ int ay_store_apply(struct ay_store *s, const struct ay_apply *a, struct ay_err *
 	AY_FREE struct apply *ap = calloc(1, sizeof(*ap));
 	AY_FREE struct ay__fd_writer *delta = calloc(1, sizeof(*delta)), *out = calloc(1, sizeof(*out));
 
-	if (!ap || !delta || !out)
+	struct ay__failure *failure = ap && delta && out ? ay__failure_new() : NULL;
+
+	if (!failure)
 		return ay_err_errno(err, ENOMEM, "apply %s", a->branch);
+	ap->failure = failure;
+	pthread_mutex_init(&ap->lock, NULL);
+	for (int i = 0; i < CONTENT_LOCKS; i++)
+		pthread_mutex_init(&ap->content[i], NULL);
 	ap->a = a;
 	ap->delta = delta;
 	ap->out = out;
@@ -482,6 +541,10 @@ int ay_store_apply(struct ay_store *s, const struct ay_apply *a, struct ay_err *
 	ay__base_index_release(&ap->bases);
 	ay__shared_release(&ap->shared);
 	ay__build_end(&ap->b);
+	ay__failure_free(failure);
+	pthread_mutex_destroy(&ap->lock);
+	for (int i = 0; i < CONTENT_LOCKS; i++)
+		pthread_mutex_destroy(&ap->content[i]);
 	if (r < 0 && r != AY_ENOTHING)
 		return ay_err_wrap(err, r, "apply %s %u", a->branch, serial);
 	return r;

@@ -31,6 +31,8 @@
 #include "store/verity.h"
 #include "store/xattr.h"
 
+#define PUT_BATCH 32
+
 static int sync_all(struct ay__build *b, struct ay_err *err)
 {
 	int r = b->s->fs->ops->syncfs(b->s->fs, b->s->dir);
@@ -132,6 +134,7 @@ int ay__build_begin(struct ay__build *b, struct ay_store *s, const char *branch,
 	int r = ay__store_writable(s, err);
 	if (r < 0 || (r = believe_release(b, err)) < 0 || (r = lock_branch(b, err)) < 0)
 		return r;
+	b->crew = ay__store_crew(s);
 	ay__serial_name(b->release.serial, serial);
 	if ((r = check_present(b, serial, err)) < 0)
 		return r;
@@ -151,6 +154,7 @@ int ay__build_begin_unsigned(struct ay__build *b, struct ay_store *s, const char
 	b->rule = ay_root_branch_rule(root, branch);
 	if ((r = lock_branch(b, err)) < 0)
 		return r;
+	b->crew = ay__store_crew(s);
 	return make_staging(b, err);
 }
 
@@ -171,6 +175,8 @@ void ay__build_end(struct ay__build *b)
 {
 	int *fds[] = {&b->raw, &b->new_, &b->tree, &b->buckets};
 
+	ay__crew_free(b->crew);
+	b->crew = NULL;
 	if (b->locked)
 		ay__store_unlock(b->s);
 	for (int i = 0; i < 4; i++) {
@@ -260,31 +266,95 @@ int ay__build_stage_link(struct ay__build *b, const struct ay__object_name *name
 	return r < 0 ? ay_err_errno(err, -r, "cannot stage object %s", name->s) : 0;
 }
 
+/* Some names on their way into objects/. */
+struct put_batch {
+	struct ay__task task;
+	struct ay__build *b;
+	struct ay__failure *failure;
+	int dirfd;
+	const char *prefix;
+	unsigned n;
+	char names[PUT_BATCH][AY__OBJECT_NAME_MAX];
+};
+
+static void put_some(struct ay__task *task)
+{
+	struct put_batch *x = (struct put_batch *)(void *)task;
+	struct ay_err why = {0};
+	int r = ay__failure_get(x->failure, NULL);
+
+	for (unsigned i = 0; i < x->n && r == 0; i++) {
+		struct ay__object_name name;
+		char flat[AY__OBJECT_NAME_MAX + 3];
+		snprintf(flat, sizeof(flat), "%.2s%s", x->prefix, x->names[i]);
+		AY_ASSERT(strlen(flat) == AY__OBJECT_NAME_MAX - 2);
+		snprintf(name.s, sizeof(name.s), "%.2s/%.79s", flat, flat + 2);
+		r = ay__object_put(x->b->s, x->dirfd, x->names[i], &name, &x->b->touched, &why);
+		if (r < 0)
+			ay__failure_set(x->failure, r, &why);
+	}
+	free(x);
+}
+
+static struct put_batch *put_batch_new(struct ay__build *b, int dirfd, const char *prefix,
+				       struct ay__failure *failure)
+{
+	struct put_batch *x = malloc(sizeof(*x));
+
+	if (x)
+		*x = (struct put_batch){
+			.task.run = put_some, .b = b, .failure = failure, .dirfd = dirfd, .prefix = prefix};
+	return x;
+}
+
+static int put_listed(struct ay__build *b, DIR *d, int dirfd, const char *prefix, struct ay__failure *failure,
+		      struct ay_err *err)
+{
+	struct put_batch *x = NULL;
+	struct dirent *e;
+
+	errno = 0;
+
+	while (ay__failure_get(failure, NULL) == 0 && (errno = 0, e = readdir(d))) {
+		if (e->d_name[0] == '.')
+			continue;
+		AY_ASSERT(strlen(e->d_name) < AY__OBJECT_NAME_MAX);
+		if (!x && !(x = put_batch_new(b, dirfd, prefix, failure)))
+			return ay_err_errno(err, ENOMEM, "put objects");
+		memcpy(x->names[x->n++], e->d_name, strlen(e->d_name) + 1);
+		/* Without a crew one by one, while the directory is read. */
+		if (x->n == PUT_BATCH || !b->crew) {
+			ay__crew_give(b->crew, &x->task);
+			x = NULL;
+			errno = 0;
+		}
+	}
+	int r = errno ? ay_err_errno(err, errno, "cannot list staged objects") : 0;
+	if (x)
+		ay__crew_give(b->crew, &x->task);
+	return r;
+}
+
 /* Put every object in @dirfd; its name is @prefix and the file's name there. */
 static int put_each(struct ay__build *b, int dirfd, const char *prefix, struct ay_err *err)
 {
 	int fd = ay__open_beneath(dirfd, ".", O_RDONLY | O_DIRECTORY);
 	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
+	struct ay__failure *failure = ay__failure_new();
 
-	if (!d) {
-		if (fd >= 0)
+	if (!d || !failure) {
+		int saved = !d ? fd < 0 ? -fd : errno : ENOMEM;
+		if (!d && fd >= 0)
 			close(fd);
-		return ay_err_errno(err, fd < 0 ? -fd : errno, "cannot list staged objects");
+		ay__failure_free(failure);
+		return ay_err_errno(err, saved, "cannot list staged objects");
 	}
-	while ((errno = 0, e = readdir(d))) {
-		struct ay__object_name name;
-		char flat[AY__OBJECT_NAME_MAX + 256];
-		if (e->d_name[0] == '.')
-			continue;
-		snprintf(flat, sizeof(flat), "%s%s", prefix, e->d_name);
-		AY_ASSERT(strlen(flat) == AY__OBJECT_NAME_MAX - 2);
-		snprintf(name.s, sizeof(name.s), "%.2s/%.79s", flat, flat + 2);
-		int r = ay__object_put(b->s, dirfd, e->d_name, &name, &b->touched, err);
-		if (r < 0)
-			return r;
-	}
-	return errno ? ay_err_errno(err, errno, "cannot list staged objects") : 0;
+	int r = put_listed(b, d, dirfd, prefix, failure, err);
+	ay__crew_wait(b->crew);
+	if (r == 0)
+		r = ay__failure_get(failure, err);
+	ay__failure_free(failure);
+	return r;
 }
 
 /* Content and metadata are final: what the file system can guard from now on it shall. */

@@ -28,10 +28,14 @@
 
 struct ay__hash_pool {
 	pthread_mutex_t lock;
-	pthread_cond_t more;  /* a job waits, or stop */
-	pthread_cond_t moved; /* a job was taken or is done */
+	pthread_cond_t more; /* a job waits, or stop */
+	pthread_cond_t
+		moved; /* what the giver waits for has happened: room in the queue, or the job @awaited */
 	struct ay__hash_job *first, **last;
-	unsigned waiting;
+	unsigned waiting, sleeping; /* jobs; threads */
+	bool full;                  /* the giver waits for room */
+	struct ay__hash_job *
+		awaited; /* the giver waits for this one: waking it for each would cost more than a small file */
 	atomic_bool stop;
 	unsigned n_threads;
 	pthread_t threads[AY__HASH_THREADS_MAX];
@@ -149,16 +153,19 @@ static void *work(void *arg)
 		if (!job && p->stop)
 			break;
 		if (!job) {
+			p->sleeping++;
 			pthread_cond_wait(&p->more, &p->lock);
+			p->sleeping--;
 			continue;
 		}
-		if (p->waiting == AY__HASH_QUEUE_MAX - 1)
+		if (p->full && p->waiting <= AY__HASH_QUEUE_MAX / 2)
 			pthread_cond_signal(&p->moved);
 		pthread_mutex_unlock(&p->lock);
 		run(job, &tools);
 		pthread_mutex_lock(&p->lock);
 		job->done = true;
-		pthread_cond_signal(&p->moved);
+		if (job == p->awaited)
+			pthread_cond_signal(&p->moved);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -220,20 +227,26 @@ void ay__hash_pool_give(struct ay__hash_pool *p, struct ay__hash_job *job)
 		return;
 	}
 	pthread_mutex_lock(&p->lock);
-	while (p->waiting >= AY__HASH_QUEUE_MAX)
+	p->full = p->waiting >= AY__HASH_QUEUE_MAX;
+	while (p->full) {
 		pthread_cond_wait(&p->moved, &p->lock);
+		p->full = p->waiting > AY__HASH_QUEUE_MAX / 2;
+	}
 	*p->last = job;
 	p->last = &job->next;
 	p->waiting++;
-	pthread_cond_signal(&p->more);
+	if (p->sleeping > 0)
+		pthread_cond_signal(&p->more);
 	pthread_mutex_unlock(&p->lock);
 }
 
 bool ay__hash_pool_done(struct ay__hash_pool *p, struct ay__hash_job *job, bool wait)
 {
 	pthread_mutex_lock(&p->lock);
+	p->awaited = job;
 	while (wait && !job->done)
 		pthread_cond_wait(&p->moved, &p->lock);
+	p->awaited = NULL;
 	bool done = job->done;
 	pthread_mutex_unlock(&p->lock);
 	return done;

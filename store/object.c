@@ -14,15 +14,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/sparse.h"
 #include "store/spill.h"
 
-#define COPY_CHUNK  (256 * 1024)
-#define SLICE_FILES 256 /* entries looked at under the exclusive lock at once: a few milliseconds */
+#define COPY_CHUNK (256 * 1024)
 
 /*
  * Where there is an access ACL, the mode's group bits are its mask: what anybody named in it may have at most. Without
@@ -397,54 +395,6 @@ int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, 
 	if (r == -EMLINK)
 		return ay__spill_link(s, &local.e, &name, to_dirfd, to, scratch, touched, err);
 	return r < 0 ? ay_err_errno(err, -r, "%s: cannot link object %s", e->path, name.s) : 0;
-}
-
-/* ---- dropping ---- */
-
-/*
- * One slice under the lock that the caller holds. 1: more; 0: that was all; negative: the manifest ends here.
- * What could not be removed goes to @failed, and on it goes.
- */
-static int drop_slice(struct ay_store *s, struct ay_manifest_reader *m, struct ay_gc_result *res, int *failed,
-		      struct ay_err *err)
-{
-	struct ay_entry e;
-	int r = 1;
-
-	for (int i = 0; i < SLICE_FILES && (r = ay_manifest_next(m, &e, err)) > 0; i++) {
-		struct ay__object_name name;
-		struct stat st;
-		if (e.type != AY_ENTRY_FILE || ay__object_name_of(s, &e, &name) < 0 ||
-		    fstatat(s->objects, name.s, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink > 1)
-			continue;
-		int u = ay__object_drop(s, &name);
-		if (u < 0)
-			*failed = ay_err_errno(err, -u, "cannot remove object %s", name.s);
-		else if (u > 0 && res) {
-			res->objects++;
-			res->bytes += (uint64_t)st.st_blocks * 512;
-		}
-	}
-	return r;
-}
-
-int ay__objects_drop(struct ay_store *s, int manifest_fd, struct ay_gc_result *res, struct ay_err *err)
-{
-	struct ay__fd_reader reader = {.fd = manifest_fd};
-	struct ay_manifest_reader *m = ay_manifest_reader_new(ay__fd_read, &reader);
-	int r = 1, failed = 0;
-
-	if (!m)
-		return ay_err_errno(err, ENOMEM, "read manifest");
-	while (r > 0) {
-		if ((r = ay__store_lock(s, LOCK_EX, err)) < 0)
-			break;
-		ay__spill_settle(s);
-		r = drop_slice(s, m, res, &failed, err);
-		ay__store_unlock(s);
-	}
-	ay_manifest_reader_free(m);
-	return r < 0 ? r : failed;
 }
 
 /* ---- a manifest in a file ---- */

@@ -16,6 +16,7 @@
 #ifndef AYNI_STORE_OBJECT_H
 #define AYNI_STORE_OBJECT_H
 
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 #include "manifest/manifest.h"
@@ -63,12 +64,12 @@ bool ay__object_intact(const struct ay_store *s, const struct stat *st, const st
  */
 int ay__meta_set(struct ay_store *s, int fd, const struct ay_entry *e, struct ay_err *err);
 
-/* Which directories below objects/ got a new name and must be synced. */
+/* Which directories below objects/ got a new name and must be synced. Several threads may say so. */
 struct ay__touched {
-	bool objects, more;
-	bool bucket[256];
-	struct ay__object_name
-		full; /* the object whose own inode was full last, and the further one that had room */
+	atomic_bool objects, more;
+	atomic_bool bucket[256];
+	/* Under the store's spill_lock: the object whose own inode was full last, and the further one that had room. */
+	struct ay__object_name full;
 	unsigned full_at;
 };
 

@@ -305,6 +305,8 @@ int ay_store_open(struct ay_fs *fs, const char *path, int flags, struct ay_store
 		return ay_err_errno(err, ENOMEM, "open store %s", path);
 	s->fs = fs;
 	s->readonly = flags & AY_STORE_READONLY;
+	s->threads = 1;
+	pthread_mutex_init(&s->spill_lock, NULL);
 	s->dir = s->partial = s->lock = -1;
 	for (size_t i = 0; i < N_PARTS; i++)
 		*part_fd(s, i) = -1;
@@ -336,6 +338,7 @@ void ay_store_close(struct ay_store *s)
 	if (s->dir >= 0)
 		close(s->dir);
 	ay_root_free(s->root);
+	pthread_mutex_destroy(&s->spill_lock);
 	free(s->path);
 	free(s);
 }

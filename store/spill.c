@@ -95,8 +95,9 @@ static int make(struct ay_store *s, const struct ay_entry *e, const struct ay__o
 	return r < 0 ? ay_err_errno(err, -r, "cannot put a copy of object %s", name->s) : 0;
 }
 
-int ay__spill_link(struct ay_store *s, const struct ay_entry *e, const struct ay__object_name *name,
-		   int to_dirfd, const char *to, int scratch, struct ay__touched *touched, struct ay_err *err)
+static int link_further(struct ay_store *s, const struct ay_entry *e, const struct ay__object_name *name,
+			int to_dirfd, const char *to, int scratch, struct ay__touched *touched,
+			struct ay_err *err)
 {
 	char file[NAME_MAX_], path[sizeof(AY__SPILL_DIR) + NAME_MAX_];
 	struct stat st;
@@ -122,6 +123,16 @@ int ay__spill_link(struct ay_store *s, const struct ay_entry *e, const struct ay
 			return r < 0 ? ay_err_errno(err, -r, "%s: cannot link object %s", e->path, name->s)
 				     : 0;
 	}
+}
+
+/* It is rare, so one thread at a time. */
+int ay__spill_link(struct ay_store *s, const struct ay_entry *e, const struct ay__object_name *name,
+		   int to_dirfd, const char *to, int scratch, struct ay__touched *touched, struct ay_err *err)
+{
+	pthread_mutex_lock(&s->spill_lock);
+	int r = link_further(s, e, name, to_dirfd, to, scratch, touched, err);
+	pthread_mutex_unlock(&s->spill_lock);
+	return r;
 }
 
 /* ---- dropping ---- */

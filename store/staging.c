@@ -18,6 +18,7 @@
 #include "store/in_use.h"
 #include "store/linked.h"
 #include "store/object.h"
+#include "store/remove.h"
 
 #define PREFIX "staging-"
 
@@ -65,6 +66,19 @@ int ay__staging_begin(struct ay_store *s, struct ay__staging *st, struct ay_err 
 			  s->path);
 }
 
+/* What has links to objects: the tree, and in raw/, new/ and buckets/ too. */
+static bool remove_links(struct ay_store *s, int dir, int tree)
+{
+	static const char *const others[] = {"raw", "new", "buckets"};
+	struct ay__crew *crew = ay__store_removers(s);
+	int r = ay__remove_tree_by(crew, s->fs, tree, "root");
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]) && r == 0; i++)
+		r = ay__remove_tree_by(crew, s->fs, dir, others[i]);
+	ay__crew_free(crew);
+	return r == 0;
+}
+
 static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_gc_result *res)
 {
 	AY_CLOSE int tree = ay__open_beneath(dir, "tree", O_RDONLY | O_DIRECTORY);
@@ -77,11 +91,7 @@ static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_
 			return;
 		}
 		AY_CLOSE int manifest = ay__open_beneath(tree, "manifest", O_RDONLY);
-		if (ay__remove_tree(s->fs, tree, "root") < 0)
-			return;
-		/* raw/, new/ and buckets/ have links to objects too. */
-		if (ay__remove_tree(s->fs, dir, "raw") < 0 || ay__remove_tree(s->fs, dir, "new") < 0 ||
-		    ay__remove_tree(s->fs, dir, "buckets") < 0)
+		if (!remove_links(s, dir, tree))
 			return;
 		/*
 		 * A manifest that was not written to its end is broken; no object was renamed in then. But if the

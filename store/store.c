@@ -11,6 +11,10 @@
 #include <sys/statvfs.h>
 
 #include "base/cleanup.h"
+#include "store/crew.h"
+#include "store/hash_pool.h"
+
+#define REMOVERS_PER_CORE 4
 
 const char *ay_store_path(const struct ay_store *s)
 {
@@ -26,6 +30,21 @@ void ay_store_on_losses(struct ay_store *s, ay_losses_fn fn, void *ctx)
 {
 	s->on_losses = fn;
 	s->on_losses_ctx = ctx;
+}
+
+void ay_store_set_threads(struct ay_store *s, unsigned threads)
+{
+	s->threads = threads;
+}
+
+struct ay__crew *ay__store_crew(const struct ay_store *s)
+{
+	return ay__crew_new(s->threads ? s->threads : ay__cpu_count());
+}
+
+struct ay__crew *ay__store_removers(const struct ay_store *s)
+{
+	return ay__crew_new(s->threads ? s->threads : REMOVERS_PER_CORE * ay__cpu_count());
 }
 
 int ay__store_writable(const struct ay_store *s, struct ay_err *err)

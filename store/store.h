@@ -52,6 +52,12 @@ void ay_store_close(struct ay_store *s);
 const char *ay_store_path(const struct ay_store *s);
 bool ay_store_owner_me(const struct ay_store *s);
 
+/**
+ * ay_store_set_threads() - how many threads may make and remove names at once, the caller's among them. 1: only that, as
+ * ay_store_open() leaves it: then every system call has its place in one order. 0: as many as pay on this machine.
+ */
+void ay_store_set_threads(struct ay_store *s, unsigned threads);
+
 /* fs-verity on objects: where the file system has it; always, or fail; never. */
 enum ay_verity { AY_VERITY_AUTO, AY_VERITY_YES, AY_VERITY_NO };
 

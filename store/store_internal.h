@@ -22,6 +22,8 @@
 #ifndef AYNI_STORE_STORE_INTERNAL_H
 #define AYNI_STORE_STORE_INTERNAL_H
 
+#include <pthread.h>
+
 #include "store/file.h"
 #include "store/store.h"
 
@@ -32,7 +34,9 @@ struct ay_store {
 	struct ay_fs *fs;
 	char *path; /* as given; for messages */
 	bool owner_me, readonly;
-	uint64_t reserve; /* bytes that stay free; store/budget.h */
+	uint64_t reserve;           /* bytes that stay free; store/budget.h */
+	pthread_mutex_t spill_lock; /* store/spill.c */
+	unsigned threads;           /* ay_store_set_threads(); 0: one per core */
 	enum ay_verity verity;
 	bool verity_missing; /* auto: the file system has shown that it has none */
 	ay_losses_fn on_losses;
@@ -60,6 +64,15 @@ int ay__store_version_write(struct ay_store *s, struct ay_err *err);
 
 /** ay__store_writable() - 0, or -EROFS with a sentence when the store was opened AY_STORE_READONLY. */
 int ay__store_writable(const struct ay_store *s, struct ay_err *err);
+
+/**
+ * ay__store_crew() - threads that make names; NULL (one does all) where only one is wanted or there is one core.
+ * ay__store_removers() - the same to remove them: that is mostly waiting, for a disk that discards or reads what is to be
+ * freed, so there are more than cores. To be freed with ay__crew_free().
+ */
+struct ay__crew;
+struct ay__crew *ay__store_crew(const struct ay_store *s);
+struct ay__crew *ay__store_removers(const struct ay_store *s);
 
 /** ay__store_lock() - the store's own lock; @op LOCK_SH or LOCK_EX, waits. */
 int ay__store_lock(struct ay_store *s, int op, struct ay_err *err);

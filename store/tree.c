@@ -21,64 +21,36 @@
 
 #include "base/cleanup.h"
 #include "base/path.h"
-#include "store/tree_internal.h"
+#include "store/tree_batch.h"
 
 #define FDS_MAX   64
 #define DEPTH_MAX (AY_PATH_MAX / 2 + 2) /* "/a/a/a..." and the root */
 
 struct level {
-	int fd; /* -1: closed for the time being */
+	struct ay__tree_dir *d; /* its fd -1: closed for the time being */
 	size_t path_len;
-	struct ay_entry e; /* metadata for when it is left; xattrs are in @mem */
-	void *mem;
 };
 
 struct linker {
 	const struct ay__tree_maker *m;
+	struct ay__tree_batcher batcher;
 	char path[AY_PATH_MAX + 1]; /* of the innermost level */
 	size_t depth;
 	struct level levels[DEPTH_MAX];
 };
-
-/* Copy the xattrs of @e, whose memory is the reader's, into one block. */
-static int keep_xattrs(const struct ay_entry *e, struct level *l)
-{
-	size_t need = e->n_xattrs * sizeof(struct ay_xattr);
-
-	l->mem = NULL;
-	if (e->n_xattrs == 0)
-		return 0;
-	for (size_t i = 0; i < e->n_xattrs; i++)
-		need += strlen(e->xattrs[i].name) + 1 + e->xattrs[i].value_len;
-	struct ay_xattr *x = l->mem = malloc(need);
-	if (!x)
-		return -ENOMEM;
-	char *p = (char *)(x + e->n_xattrs);
-	for (size_t i = 0; i < e->n_xattrs; i++) {
-		size_t n = strlen(e->xattrs[i].name) + 1;
-		x[i].name = memcpy(p, e->xattrs[i].name, n);
-		p += n;
-		x[i].value_len = e->xattrs[i].value_len;
-		if (x[i].value_len > 0)
-			memcpy(p, e->xattrs[i].value, x[i].value_len);
-		x[i].value = (uint8_t *)p;
-		p += x[i].value_len;
-	}
-	l->e.xattrs = x;
-	return 0;
-}
 
 /* The innermost directory's fd, opened again when it was closed. */
 static int top_fd(struct linker *l)
 {
 	struct level *top = &l->levels[l->depth - 1];
 
-	if (top->fd < 0) {
+	if (top->d->fd < 0) {
 		const struct level *from = &l->levels[FDS_MAX - 1];
 		l->path[top->path_len] = '\0';
-		top->fd = ay__open_beneath(from->fd, l->path + from->path_len + 1, O_RDONLY | O_DIRECTORY);
+		top->d->fd =
+			ay__open_beneath(from->d->fd, l->path + from->path_len + 1, O_RDONLY | O_DIRECTORY);
 	}
-	return top->fd;
+	return top->d->fd;
 }
 
 static int push(struct linker *l, int parent, const char *name, const struct ay_entry *e, struct ay_err *err)
@@ -89,38 +61,33 @@ static int push(struct linker *l, int parent, const char *name, const struct ay_
 	int fd = ay__make_dir(l->m->s->fs, parent, name, 0700, NULL);
 	if (fd < 0)
 		return ay_err_errno(err, -fd, "%s: cannot make the directory", e->path);
-	*v = (struct level){.fd = fd, .path_len = e->path_len, .e = *e};
+	struct ay__tree_dir *d = ay__tree_dir_new(fd, e);
+	if (!d) {
+		close(fd);
+		return ay_err_errno(err, ENOMEM, "%s", e->path);
+	}
+	*v = (struct level){.d = d, .path_len = e->path_len};
 	l->depth++;
 	memcpy(l->path, e->path, e->path_len);
 	l->path[e->path_len] = '\0';
-	if (keep_xattrs(e, v) < 0)
-		return ay_err_errno(err, ENOMEM, "%s", e->path);
 	if (l->depth > FDS_MAX + 1) {
-		close(v[-1].fd);
-		v[-1].fd = -1;
+		close(v[-1].d->fd);
+		v[-1].d->fd = -1;
 	}
 	return 0;
 }
 
+/* The innermost directory is left; who makes the last name in it finishes it. */
 static int pop(struct linker *l, bool finish, struct ay_err *err)
 {
-	struct level *v = &l->levels[l->depth - 1];
-	int r = 0;
+	struct ay__tree_dir *d = l->levels[l->depth - 1].d;
+	int r = finish ? ay__tree_flush(&l->batcher, err) : 0;
 
-	if (finish) {
-		struct ay__local_entry local;
-		int fd = top_fd(l);
-		l->path[v->path_len] = '\0';
-		v->e.path = l->path;
-		ay__entry_localise(l->m->s, &v->e, &local);
-		r = fd < 0 ? ay_err_errno(err, -fd, "%s: cannot open the directory", l->path)
-			   : ay__meta_set(l->m->s, fd, &local.e, err);
-	}
-	if (v->fd >= 0)
-		close(v->fd);
-	free(v->mem);
+	if (r == 0 && finish && top_fd(l) < 0)
+		r = ay_err_errno(err, -d->fd, "%s: cannot open the directory", d->e.path);
 	l->depth--;
-	return r;
+	int q = ay__tree_dir_left(&l->batcher, d, finish && r == 0, err);
+	return r < 0 ? r : q;
 }
 
 /* Symlinks, devices and fifos cannot be opened, so their metadata is set by name. */
@@ -194,15 +161,16 @@ static int link_entry(struct linker *l, const struct ay_entry *e, struct ay_err 
 	/* The reader has checked order and parents. */
 	AY_ASSERT(l->depth > 0 && l->levels[l->depth - 1].path_len == parent_len &&
 		  memcmp(l->path, e->path, parent_len) == 0);
-	const char *name = e->path + parent_len + (parent_len > 1);
 	int dir = top_fd(l);
 	if (dir < 0)
 		return ay_err_errno(err, -dir, "%s: cannot open its directory", e->path);
-	if (e->type == AY_ENTRY_DIR)
-		return push(l, dir, name, e, err);
-	if (e->type != AY_ENTRY_FILE)
-		return ay__make_special(l->m->s, dir, name, e, err);
-	return l->m->file(l->m->ctx, dir, name, e, err);
+	if (e->type == AY_ENTRY_DIR) {
+		/* What waits belongs to this directory, and may lose its fd when the walk goes deeper. */
+		if ((r = ay__tree_flush(&l->batcher, err)) < 0)
+			return r;
+		return push(l, dir, e->path + parent_len + (parent_len > 1), e, err);
+	}
+	return ay__tree_add(&l->batcher, l->levels[l->depth - 1].d, e, l->depth <= FDS_MAX, err);
 }
 
 int ay__tree_make(const struct ay__tree_maker *maker, struct ay_err *err)
@@ -217,6 +185,8 @@ int ay__tree_make(const struct ay__tree_maker *maker, struct ay_err *err)
 	struct ay_manifest_reader *m = ay_manifest_reader_new(ay__fd_read, &reader);
 	l->m = maker;
 	r = m ? 1 : ay_err_errno(err, ENOMEM, "read manifest");
+	if (r > 0 && ay__tree_batcher_init(&l->batcher, maker) < 0)
+		r = ay_err_errno(err, ENOMEM, "make a tree");
 	while (r > 0 && (r = ay_manifest_next(m, &e, err)) > 0) {
 		int q = link_entry(l, &e, err);
 		if (q < 0)
@@ -228,7 +198,7 @@ int ay__tree_make(const struct ay__tree_maker *maker, struct ay_err *err)
 			r = q;
 	}
 	ay_manifest_reader_free(m);
-	return r;
+	return ay__tree_batcher_end(&l->batcher, r, err);
 }
 
 static int link_file(void *ctx, int dir, const char *name, const struct ay_entry *e, struct ay_err *err)
@@ -250,7 +220,8 @@ int ay__tree_link(struct ay__build *b, struct ay_err *err)
 					     .into = b->tree,
 					     .name = "root",
 					     .file = link_file,
-					     .ctx = b};
+					     .ctx = b,
+					     .crew = b->crew};
 
 	if (manifest < 0)
 		return ay_err_errno(err, -manifest, "cannot read the new manifest");

@@ -5,6 +5,7 @@
 #ifndef AYNI_STORE_TREE_INTERNAL_H
 #define AYNI_STORE_TREE_INTERNAL_H
 
+#include "store/crew.h"
 #include "store/losses.h"
 #include "store/object.h"
 #include "store/staging.h"
@@ -52,6 +53,7 @@ struct ay__build {
 	const void *envelope;
 	size_t envelope_len;
 	struct ay__touched touched;
+	struct ay__crew *crew;   /* NULL: one thread does all */
 	bool locked;             /* the store's lock is held shared */
 	struct ay_losses losses; /* in an owner=me store: of the entries checked so far */
 };
@@ -102,8 +104,10 @@ struct ay__tree_maker {
 	int manifest;       /* read from offset 0 */
 	int into;           /* the directory that gets the tree */
 	const char *name;   /* as which; it is not there yet */
+	/* With a crew it is called by several threads at once. */
 	int (*file)(void *ctx, int dir, const char *name, const struct ay_entry *e, struct ay_err *err);
 	void *ctx;
+	struct ay__crew *crew;
 };
 int ay__tree_make(const struct ay__tree_maker *maker, struct ay_err *err);
 /** ay__tree_link() - make tree/root out of tree/manifest and the objects (store/tree.c). */

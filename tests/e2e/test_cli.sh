@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/e2e/cli_lib.sh
 GOLDEN=$PWD/tests/golden
 
-COMMANDS="keygen root publish init adopt dedupe update status import list log rollback gc verify fsck branch node show switch confirm boot-count pin unpin run mount umount checkout delta"
+COMMANDS="keygen root publish init adopt dedupe update status import list log rollback gc verify fsck branch node show switch confirm boot-count pin unpin run mount umount checkout delta diff"
 me=()
 [ "$(id -u)" = 0 ] || me=(--owner-me)
 # As somebody who is not root. Of setpriv's user nothing is ours, so $T must let it in.

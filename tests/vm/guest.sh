@@ -81,8 +81,13 @@ commands() { # FILE-SYSTEM IMAGE
 	ayni publish --repo repo --branch a/b --key k tree >/dev/null && ayni import repo --store s >/dev/null
 	is "the second release" $? 0
 	is "objects after applying" "$(all_guarded s)" "0 of them not"
-	# Adopted where it lies, by links.
-	cp -a tree mine && ayni init --store s2 --root root --branch a/b >/dev/null
+	# Adopted where it lies, by links: what is also somebody else's is guarded only in a store that insists.
+	cp -a tree mine && ayni init --store s3 --root root --branch a/b >/dev/null
+	ayni adopt a/b mine --store s3 --repo repo --read-only-source >/tmp/adopt.log 2>&1
+	is "adopt, verity as it can be had" $? 0
+	(echo y >>mine/d) 2>/dev/null
+	is "writing into a directory that a store took by links and does not guard" $? 0
+	rm -rf mine && cp -a tree mine && ayni init --store s2 --root root --branch a/b --verity=yes >/dev/null
 	ayni adopt a/b mine --store s2 --repo repo --read-only-source >/tmp/adopt.log 2>&1
 	is "adopt" $? 0
 	is "objects after adopting" "$(all_guarded s2)" "0 of them not"

@@ -70,7 +70,7 @@ mkdir -p "$root/lib" "$root/lib64" "$root/lib/x86_64-linux-gnu"
 for t in $TESTS; do add "$BUILD/tests/unit/store/$t"; done
 add "$BUILD/ayni" bash mount umount mkfs.ext4 mkfs.btrfs mkfs.xfs fsverity setpriv unshare timeout cat cp mv rm ls mkdir \
 	rmdir ln touch chmod chown sleep id stat find grep awk sed sort sha256sum cksum cmp diff dd truncate head tail wc cut tr paste \
-	mktemp date env df setsid pgrep ps losetup kill xargs realpath readlink ldd test uname nproc printf dirname basename insmod sync seq
+	mktemp date true false pwd env df setsid pgrep ps losetup kill xargs realpath readlink ldd test uname nproc printf dirname basename insmod sync seq
 ln -sf bash "$root/bin/sh"
 for p in mkfs.ext4 mkfs.btrfs mkfs.xfs; do ln -sf "../bin/$p" "$root/sbin/$p"; done
 mkdir -p "$root/ayni/build" && cp -r tests "$root/ayni/tests" && rm -rf "$root/ayni/tests/fuzz" && ln -s /bin/ayni "$root/ayni/build/ayni"
