@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "diff/deflate_trees.h"
 
-#define SAMPLE   12000 /* tokens on which parameters are compared */
+#define SAMPLE   40000 /* tokens on which parameters are compared */
 #define SHARE    8     /* a stream of which more than one token in so many has to be stated does not pay */
 #define STEP     (64u << 10)
 #define TOO_MUCH 1 /* ends the unpacking */
@@ -210,7 +210,7 @@ static void try(struct finding *f, struct ay__deflate_params p)
 }
 
 /* Each level with this many bits of hash. */
-static void try_levels(struct finding *f, unsigned window_bits, unsigned hash_bits)
+static void try_levels(struct finding *f, unsigned window_bits, unsigned hash_bits, bool resets)
 {
 	static const uint8_t levels[] = {6, 9, 1, 5, 8, 7, 4, 3, 2};
 
@@ -219,6 +219,7 @@ static void try_levels(struct finding *f, unsigned window_bits, unsigned hash_bi
 
 		p.window_bits = (uint8_t)window_bits;
 		p.hash_bits = (uint8_t)hash_bits;
+		p.resets = resets;
 		try(f, p);
 	}
 }
@@ -242,7 +243,9 @@ static bool params_find(struct run *r, const struct ay__deflate_params *hint, st
 
 	if (hint)
 		try(&f, *hint);
-	try_levels(&f, window_bits, 15);
+	try_levels(&f, window_bits, 15, false);
+	if (has_empty_stored(r->l))
+		try_levels(&f, window_bits, 15, true);
 	struct ay__deflate_params p = f.best;
 	p.filtered = true;
 	try(&f, p);
@@ -257,20 +260,21 @@ static bool params_find(struct run *r, const struct ay__deflate_params *hint, st
 		try(&f, p);
 	}
 	for (unsigned bits = 16; bits >= 8 && f.least > max / 64; bits--) {
-		try_levels(&f, window_bits, bits);
+		try_levels(&f, window_bits, bits, false);
 		p = ay__deflate_level(6);
 		p.hash_bits = (uint8_t)bits;
 		p.window_bits = (uint8_t)window_bits;
 		p.filtered = true;
 		try(&f, p);
 	}
-	p = f.best;
-	if (has_empty_stored(r->l)) {
-		/* What it does to the guesses is seen behind the sample, maybe. */
+	/* What a full flush does to the guesses is seen behind the sample, maybe. */
+	if (f.least > 0 || max < n) {
+		p = f.best;
+		p.resets = !p.resets && has_empty_stored(r->l);
 		f.max = n;
-		f.least = run_along(r, &f.best, n, n, NULL);
-		p.resets = true;
-		try(&f, p);
+		f.least = p.resets ? run_along(r, &f.best, n, n + 1, NULL) : f.least;
+		if (p.resets)
+			try(&f, p);
 	}
 	*best = f.best;
 	return f.least <= f.max / SHARE + 1;

@@ -140,6 +140,18 @@ uint32_t ay_encoders_proved(uint32_t wanted)
 	return good;
 }
 
+unsigned ay_encoders_here(const char *names[AY_ENCODERS])
+{
+	uint32_t proved = ay_encoders_proved(AY_ENCODERS_ALL);
+	unsigned n = 0;
+
+	for (unsigned i = 1; i < AY_ENCODERS; i++) {
+		if (proved >> i & 1)
+			names[n++] = ay_encoder_name(i);
+	}
+	return n;
+}
+
 int ay_encoders_check(uint32_t wanted, struct ay_err *err)
 {
 	uint32_t missing = wanted & ~ay_encoders_proved(wanted);

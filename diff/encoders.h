@@ -32,6 +32,9 @@ const char *ay_encoder_name(unsigned number);
  */
 uint32_t ay_encoders_proved(uint32_t wanted);
 
+/** ay_encoders_here() - the names of all that are proved here, sorted, to @names; returns how many. */
+unsigned ay_encoders_here(const char *names[AY_ENCODERS]);
+
 /** ay_encoders_check() - 0, or AY_EUNSUPPORTED naming the first of @wanted that is not proved here. */
 int ay_encoders_check(uint32_t wanted, struct ay_err *err);
 

@@ -6,7 +6,7 @@
  * the old file's bytes around the same relative place. Whatever was read is compared with the manifest's digest (a
  * window by its Merkle leaves), so that a file that changes under us is found out here and not on a laptop.
  */
-#include "diff/make_window.h"
+#include "diff/make_window_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,7 +18,6 @@
 #include "base/sparse.h"
 #include "diff/codec.h"
 #include "diff/encode.h"
-#include "diff/encoders.h"
 #include "diff/section.h"
 
 #define NEW_MAX      (512ull << 20)
@@ -27,18 +26,8 @@
 #define NEW_MIN      (1ull << 20) /* windows are not made smaller, however little memory is allowed */
 #define LITERAL_TINY 64           /* files so small cost less than a base's digest does */
 #define BASE_COST    36           /* packed bytes that naming a base costs */
-#define GOOD_SHARE   4            /* a diff below this share of the file needs no second look */
-#define INSIDE_MIN   200          /* a diff of fewer bytes is not worth a look inside */
-#define LOOK         (64u << 10)  /* bytes of a file in which something packed must begin */
-#define VIEW_SHARE   16           /* what is inside has at most so many bytes for each of the file's */
-#define METHODS_DIFF (AY__METHODS_ALL & ~AY__METHOD_BIT(AY_METHOD_LITERAL))
 
-struct bytes {
-	uint8_t *data;
-	size_t len;
-};
-
-static void bytes_free(struct bytes *b)
+void ay__bytes_free(struct ay__bytes *b)
 {
 	free(b->data);
 }
@@ -108,10 +97,8 @@ static int pread_data(int fd, const struct stat *st, uint8_t *zeros, size_t len,
 	return 0;
 }
 
-/* Bytes [@at, @at + @len) of file @e of @tree, proved. */
-static int read_proved(const struct ay_make_tree *tree, const struct ay_entry *e,
-		       const struct ay_merkle *merkle, uint64_t at, size_t len, struct bytes *out,
-		       struct ay_err *err)
+int ay__window_read(const struct ay_make_tree *tree, const struct ay_entry *e, const struct ay_merkle *merkle,
+		    uint64_t at, size_t len, struct ay__bytes *out, struct ay_err *err)
 {
 	AY_CLOSE int fd = -1;
 	struct ay_digest digest;
@@ -127,7 +114,7 @@ static int read_proved(const struct ay_make_tree *tree, const struct ay_entry *e
 				  "%s: has %lld bytes, but the manifest says %llu: it changed", e->path,
 				  (long long)st.st_size, (unsigned long long)e->size);
 	free(out->data);
-	*out = (struct bytes){.data = calloc(1, len + 1), .len = len};
+	*out = (struct ay__bytes){.data = calloc(1, len + 1), .len = len};
 	if (!out->data)
 		return ay_err_errno(err, ENOMEM, "%s: %zu bytes", e->path, len);
 	rc = pread_data(fd, &st, out->data, len, at, err);
@@ -160,21 +147,20 @@ int ay__window_merkle(const struct ay_make_tree *tree, const struct ay_entry *e,
 	return ay_err_set(err, AY_EDIGEST, "%s: is not what the manifest says: it changed", e->path);
 }
 
-static struct ay__view view_of(const struct bytes *b, uint64_t at, uint64_t size)
+static struct ay__view view_of(const struct ay__bytes *b, uint64_t at, uint64_t size)
 {
 	return (struct ay__view){.bytes = {.data = b->data, .len = b->len}, .at = at, .size = size};
 }
 
-static int encode(const struct ay__window *w, const struct ay__view *base, const struct ay__view *target,
-		  unsigned methods, struct ay__encoded *out)
+int ay__window_encode(const struct ay__window *w, const struct ay__view *base, const struct ay__view *target,
+		      unsigned methods, struct ay__encoded *out)
 {
 	struct ay__encode_options options = {.piece_max = w->piece_max, .btf = w->btf, .methods = methods};
 
 	return ay__encode(base, target, &options, out);
 }
 
-/* @e, coded against old file @base, is the smallest so far. */
-static void take(struct ay__window *w, struct ay__encoded *e, uint32_t base)
+void ay__window_take(struct ay__window *w, struct ay__encoded *e, uint32_t base)
 {
 	ay_columns_release(&w->columns);
 	w->columns = e->columns;
@@ -184,9 +170,9 @@ static void take(struct ay__window *w, struct ay__encoded *e, uint32_t base)
 }
 
 /* The whole file: try bases until one is good, then see whether the bytes themselves cost less. @best: the cost, if known. */
-static int run_plain(struct ay__window *w, const struct bytes *new_, uint64_t *cost, struct ay_err *err)
+static int run_plain(struct ay__window *w, const struct ay__bytes *new_, uint64_t *cost, struct ay_err *err)
 {
-	AY_CLEANUP(bytes_free) struct bytes old = {0};
+	AY_CLEANUP(ay__bytes_free) struct ay__bytes old = {0};
 	const struct ay_match *match = &w->record->match;
 	struct ay__view target = view_of(new_, 0, new_->len), base;
 	uint64_t best = UINT64_MAX, this = 0;
@@ -196,10 +182,10 @@ static int run_plain(struct ay__window *w, const struct bytes *new_, uint64_t *c
 		AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
 		struct ay_entry entry = ay__plan_entry(&w->plan->old.files[match->base[i]]);
 
-		rc = read_proved(w->old_tree, &entry, NULL, 0, (size_t)entry.size, &old, err);
+		rc = ay__window_read(w->old_tree, &entry, NULL, 0, (size_t)entry.size, &old, err);
 		if (rc == 0) {
 			base = view_of(&old, 0, old.len);
-			rc = encode(w, &base, &target, METHODS_DIFF, &e);
+			rc = ay__window_encode(w, &base, &target, AY__METHODS_DIFF, &e);
 		}
 		if (rc == 0)
 			rc = ay__encoded_cost(&e, &this);
@@ -207,147 +193,44 @@ static int run_plain(struct ay__window *w, const struct bytes *new_, uint64_t *c
 			return rc;
 		if (this < best) {
 			best = this;
-			take(w, &e, match->base[i]);
+			ay__window_take(w, &e, match->base[i]);
 		}
 		*cost = best;
-		if (best <= new_->len / GOOD_SHARE)
+		if (best <= new_->len / AY__GOOD_SHARE)
 			return 0;
 	}
 	AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
-	rc = encode(w, NULL, &target, AY__METHOD_BIT(AY_METHOD_LITERAL), &e);
+	rc = ay__window_encode(w, NULL, &target, AY__METHOD_BIT(AY_METHOD_LITERAL), &e);
 	if (rc == 0 && (best != UINT64_MAX || w->inside))
 		rc = ay__encoded_cost(&e, &this);
 	if (rc == 0 && (best == UINT64_MAX || this <= best + BASE_COST)) {
 		*cost = this;
-		take(w, &e, 0);
+		ay__window_take(w, &e, 0);
 	}
 	return rc;
 }
 
-/* One base, seen through what is inside of both. Kept when it costs less than @best. */
-static int try_inside(struct ay__window *w, struct ay__inside *target, uint32_t base_index,
-		      const struct bytes *old, uint64_t *best)
-{
-	AY_CLEANUP(ay__inside_release) struct ay__inside in = {0};
-	AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
-	struct ay__inside_options o = {
-		.view_max = w->view_max, .memory_max = w->filter_memory, .encoders = AY_ENCODERS_ALL};
-	struct ay_slice file = {.data = old->data, .len = old->len};
-	uint64_t this = 0;
-	size_t recipe = 0;
-	int rc = ay__inside(file, &o, &in);
-
-	if (rc)
-		return rc;
-	struct ay__view base = {.bytes = in.recipe.len ? (struct ay_slice){in.view.data, in.view.len} : file};
-	struct ay__view view = {.bytes = {target->view.data, target->view.len}};
-	base.size = base.bytes.len;
-	view.size = view.bytes.len;
-	rc = encode(w, &base, &view, METHODS_DIFF, &e);
-	if (rc == 0)
-		rc = ay__encoded_cost(&e, &this);
-	if (rc == 0)
-		rc = ay_codec_estimate(target->recipe.data, target->recipe.len, &recipe);
-	if (rc || this + recipe + in.recipe.len / 4 >= *best)
-		return rc;
-	*best = this + recipe + in.recipe.len / 4;
-	take(w, &e, base_index);
-	ay__inside_release(&w->base_in);
-	w->base_in = in;
-	in = (struct ay__inside){0};
-	ay_buf_release(&w->base_in.view);
-	return 0;
-}
-
-/* Does it cost less seen through what is inside of it? @best: what it costs as it is. */
-static int run_inside(struct ay__window *w, const struct bytes *new_, uint64_t best, struct ay_err *err)
-{
-	AY_CLEANUP(bytes_free) struct bytes old = {0};
-	AY_CLEANUP(ay__inside_release) struct ay__inside target = {0};
-	struct ay__inside_options o = {.target = true,
-				       .view_max = w->view_max,
-				       .memory_max = w->filter_memory,
-				       .encoders = AY_ENCODERS_ALL};
-	struct ay_slice file = {.data = new_->data, .len = new_->len};
-	uint64_t plain = best;
-	int rc = ay__inside(file, &o, &target);
-
-	if (rc || target.recipe.len == 0)
-		return rc;
-	for (unsigned i = 0; i < w->record->match.n; i++) {
-		uint32_t index = w->record->match.base[i];
-		const struct ay_entry *e = &w->plan->old.entries[index];
-
-		if (e->size > w->view_max)
-			continue;
-		rc = read_proved(w->old_tree, e, NULL, 0, (size_t)e->size, &old, err);
-		if (rc == 0)
-			rc = try_inside(w, &target, index, &old, &best);
-		if (rc)
-			return rc;
-		if (best <= new_->len / GOOD_SHARE)
-			break;
-	}
-	if (best < plain) {
-		w->target_in = target;
-		target = (struct ay__inside){0};
-		ay_buf_release(&w->target_in.view);
-	}
-	return 0;
-}
-
-static int run_whole(struct ay__window *w, const struct bytes *new_, struct ay_err *err)
+static int run_whole(struct ay__window *w, const struct ay__bytes *new_, struct ay_err *err)
 {
 	uint64_t best = UINT64_MAX;
 	int rc = run_plain(w, new_, &best, err);
 
-	/* What is hardly anything already does not get less. */
-	if (rc == 0 && w->inside && best > INSIDE_MIN)
-		rc = run_inside(w, new_, best, err);
-	return rc;
-}
-
-void ay__window_look(struct ay__window *w, uint64_t filter_memory)
-{
-	const struct ay_entry *e = &w->plan->new_.entries[w->record->file];
-	AY_CLOSE int fd = -1;
-	AY_FREE uint8_t *head = NULL;
-	uint64_t largest = w->len;
-	struct ay_err err;
-
-	if (!filter_memory || !w->whole || w->record->match.n == 0 || w->len < 64)
-		return;
-	for (unsigned i = 0; i < w->record->match.n; i++) {
-		uint64_t size = w->plan->old.files[w->record->match.base[i]].size;
-
-		largest = size > largest ? size : largest;
-	}
-	head = malloc(LOOK);
-	if (!head || w->new_tree->open(w->new_tree->ctx, e, &fd, &err) < 0)
-		return;
-	ssize_t n = pread(fd, head, LOOK, 0);
-	if (n <= 0 || !ay__inside_maybe((struct ay_slice){head, (size_t)n}))
-		return;
-	w->view_max = AY__VIEW_FREE + VIEW_SHARE * largest;
-	if (w->view_max > w->sizes.new_max)
-		w->view_max = w->sizes.new_max;
-	w->filter_memory = filter_memory;
-	w->inside = w->view_max > largest;
+	return rc || !w->inside ? rc : ay__window_inside(w, new_, best, err);
 }
 
 /* One of several windows: method and base were chosen for the whole file. */
-static int run_window(struct ay__window *w, const struct bytes *new_, struct ay_err *err)
+static int run_window(struct ay__window *w, const struct ay__bytes *new_, struct ay_err *err)
 {
-	AY_CLEANUP(bytes_free) struct bytes old = {0};
+	AY_CLEANUP(ay__bytes_free) struct ay__bytes old = {0};
 	AY_CLEANUP(ay__encoded_release) struct ay__encoded coded = {0};
 	uint64_t new_size = w->plan->new_.files[w->record->file].size;
 	struct ay__view target = view_of(new_, w->at, new_size), base;
 	unsigned method = AY__METHOD_BIT(w->method);
 
 	if (w->method == AY_METHOD_LITERAL) {
-		int rc = encode(w, NULL, &target, method, &coded);
+		int rc = ay__window_encode(w, NULL, &target, method, &coded);
 		if (rc == 0)
-			take(w, &coded, 0);
+			ay__window_take(w, &coded, 0);
 		return rc;
 	}
 	struct ay_entry e = ay__plan_entry(&w->plan->old.files[w->base]);
@@ -362,18 +245,18 @@ static int run_window(struct ay__window *w, const struct bytes *new_, struct ay_
 		if (old_at + old_len > e.size)
 			old_len = e.size - old_at;
 	}
-	int rc = read_proved(w->old_tree, &e, w->old_merkle, old_at, (size_t)old_len, &old, err);
+	int rc = ay__window_read(w->old_tree, &e, w->old_merkle, old_at, (size_t)old_len, &old, err);
 	if (rc == 0) {
 		base = view_of(&old, old_at, e.size);
-		rc = encode(w, &base, &target, method, &coded);
+		rc = ay__window_encode(w, &base, &target, method, &coded);
 	}
 	if (rc == 0)
-		take(w, &coded, w->base);
+		ay__window_take(w, &coded, w->base);
 	return rc;
 }
 
 /* Windows begin at multiples of a block. */
-static uint64_t count_zeros(const struct bytes *b)
+static uint64_t count_zeros(const struct ay__bytes *b)
 {
 	uint64_t n = 0;
 
@@ -386,9 +269,9 @@ static uint64_t count_zeros(const struct bytes *b)
 
 int ay__window_run(struct ay__window *w, struct ay_err *err)
 {
-	AY_CLEANUP(bytes_free) struct bytes new_ = {0};
+	AY_CLEANUP(ay__bytes_free) struct ay__bytes new_ = {0};
 	struct ay_entry e = ay__plan_entry(&w->plan->new_.files[w->record->file]);
-	int rc = read_proved(w->new_tree, &e, w->new_merkle, w->at, (size_t)w->len, &new_, err);
+	int rc = ay__window_read(w->new_tree, &e, w->new_merkle, w->at, (size_t)w->len, &new_, err);
 
 	if (rc)
 		return rc;
