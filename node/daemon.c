@@ -137,7 +137,9 @@ static int make_core(struct ay_daemon *d, struct ay_err *err)
 				   .tcp_port = ay_tcp_port(d->tcp),
 				   .sessions_max = d->sessions_max,
 				   .auto_update = d->config->auto_update,
-				   .apply = {.memory = d->config->apply_memory},
+				   .apply = {.memory = d->config->apply_memory,
+					     .encoders = d->encoders,
+					     .n_encoders = ay_encoders_here(d->encoders)},
 				   .peers = d->config->peers,
 				   .n_peers = d->config->n_peers};
 	int r;

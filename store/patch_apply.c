@@ -23,6 +23,7 @@
 #include "manifest/delta.h"
 #include "manifest/release.h"
 #include "store/patch_internal.h"
+#include "store/scratch.h"
 #include "store/tree_internal.h"
 
 /* Where a content is in the old directory. */
@@ -268,8 +269,10 @@ static int on_end(void *ctx, const struct ay_bundle_record *rec, struct ay_err *
 
 static int read_bundle(struct apply *ap, int fd, struct ay_err *err)
 {
+	AY_CLEANUP(ay__scratch_release) struct ay__scratch scratch;
 	const struct ay_bundle_sink sink = {
 		.ctx = ap,
+		.scratch = &scratch.ops,
 		.header = on_header,
 		.delta = on_delta,
 		.delta_end = on_delta_end,
@@ -280,6 +283,7 @@ static int read_bundle(struct apply *ap, int fd, struct ay_err *err)
 	};
 	const struct ay_bundle_limits limits = {.memory = ap->a->memory ? ap->a->memory : UINT64_MAX};
 
+	ay__scratch_init(&scratch, ap->b.fs, ap->b.stage);
 	return ay_bundle_read(fd, &limits, &sink, true, err);
 }
 
