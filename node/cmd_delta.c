@@ -23,7 +23,7 @@
 
 struct delta_args {
 	const char *out, *format;
-	int json, force, from_nothing, owner_root, fast;
+	int json, force, from_nothing, owner_root, fast, no_filters;
 	uint32_t memory_mib, apply_memory_mib, max_mib, threads;
 	bool make;
 };
@@ -197,6 +197,7 @@ static int make(const struct delta_args *a, const struct ay_patch_side *old, con
 	const struct ay_make_options options = {.threads = a->threads,
 						.memory = (uint64_t)a->memory_mib << 20,
 						.apply_memory = (uint64_t)a->apply_memory_mib << 20,
+						.no_filters = a->no_filters,
 						.level = a->fast ? LEVEL_FAST : 0,
 						.progress = show_progress,
 						.progress_ctx = &progress};
@@ -290,6 +291,7 @@ static int parse(struct delta_args *a, int argc, char **argv, int *first, struct
 				       {"max-size", required_argument, NULL, OPT_MAX_SIZE},
 				       {"threads", required_argument, NULL, OPT_THREADS},
 				       {"fast", no_argument, &a->fast, 1},
+				       {"no-filters", no_argument, &a->no_filters, 1},
 				       {"force", no_argument, &a->force, 1},
 				       {"json", no_argument, &a->json, 1},
 				       {0}};
@@ -309,8 +311,9 @@ static int parse(struct delta_args *a, int argc, char **argv, int *first, struct
 		return ay_usage(err, "delta", "say where the result goes: -o NAME");
 	if (a->make && a->max_mib)
 		return ay_usage(err, "delta", "--max-size is for apply");
-	if (!a->make && (a->apply_memory_mib || a->threads || a->fast))
-		return ay_usage(err, "delta", "--apply-memory, --threads and --fast are for make");
+	if (!a->make && (a->apply_memory_mib || a->threads || a->fast || a->no_filters))
+		return ay_usage(err, "delta",
+				"--apply-memory, --threads, --fast and --no-filters are for make");
 	return 0;
 }
 
@@ -352,6 +355,7 @@ const struct ay_cmd ay_cmd_delta = {
 	"      --owner-root     directories: write every owner as 0:0; to be said when it is applied too\n"
 	"      --force          replace a file that is there under the result's name (a directory never is)\n"
 	"      --fast           make: in less time, larger\n"
+	"      --no-filters     make: do not look into what is packed (gzip, xz, zstd); applying then needs no encoder\n"
 	"      --memory MIB     make: memory for it, at most (half of the machine); apply: refuse a bundle that needs more\n"
 	"      --apply-memory MIB   make: memory that applying may need\n"
 	"      --threads N      make: so many (one per core)\n"
