@@ -26,6 +26,7 @@ struct delta_args {
 	int json, force, from_nothing, owner_root, fast, no_filters;
 	uint32_t memory_mib, apply_memory_mib, max_mib, threads;
 	bool make;
+	char name[NAME_MAX + 1]; /* the result's, in its directory */
 };
 
 enum { OPT_FORMAT = 256, OPT_MEMORY, OPT_APPLY_MEMORY, OPT_THREADS, OPT_MAX_SIZE };
@@ -74,8 +75,7 @@ static void side_close(struct ay_patch_side *side)
 }
 
 /* The directory that @path lies in, and its name there; what is there already is not written over unasked. */
-static int open_target(const struct delta_args *a, bool dir, char name[NAME_MAX + 1], struct ay_patch_to *to,
-		       struct ay_err *err)
+static int open_target(struct delta_args *a, bool dir, struct ay_patch_to *to, struct ay_err *err)
 {
 	char parent[PATH_MAX];
 	size_t n = strlen(a->out);
@@ -89,16 +89,16 @@ static int open_target(const struct delta_args *a, bool dir, char name[NAME_MAX 
 	if (n - cut == 0 || n - cut > NAME_MAX || cut >= sizeof(parent) ||
 	    (n - cut == 1 && a->out[cut] == '.') || (n - cut == 2 && strncmp(a->out + cut, "..", 2) == 0))
 		return ay_err_set(err, AY_EUSAGE, "-o %s: that is no name for something new", a->out);
-	memcpy(name, a->out + cut, n - cut);
-	name[n - cut] = '\0';
+	memcpy(a->name, a->out + cut, n - cut);
+	a->name[n - cut] = '\0';
 	memcpy(parent, a->out, cut);
 	parent[cut] = '\0';
 	to->parent = open(cut ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (to->parent < 0)
 		return ay_err_errno(err, errno, "cannot open the directory of %s", a->out);
-	to->name = name;
+	to->name = a->name;
 	to->replace = a->force && !dir;
-	if (fstatat(to->parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(to->parent, a->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
 	if (dir || !S_ISREG(st.st_mode))
 		return ay_err_set(err, -EEXIST, "%s is there already, and only files are replaced", a->out);
@@ -169,13 +169,12 @@ static int print_made(const struct delta_args *a, const struct ay_make_result *r
 	return 0;
 }
 
-static int make(const struct delta_args *a, const struct ay_patch_side *old, const char *new_path,
+static int make(struct delta_args *a, const struct ay_patch_side *old, const char *new_path,
 		struct ay_patch_to *to, struct ay_err *err)
 {
 	AY_CLEANUP(side_close) struct ay_patch_side new_ = {.fd = -1};
 	struct ay_make_result res = {0};
 	enum ay_patch_format format;
-	char name[NAME_MAX + 1];
 	int r = parse_format(a->format, &format, err);
 
 	if (r == 0)
@@ -189,7 +188,7 @@ static int make(const struct delta_args *a, const struct ay_patch_side *old, con
 		r = ay_err_set(err, AY_EUSAGE, "the bsdiff40 format is for files; %s is a directory",
 			       new_.name);
 	if (r == 0)
-		r = open_target(a, false, name, to, err);
+		r = open_target(a, false, to, err);
 	if (r < 0)
 		return r;
 	struct ay_progress progress;
@@ -239,13 +238,12 @@ static int print_applied(const struct delta_args *a, const struct ay_patch_resul
 	return 0;
 }
 
-static int apply(const struct delta_args *a, const struct ay_patch_side *old, const char *delta,
+static int apply(struct delta_args *a, const struct ay_patch_side *old, const char *delta,
 		 struct ay_patch_to *to, struct ay_err *err)
 {
 	AY_CLEANUP(side_close) struct ay_patch_side file = {.fd = -1};
 	enum ay_patch_format format, said;
 	struct ay_patch_result res;
-	char name[NAME_MAX + 1];
 	bool dir = old->fd < 0 || old->is_dir;
 	int r = parse_format(a->format, &said, err);
 
@@ -260,7 +258,7 @@ static int apply(const struct delta_args *a, const struct ay_patch_side *old, co
 	if (r == 0 && format == AY_PATCH_BSDIFF40 && dir)
 		r = ay_err_set(err, AY_EUSAGE, "%s is a bsdiff40 patch, which is for a file", delta);
 	if (r == 0)
-		r = open_target(a, dir, name, to, err);
+		r = open_target(a, dir, to, err);
 	if (r < 0)
 		return r;
 	struct ay_progress progress;
