@@ -205,3 +205,33 @@ void ay__fields_data(struct ay__source *src, struct ay__elf *elf, const struct a
 		at += i;
 	}
 }
+
+/*
+ * DWARF has its addresses at any place. Where a file may be loaded anywhere they are small numbers like others: there only those
+ * of code count, which most are.
+ */
+void ay__fields_debug(struct ay__source *src, struct ay__elf *elf, const struct ay__elf_section *s,
+		      struct ay__fields *f)
+{
+	bool exec = elf->type == AY__ELF_EXEC;
+	uint64_t low = elf->n_by_addr ? elf->sections[elf->by_addr[0]].addr : UINT64_MAX, at = 0;
+
+	while (s->size - at >= 8 && src->rc == 0) {
+		size_t have = s->size - at < CHUNK ? (size_t)(s->size - at) : CHUNK, i = 0;
+		const uint8_t *p = ay__source_at(src, s->offset + at, have);
+
+		if (!p)
+			return;
+		while (i + 8 <= have) {
+			uint64_t v = ay_get_le64(p + i);
+
+			if (v >= low && v >= 4096 && (exec ? ay__elf_loaded(elf, v) : ay__elf_code(elf, v))) {
+				ay__field_mark(f, s->offset + at + i, AY__FIELD_ABS64);
+				i += 8;
+			} else {
+				i++;
+			}
+		}
+		at += i;
+	}
+}

@@ -342,6 +342,30 @@ static void parsing(void **state)
 	ay_buf_release(&b);
 }
 
+/* Debugging: an address at any place; in a file that may be loaded anywhere only those of code. */
+static void debugging(void **state)
+{
+	static const char text[] = "\x90\x90\x90\x90";
+	static const char info[] = "\3\2\x10\x40\0\0\0\0\0\0\x50\x20\0\0\0\0\0\0\2\x10\0\0\0\0\0\0";
+	struct elf_kit kit = {.machine = AY__ELF_X86_64,
+			      .type = AY__ELF_EXEC,
+			      .sections = {[1] = {".text", 1, 6, 0x401000, DATA(text)},
+					   [2] = {".debug_info", 1, 0, 0, DATA(info)}}};
+	struct found o;
+
+	(void)state;
+	find(&kit, &o);
+	expect(&o, kit.sections[2].at + 1, AY__FIELD_ABS64, 0x401002);
+	expect(&o, kit.sections[2].at + 18, AY__FIELD_NONE, 0);
+	release(&o);
+	kit.type = AY__ELF_DYN;
+	kit.sections[1].addr = 0x1000;
+	find(&kit, &o);
+	expect(&o, kit.sections[2].at + 1, AY__FIELD_NONE, 0);
+	expect(&o, kit.sections[2].at + 18, AY__FIELD_ABS64, 0x1002);
+	release(&o);
+}
+
 /* Sections that lie over each other: the answer does not depend on what was asked before. */
 static void look_ups(void **state)
 {
@@ -434,12 +458,12 @@ static void long_jump_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lengths),        cmocka_unit_test(x86_shared),
-		cmocka_unit_test(x86_executable), cmocka_unit_test(a64_shared),
-		cmocka_unit_test(relocatable),    cmocka_unit_test(unwind),
-		cmocka_unit_test(kernel_tables),  cmocka_unit_test(parsing),
-		cmocka_unit_test(look_ups),       cmocka_unit_test(long_jump_table),
-		cmocka_unit_test(many_sections),
+		cmocka_unit_test(lengths),         cmocka_unit_test(x86_shared),
+		cmocka_unit_test(x86_executable),  cmocka_unit_test(a64_shared),
+		cmocka_unit_test(relocatable),     cmocka_unit_test(unwind),
+		cmocka_unit_test(kernel_tables),   cmocka_unit_test(parsing),
+		cmocka_unit_test(look_ups),        cmocka_unit_test(debugging),
+		cmocka_unit_test(long_jump_table), cmocka_unit_test(many_sections),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
