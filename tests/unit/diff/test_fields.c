@@ -358,6 +358,17 @@ static void debugging(void **state)
 	expect(&o, kit.sections[2].at + 1, AY__FIELD_ABS64, 0x401002);
 	expect(&o, kit.sections[2].at + 18, AY__FIELD_NONE, 0);
 	release(&o);
+	/* 0x401000, or 0x4010 behind a zero: what follows tells */
+	static const char more[] = "\x00\x10\x40\0\0\0\0\0\7"
+				   "\x00\x10\x40\0\0\0\0\0\0\7";
+	kit.sections[2].data = more;
+	kit.sections[2].len = sizeof(more) - 1;
+	find(&kit, &o);
+	expect(&o, kit.sections[2].at, AY__FIELD_ABS64, 0x401000);
+	expect(&o, kit.sections[2].at + 9, AY__FIELD_NONE, 0);
+	release(&o);
+	kit.sections[2].data = info;
+	kit.sections[2].len = sizeof(info) - 1;
 	kit.type = AY__ELF_DYN;
 	kit.sections[1].addr = 0x1000;
 	find(&kit, &o);
