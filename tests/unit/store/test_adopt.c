@@ -294,6 +294,13 @@ static void the_branchs_limits_hold(void **arg)
 	assert_int_equal(adopt_new(t), AY_EROLE);
 	assert_non_null(strstr(t->err.msg, "/su: the root does not allow setuid"));
 	assert_untouched(t);
+	/* Nor by a release that is signed. */
+	struct kit_tree signed_;
+	kit_publish(&t->k, "v1", B, 1, &signed_);
+	assert_int_equal(adopt_match(t, &signed_), AY_EROLE);
+	assert_non_null(strstr(t->err.msg, "/su: the root does not allow setuid"));
+	assert_untouched(t);
+	kit_tree_release(&signed_);
 	kit_rm(&t->k, "v1/su");
 	assert_int_equal(adopt_new(t), 0);
 }
