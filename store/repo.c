@@ -77,10 +77,10 @@ static int open_path(struct ay_fs *fs, const char *path, bool create, bool *made
 	if (fd >= 0)
 		return fd;
 	if (errno == ENOENT && !create)
-		return ay_err_set(err, AY_EUSAGE, "%s is not there; a repository is made by ayni publish",
+		return ay_err_set(err, AY_ESTATE, "%s is not there; a repository is made by ayni publish",
 				  path);
 	if (errno == ENOTDIR)
-		return ay_err_set(err, AY_EUSAGE, "%s is not a directory", path);
+		return ay_err_set(err, AY_ESTATE, "%s is not a directory", path);
 	if (errno != ENOENT)
 		return ay_err_errno(err, errno, "open repository %s", path);
 
@@ -108,7 +108,7 @@ static int open_path(struct ay_fs *fs, const char *path, bool create, bool *made
 	return fd;
 }
 
-/* The marker: 0 it is a repository of this version; -ENOENT none; AY_EVERSION, AY_EUSAGE. */
+/* The marker: 0 it is a repository of this version; -ENOENT none; AY_EVERSION, AY_ESTATE. */
 static int read_marker(const struct ay_repo *r, struct ay_err *err)
 {
 	AY_FREE uint8_t *data = NULL;
@@ -123,7 +123,7 @@ static int read_marker(const struct ay_repo *r, struct ay_err *err)
 		return ay_err_set(err, AY_EVERSION, "%s is a repository of a newer ayni; upgrade ayni",
 				  r->path);
 	if (rc == 0 || rc == AY_ELIMIT)
-		return ay_err_set(err, AY_EUSAGE,
+		return ay_err_set(err, AY_ESTATE,
 				  "%s is not a repository: its file " MARKER " says something else", r->path);
 	return ay_err_errno(err, -rc, "read %s/" MARKER, r->path);
 }
@@ -142,7 +142,7 @@ static int check_makeable(const struct ay_repo *r, struct ay_err *err)
 			ours = strcmp(e->d_name, dir_names[i]) == 0;
 		if (!ours)
 			return ay_err_set(
-				err, AY_EUSAGE,
+				err, AY_ESTATE,
 				"%s is not a repository and not empty; name a repository, or a new directory",
 				r->path);
 	}
@@ -254,7 +254,7 @@ int ay_repo_open(struct ay_fs *fs, const char *path, bool create, struct ay_repo
 
 	int rc = read_marker(r, err);
 	if (rc == -ENOENT && !create)
-		return ay_err_set(err, AY_EUSAGE, "%s is not a repository (it has no file " MARKER ")", path);
+		return ay_err_set(err, AY_ESTATE, "%s is not a repository (it has no file " MARKER ")", path);
 	if (rc == -ENOENT)
 		rc = check_makeable(r, err);
 	if (rc == 0 && create)

@@ -53,7 +53,7 @@ int ay_repo_put_root(struct ay_repo *r, uint32_t version, const void *data, size
 	if (ay__repo_holds(r, r->dirs[AY__REPO_ROOTS], name, data, len))
 		return 0;
 	if (fstatat(r->dirs[AY__REPO_ROOTS], name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return ay_err_set(err, AY_EUSAGE,
+		return ay_err_set(err, AY_ESTATE,
 				  "%s has another root version %s already; a new root needs a new version",
 				  r->path, name);
 	rc = ay__store_replace_file(r->fs, r->dirs[AY__REPO_ROOTS], name, data, len, err);

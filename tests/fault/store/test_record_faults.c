@@ -7,6 +7,7 @@
 #include "tests/fault/store/publish.h"
 #include "tests/support/fs_fault.h"
 #include "tests/support/place.h"
+#include "tests/support/set_branch.h"
 
 /* The serial that readers see, 0 for none; all that belongs to it is there. */
 static uint32_t published(const char *path)
@@ -141,7 +142,7 @@ static int remember(struct ay_fs *fs, const char *path, uint32_t n, struct ay_er
 		b.floor = n;
 		b.has_head = true;
 		fleet_head("a", n, 1, b.head);
-		rc = ay_state_set_branch(s, &b, err);
+		rc = set_branch(s, &b, err);
 	}
 	if (rc == 0)
 		rc = ay_state_put_doc(s, AY_DOC_OFFER, &n, sizeof(n), err);
