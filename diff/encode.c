@@ -69,7 +69,8 @@ static int encode_elf(const struct ay__view *base, const struct ay__view *target
 	struct ay_bsdiff_ops ops = {0};
 
 	if (!base || base->bytes.len != base->size || target->bytes.len != target->size ||
-	    !ay__elf_pair(base->bytes, target->bytes))
+	    !ay__elf_pair(base->bytes, target->bytes) ||
+	    ay__elf_extra_memory(base->size) > options->extra_max)
 		return NOT_FOR_THIS;
 	int rc = masked_bsdiff(base->bytes, target->bytes, options->btf, &params, &ops);
 	if (rc == 0)

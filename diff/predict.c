@@ -81,9 +81,13 @@ struct ay__predict {
 	uint64_t adrp_at[32], adrp_page[32];
 };
 
-uint64_t ay__predict_memory(void)
+/*
+ * Per byte: tables of what was learned 1.4, twice that where a size is just above a power of two; copies 3.5. At most: tables 15.4 MiB,
+ * copies 14; symbols 2, sections 1, buffers 1.
+ */
+uint64_t ay__predict_memory(uint64_t base_size)
 {
-	return 36u << 20;
+	return base_size < (34u << 20) / 8 ? (2u << 20) + 8 * base_size : 36u << 20;
 }
 
 /* ---- tables */
@@ -264,6 +268,8 @@ static bool guess_number(struct ay__predict *p, const struct ay__field *d, struc
 	now->own = false;
 	switch (ay__btf_guess_place(&p->btf, space, number, &at, &index)) {
 	case AY__BTF_THEIRS:
+		if (p->btf.map->n[space] == 0)
+			return false;
 		guess(now, GUESS_COPY, ay__btf_guess_theirs(&p->btf, space, number));
 		return true;
 	case AY__BTF_OWN: {
