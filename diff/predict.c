@@ -52,7 +52,9 @@ struct context {
 struct pending {
 	struct ay__field field;
 	uint64_t new_at, base, predicted;
-	unsigned available; /* bit i: guess i */
+	unsigned available;          /* bit i: guess i */
+	struct learned *place[NEAR]; /* of the target, in each table */
+	uint32_t key[NEAR];
 	int64_t shift[GUESSES];
 	struct context *context;
 	bool counts;       /* it is learned */
@@ -290,15 +292,26 @@ static bool guess_number(struct ay__predict *p, const struct ay__field *d, struc
 
 static int64_t weigh(const struct pending *now)
 {
-	unsigned best = 0, top = 0;
+	const int64_t *shift = now->shift;
+	int best = -1;
+	unsigned top = 0;
+	bool agree = true;
 
-	for (unsigned i = 0; i < GUESSES; i++) {
+	for (int i = 0; i < GUESSES; i++) {
+		if (!(now->available & 1u << i))
+			continue;
+		best = best < 0 ? i : best;
+		agree = agree && shift[i] == shift[best];
+	}
+	if (best < 0 || agree)
+		return best < 0 ? 0 : shift[best];
+	for (int i = best; i < GUESSES; i++) {
 		unsigned sum = 0;
 
 		if (!(now->available & 1u << i))
 			continue;
 		for (unsigned j = 0; j < GUESSES; j++) {
-			if (now->available & 1u << j && now->shift[j] == now->shift[i])
+			if (now->available & 1u << j && shift[j] == shift[i])
 				sum += (unsigned)now->context->weight[j] * now->context->weight[j] /
 				       WEIGHT_ONE;
 		}
@@ -307,7 +320,7 @@ static int64_t weigh(const struct pending *now)
 			best = i;
 		}
 	}
-	return now->available ? now->shift[best] : 0;
+	return shift[best];
 }
 
 /* What @now's field counts from in the new file. */
@@ -366,7 +379,6 @@ uint64_t ay__predict_field(struct ay__predict *p, uint64_t at, uint64_t new_at, 
 {
 	struct pending *now = &p->now;
 	const struct ay__field *d = &now->field;
-	uint32_t key;
 
 	ay__field_describe(p->fields, p->old, p->src, at, &now->field);
 	*width = d->width;
@@ -375,25 +387,29 @@ uint64_t ay__predict_field(struct ay__predict *p, uint64_t at, uint64_t new_at, 
 	now->counts = d->from != AY__FROM_NUMBER;
 	if (!now->counts)
 		return known(p, d, new_at);
+	bool number = d->from == AY__FROM_SPACE;
 	now->near_key = d->target;
-	bool inside = d->from == AY__FROM_SPACE ? guess_number(p, d, now) : guess_copy(p, d->target, now);
-	if (d->from != AY__FROM_SPACE)
-		guess_section(p, d->target, now);
-	/* What happened to other numbers of the kernel's says nothing when there is a map, and to own ones only in the same copy. */
-	unsigned near = d->from != AY__FROM_SPACE || !(now->available & 1u << GUESS_COPY) ? NEAR
-			: now->own                                                        ? 2
-											  : 1;
-	for (unsigned i = 0; i < near; i++) {
-		const struct learned *l = slot(p, i, i == 1 ? now->near_key : d->target, &key);
-
-		if (l->key == key)
-			guess(now, i, l->shift);
+	bool inside = number && guess_number(p, d, now);
+	for (unsigned i = 0; i < NEAR; i++) {
+		now->place[i] = slot(p, i, i == 1 ? now->near_key : d->target, &now->key[i]);
+		__builtin_prefetch(now->place[i]); /* while the copies are looked through */
 	}
-	if (near != NEAR && now->available & 1u << GUESS_SAME)
+	if (!number) {
+		inside = guess_copy(p, d->target, now);
+		guess_section(p, d->target, now);
+	}
+	/* What happened to other numbers of the kernel's says nothing when there is a map, and to own ones only in the same copy. */
+	bool told = number && now->available & 1u << GUESS_COPY;
+	unsigned near = !told ? NEAR : now->own ? 2 : 1;
+	for (unsigned i = 0; i < near; i++) {
+		if (now->place[i]->key == now->key[i])
+			guess(now, i, now->place[i]->shift);
+	}
+	if (told && now->available & 1u << GUESS_SAME)
 		now->available = 1u << GUESS_SAME; /* a type is one type all through a file */
 	bool same = now->available & 1u << GUESS_SAME;
 	now->context = &p->contexts[d->kind][inside][same][0];
-	if (now->context->has_last && near == NEAR)
+	if (now->context->has_last && !told)
 		guess(now, GUESS_LAST, now->context->last);
 	uint64_t target = d->target + (uint64_t)weigh(now);
 	if (d->from == AY__FROM_TARGET && p->last_at != at - d->back)
@@ -424,7 +440,6 @@ void ay__predict_learn(struct ay__predict *p, uint64_t raw)
 {
 	struct pending *now = &p->now;
 	const struct ay__field *d = &now->field;
-	uint32_t key;
 
 	if (!now->counts)
 		return;
@@ -449,9 +464,9 @@ void ay__predict_learn(struct ay__predict *p, uint64_t raw)
 	if (shift != (int32_t)shift)
 		return;
 	for (unsigned i = 0; i < NEAR; i++) {
-		struct learned *l = slot(p, i, i == 1 ? now->near_key : d->target, &key);
+		struct learned *l = now->place[i];
 
-		l->key = key;
+		l->key = now->key[i];
 		l->shift = (int32_t)shift;
 	}
 }
