@@ -319,9 +319,8 @@ static int ready(struct elf_record *e)
 	int rc = ay__fields_find(&e->src, &e->old, &e->fields);
 
 	if (rc == 0) {
-		e->predict = ay__predict_new(&e->old, &e->src, &e->fields, &e->map, e->copies, e->n_copies);
-		if (e->predict)
-			ay__predict_btf(e->predict, &r->map);
+		e->predict = ay__predict_new(&e->old, &e->src, &e->fields, &e->map, e->copies, e->n_copies,
+					     &r->map);
 		e->chunk = malloc(CHUNK);
 		rc = e->predict && e->chunk ? 0 : -ENOMEM;
 	}
