@@ -51,6 +51,7 @@ struct ay__ahead *ay__ahead_new(int fd, uint64_t bundle_size, uint32_t part_limi
 	a->fd = fd;
 	a->bundle_size = bundle_size;
 	a->part_limit = part_limit;
+	a->section.threads = true;
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_cond_init(&a->moved, NULL);
 	if (pthread_create(&a->thread, NULL, work, a) == 0)

@@ -126,8 +126,13 @@ int ay_bundle_read(int fd, const struct ay_bundle_limits *limits, const struct a
 		rc = ay__reader_delta(&r);
 	if (rc == 0)
 		rc = ay__reader_map(&r);
-	if (records && limits->threads && r.header.part_limit <= AY_BUNDLE_PART_DEFAULT)
-		r.ahead = rc ? NULL : ay__ahead_new(fd, r.size, r.header.part_limit);
+	if (rc == 0 && records && limits->threads && r.header.part_limit <= AY_BUNDLE_PART_DEFAULT)
+		r.ahead = ay__ahead_new(fd, r.size, r.header.part_limit);
+	/* While the sink does with the delta whatever it has to. */
+	if (r.ahead && r.header.n_parts > 0)
+		ay__ahead_start(r.ahead, limits->from ? limits->from->at : r.at);
+	if (rc == 0 && sink->delta_end)
+		rc = sink->delta_end(sink->ctx, err);
 	if (rc == 0 && limits->from)
 		rc = go_on(&r, limits->from, limits->from_fd);
 	if (rc == 0)

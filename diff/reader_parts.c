@@ -146,7 +146,7 @@ int ay__reader_delta(struct ay__reader *r)
 				return rc;
 		}
 	}
-	return r->sink->delta_end ? r->sink->delta_end(r->sink->ctx, r->err) : 0;
+	return 0;
 }
 
 int ay__reader_map(struct ay__reader *r)
