@@ -10,6 +10,7 @@
 #include "diff/reader.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 /* The record's head is there: is it wanted, and if so, its bytes. */
@@ -66,7 +67,7 @@ static int go_on(struct ay__reader *r, const struct ay_bundle_place *p, int fd)
 	if (!p->inside)
 		return 0;
 	if (p->record == h->n_records || p->r.index != p->record || p->r.method > AY_METHOD_BSDIFF ||
-	    p->r.n_bases != (p->r.method == AY_METHOD_BSDIFF) || p->r.size > p->sizes ||
+	    p->r.filters || p->r.n_bases != (p->r.method == AY_METHOD_BSDIFF) || p->r.size > p->sizes ||
 	    p->done > p->r.size || p->r.base_sizes[0] >> 62)
 		return ay_err_set(r->err, AY_EFORMAT, "the record to go on with makes no sense");
 	r->r = p->r;
@@ -141,5 +142,8 @@ int ay_bundle_read(int fd, const struct ay_bundle_limits *limits, const struct a
 	ay__section_release(&r.section);
 	ay__btf_map_release(&r.map);
 	ay__view_release(&r.base);
+	ay__view_release(&r.file);
+	ay_buf_release(&r.recipe);
+	free(r.unpacked);
 	return records ? ay__output_release(&r.out, rc, err) : rc;
 }

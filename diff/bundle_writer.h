@@ -49,8 +49,8 @@ int ay_bundle_writer_record(struct ay_bundle_writer *w, const struct ay_bundle_r
 /** ay_bundle_writer_columns() - the next window of the record's file; @c is the caller's, and may go. */
 int ay_bundle_writer_columns(struct ay_bundle_writer *w, const struct ay_columns *c, struct ay_err *err);
 
-/** ay_bundle_writer_memory() - bytes that applying what was written so far needs: what the offer declares. */
-uint64_t ay_bundle_writer_memory(const struct ay_bundle_writer *w);
+/** ay_bundle_writer_needs() - what applying what was written so far needs: bytes, encoders. The offer declares both. */
+void ay_bundle_writer_needs(const struct ay_bundle_writer *w, uint64_t *memory, uint32_t *encoders);
 
 /**
  * ay_bundle_writer_finish() - pack and write what is left, then the header.

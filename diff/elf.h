@@ -71,7 +71,10 @@ struct ay__elf {
 	struct ay__elf_section *sections; /* owned; index as in the file */
 	uint16_t *by_offset, *by_addr;    /* owned; sections with bytes, addressed ones; sorted */
 	uint32_t n_by_offset, n_by_addr;
-	uint32_t last_offset, last_addr; /* found last */
+	uint32_t last_offset, last_addr; /* where look-ups ended last, in by_offset and by_addr */
+	uint64_t
+		last_entry; /* of a jump table, described last; it is .last_back bytes behind the table's beginning */
+	uint32_t last_back;
 };
 
 /**
@@ -83,6 +86,15 @@ struct ay__elf {
  */
 int ay__elf_parse(struct ay__source *src, uint64_t start, struct ay__elf *elf);
 void ay__elf_release(struct ay__elf *elf);
+
+#define AY__ELF_START_MAX 65536 /* an image is looked for up to there */
+
+/**
+ * ay__elf_find() - where the first image of a known machine begins in @len bytes at @data. False: nowhere near the beginning.
+ *
+ * Only its first bytes are looked at.
+ */
+bool ay__elf_find(const uint8_t *data, size_t len, uint64_t *start);
 
 /** ay__elf_index() - sort the sections for the look-ups below, after they were changed. 0 or -ENOMEM. */
 int ay__elf_index(struct ay__elf *elf);

@@ -26,10 +26,12 @@ struct ay_make_tree {
 };
 
 struct ay_make_options {
-	unsigned threads;      /* 0: one per core */
-	uint64_t memory;       /* bytes that diffing may use in all; 0: half of the machine */
-	uint64_t apply_memory; /* bytes that applying may use; 0: what 8 MiB parts need */
-	int level;             /* of zstd; 0: 19 for a diff, 12 for literals of a bundle from nothing */
+	unsigned threads; /* 0: one per core */
+	uint64_t memory;  /* bytes that diffing may use in all; 0: half of the machine */
+	uint64_t
+		apply_memory; /* bytes that applying may use; 0: what 8 MiB parts need, and 400 MiB with filters */
+	bool no_filters;      /* do not look into what is packed: applying then never packs anything again */
+	int level;            /* of zstd; 0: 19 for a diff, 12 for literals of a bundle from nothing */
 	/* Called now and then, from any thread but never from two at once; nonzero stops with that code. May be NULL. */
 	int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
 	void *progress_ctx;
@@ -41,6 +43,7 @@ struct ay_make_result {
 	uint64_t unpacked_size;
 	uint64_t hole_size;    /* of these, in blocks of zeros, which need not be on a disk */
 	uint64_t apply_memory; /* what the offer declares */
+	uint32_t encoders;     /* bit i: encoder i (diff/encoders.h) */
 	uint8_t cpu;
 	uint64_t n_records, n_literal, n_diffed;
 };

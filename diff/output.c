@@ -10,12 +10,10 @@ int ay__output_init(struct ay__output *o, const struct ay_bundle_sink *sink, boo
 {
 	*o = (struct ay__output){.sink = sink, .err = err, .again_fd = -1};
 	o->hasher = ay_hasher_new();
-	o->own = malloc(AY__OUTPUT_BUFFER);
-	if (!o->hasher || !o->own)
+	o->buffer = malloc(AY__OUTPUT_BUFFER);
+	if (!o->hasher || !o->buffer)
 		return ay_err_errno(err, ENOMEM, "bundle");
 	o->queue = thread ? ay__queue_new(sink) : NULL;
-	o->size = o->queue ? AY__QUEUE_BLOCK : AY__OUTPUT_BUFFER;
-	o->buffer = o->queue ? NULL : o->own;
 	return 0;
 }
 
@@ -24,19 +22,65 @@ int ay__output_release(struct ay__output *o, int rc, struct ay_err *err)
 	/* What it was given lies before whatever the caller fell over. */
 	int q = o->queue ? ay__queue_free(o->queue, err) : 0;
 
+	ay__rewrap_free(o->rewrap);
 	ay_hasher_free(o->hasher);
-	free(o->own);
+	free(o->buffer);
 	*o = (struct ay__output){0};
 	return q ? q : rc;
 }
 
-int ay__output_begin(struct ay__output *o, const struct ay_bundle_record *r)
+/* The block in hand goes to the other thread. */
+static int pass(struct ay__output *o, unsigned kind)
 {
-	const struct ay_bundle_place *again = o->again;
+	if (!o->block && !(o->block = ay__queue_room(o->queue)))
+		return ay_err_set(o->err, -ECANCELED, "the other thread has failed");
+	ay__queue_give(o->queue, o->record, o->block_len, o->kind | kind);
+	o->kind = 0;
+	o->block = NULL;
+	o->block_len = 0;
+	return 0;
+}
 
-	o->record = r;
-	o->again = NULL;
-	o->len = 0;
+static int to_blocks(struct ay__output *o, const uint8_t *data, size_t len)
+{
+	while (len > 0) {
+		size_t n = AY__QUEUE_BLOCK - o->block_len;
+
+		if (!o->block && !(o->block = ay__queue_room(o->queue)))
+			return ay_err_set(o->err, -ECANCELED, "the other thread has failed");
+		n = len < n ? len : n;
+		memcpy(o->block + o->block_len, data, n);
+		o->block_len += n;
+		data += n;
+		len -= n;
+		int rc = o->block_len == AY__QUEUE_BLOCK ? pass(o, 0) : 0;
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* Bytes of the file. */
+static int file_bytes(void *ctx, const uint8_t *data, size_t len)
+{
+	struct ay__output *o = ctx;
+
+	if (len > o->record->size - o->given)
+		return ay_err_set(o->err, AY_EDIGEST,
+				  "packs to more than %llu bytes: the bundle is wrong, the base changed, or "
+				  "a library here packs differently",
+				  (unsigned long long)o->record->size);
+	o->given += len;
+	if (o->queue)
+		return to_blocks(o, data, len);
+	ay_hasher_update(o->hasher, data, len);
+	return o->sink->data(o->sink->ctx, o->record, data, len, o->err);
+}
+
+/* The file is at its beginning, or where it was left in a reading before. */
+static int file_begin(struct ay__output *o, const struct ay_bundle_place *again)
+{
+	o->given = again ? again->done : 0;
 	if (o->queue) {
 		o->kind = AY__QUEUE_OPEN;
 		if (again)
@@ -44,65 +88,52 @@ int ay__output_begin(struct ay__output *o, const struct ay_bundle_record *r)
 		return 0;
 	}
 	ay_hasher_reset(o->hasher);
-	int rc = o->sink->open ? o->sink->open(o->sink->ctx, r, o->err) : 0;
-	if (rc == 0 && again)
-		rc = ay__hash_again(o->hasher, o->again_fd, again->done, o->err);
-	return rc;
+	int rc = o->sink->open ? o->sink->open(o->sink->ctx, o->record, o->err) : 0;
+	return rc == 0 && again ? ay__hash_again(o->hasher, o->again_fd, again->done, o->err) : rc;
+}
+
+int ay__output_begin(struct ay__output *o, const struct ay_bundle_record *r, struct ay_slice recipe)
+{
+	const struct ay_bundle_place *again = o->again;
+
+	o->record = r;
+	o->again = NULL;
+	o->len = 0;
+	ay__rewrap_free(o->rewrap);
+	o->rewrap = recipe.len ? ay__rewrap_new(recipe, file_bytes, o, o->err) : NULL;
+	if (recipe.len && !o->rewrap)
+		return ay_err_errno(o->err, ENOMEM, "pack again");
+	return file_begin(o, again);
 }
 
 static int give(struct ay__output *o, const uint8_t *data, size_t len)
 {
-	ay_hasher_update(o->hasher, data, len);
-	return o->sink->data(o->sink->ctx, o->record, data, len, o->err);
-}
-
-/* The block in hand goes to the other thread. */
-static int pass(struct ay__output *o, unsigned kind)
-{
-	size_t room;
-
-	if (!o->buffer)
-		ay__output_room(o, &room);
-	if (o->failed)
-		return ay_err_set(o->err, -ECANCELED, "the other thread has failed");
-	ay__queue_give(o->queue, o->record, o->len, o->kind | kind);
-	o->kind = 0;
-	o->buffer = NULL;
-	o->len = 0;
-	return 0;
+	return o->rewrap ? ay__rewrap_put(o->rewrap, data, len) : file_bytes(o, data, len);
 }
 
 static int flush(struct ay__output *o)
 {
 	size_t len = o->len;
 
-	if (o->queue)
-		return len || o->kind ? pass(o, 0) : 0;
 	o->len = 0;
 	return len ? give(o, o->buffer, len) : 0;
 }
 
 uint8_t *ay__output_room(struct ay__output *o, size_t *n)
 {
-	if (!o->buffer) {
-		o->buffer = ay__queue_room(o->queue);
-		o->failed = !o->buffer;
-		if (o->failed)
-			o->buffer = o->own; /* for nothing; adding to it says so */
-	}
-	*n = o->size - o->len;
+	*n = AY__OUTPUT_BUFFER - o->len;
 	return o->buffer + o->len;
 }
 
 int ay__output_add(struct ay__output *o, size_t n)
 {
 	o->len += n;
-	return o->len == o->size ? flush(o) : 0;
+	return o->len == AY__OUTPUT_BUFFER ? flush(o) : 0;
 }
 
 int ay__output_put(struct ay__output *o, const uint8_t *data, size_t len)
 {
-	if (len >= AY__OUTPUT_DIRECT && !o->queue) {
+	if (len >= AY__OUTPUT_DIRECT) {
 		int rc = flush(o);
 
 		return rc ? rc : give(o, data, len);
@@ -124,23 +155,21 @@ int ay__output_put(struct ay__output *o, const uint8_t *data, size_t len)
 
 int ay__output_end(struct ay__output *o)
 {
-	char hex[AY_DIGEST_HEX + 1];
-	struct ay_digest digest;
-	int rc = o->queue ? pass(o, AY__QUEUE_END) : flush(o);
+	int rc = flush(o);
 
-	if (rc || o->queue)
-		return rc;
-	ay_hasher_final(o->hasher, &digest);
-	if (!ay_digest_eq(&digest, &o->record->target))
-		return ay_err_set(o->err, AY_EDIGEST, "gave %s: the bundle is wrong, or the base changed",
-				  ay_digest_hex(&digest, hex));
-	return o->sink->end(o->sink->ctx, o->record, o->err);
+	if (rc == 0 && o->rewrap)
+		rc = ay__rewrap_end(o->rewrap);
+	if (rc == 0 && o->queue)
+		return pass(o, AY__QUEUE_END);
+	return rc ? rc : ay__record_end(o->sink, o->record, o->hasher, o->err);
 }
 
 int ay__output_place(struct ay__output *o, const struct ay_bundle_place *p)
 {
 	int rc = p->inside ? flush(o) : 0;
 
+	if (rc == 0 && o->queue && p->inside && (o->block_len > 0 || o->kind))
+		rc = pass(o, 0);
 	if (rc)
 		return rc;
 	if (!o->queue)

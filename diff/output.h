@@ -8,6 +8,7 @@
 #define AYNI_DIFF_OUTPUT_H
 
 #include "diff/queue.h"
+#include "diff/rewrap.h"
 
 #define AY__OUTPUT_BUFFER (256u << 10) /* bytes given to the sink at once, mostly */
 #define AY__OUTPUT_DIRECT (64u << 10)  /* so many bytes at once are given as they lie */
@@ -17,12 +18,15 @@ struct ay__output {
 	const struct ay_bundle_sink *sink;
 	const struct ay_bundle_record *record;
 	struct ay_hasher *hasher;
-	uint8_t *own;    /* a buffer */
-	uint8_t *buffer; /* that one, or a block of the queue, or NULL: to be asked for */
-	size_t len, size;
+	uint8_t *buffer;
+	size_t len;
+	struct ay__rewrap *
+		rewrap; /* what is collected is a view, from which this makes the file; NULL: it is the file */
+	uint64_t given;          /* bytes of the file */
 	struct ay__queue *queue; /* another thread hashes and gives on; NULL: none */
-	unsigned kind;           /* of the next block */
-	bool failed;             /* the other thread has; its reason comes with the release */
+	uint8_t *block;          /* of the queue, to be filled; NULL: none yet */
+	size_t block_len;
+	unsigned kind; /* of the next block */
 	const struct ay_bundle_place
 		*again; /* the record in hand had begun before: that much of it is in @again_fd */
 	int again_fd;
@@ -34,8 +38,13 @@ int ay__output_init(struct ay__output *o, const struct ay_bundle_sink *sink, boo
 /** ay__output_release() - what was given on is done first. Return: @rc, or what went wrong before that in the other thread. */
 int ay__output_release(struct ay__output *o, int rc, struct ay_err *err);
 
-/** ay__output_begin() - the bytes that come are @r's, borrowed until the end. 0 or what sink->open returned. */
-int ay__output_begin(struct ay__output *o, const struct ay_bundle_record *r);
+/**
+ * ay__output_begin() - the bytes that come are @r's, borrowed until the end. What was not flushed is forgotten.
+ * @recipe: checked, borrowed until the end; the bytes are those of the view. Empty: of the file.
+ *
+ * Return: 0, -ENOMEM, what sink->open returned.
+ */
+int ay__output_begin(struct ay__output *o, const struct ay_bundle_record *r, struct ay_slice recipe);
 
 /** ay__output_room() - where the next bytes go; @n: how many fit, at least 1. Then ay__output_add(). */
 uint8_t *ay__output_room(struct ay__output *o, size_t *n);
@@ -48,6 +57,7 @@ int ay__output_add(struct ay__output *o, size_t n);
 int ay__output_put(struct ay__output *o, const uint8_t *data, size_t len);
 /** ay__output_end() - that was all. AY_EDIGEST when it is not the record's target; else sink->end. */
 int ay__output_end(struct ay__output *o);
+
 /** ay__output_place() - tell @p, with all that lies in front of it given on. */
 int ay__output_place(struct ay__output *o, const struct ay_bundle_place *p);
 

@@ -30,6 +30,9 @@ enum guess {
 static const uint8_t near_bits[NEAR] = {0, 4, 7, 11, 16};
 static const uint16_t weight_start[GUESSES] = {3200, 2800, 2400, 2000, 1600, 3000, 1200, 1000};
 
+/* Numbers of .BTF that the map knows: it is hardly ever wrong, and what happened to the next number says nothing. */
+static const uint16_t weight_start_mapped[GUESSES] = {4000, 1500, 1200, 1000, 800, 3950, 0, 500};
+
 struct learned {
 	uint32_t key;
 	int32_t shift;
@@ -45,7 +48,9 @@ struct context {
 struct pending {
 	struct ay__field field;
 	uint64_t new_at, base, predicted;
-	unsigned available; /* bit i: guess i */
+	unsigned available;          /* bit i: guess i */
+	struct learned *place[NEAR]; /* of the target, in each table */
+	uint32_t key[NEAR];
 	int64_t shift[GUESSES];
 	struct context *context;
 	bool counts; /* it is learned */
@@ -72,9 +77,13 @@ struct ay__predict {
 	uint64_t adrp_at[32], adrp_page[32];
 };
 
-uint64_t ay__predict_memory(void)
+/*
+ * Per byte: tables of what was learned 1.4, twice that where a size is just above a power of two; copies 3.5. At most: tables 15.4 MiB,
+ * copies 14; symbols 2, sections 1, buffers 1.
+ */
+uint64_t ay__predict_memory(uint64_t base_size)
 {
-	return 36u << 20;
+	return base_size < (34u << 20) / 8 ? (2u << 20) + 8 * base_size : 36u << 20;
 }
 
 /* ---- tables */
@@ -144,6 +153,12 @@ struct ay__predict *ay__predict_new(struct ay__elf *old, struct ay__source *src,
 	}
 	for (size_t i = 0; i < sizeof(p->contexts) / sizeof(struct context); i++)
 		memcpy((&p->contexts[0][0][0][0])[i].weight, weight_start, sizeof(weight_start));
+	for (unsigned same = 0; same < 2; same++) {
+		memcpy(p->contexts[AY__FIELD_BTF_TYPE][1][same][0].weight, weight_start_mapped,
+		       sizeof(weight_start));
+		memcpy(p->contexts[AY__FIELD_BTF_NAME][1][same][0].weight, weight_start_mapped,
+		       sizeof(weight_start));
+	}
 	if (!ok || copies_index(p, old->size)) {
 		ay__predict_free(p);
 		return NULL;
@@ -153,7 +168,8 @@ struct ay__predict *ay__predict_new(struct ay__elf *old, struct ay__source *src,
 
 void ay__predict_btf(struct ay__predict *p, const struct ay__btf_map *map)
 {
-	p->btf = map;
+	/* An empty map is none, for the writer and for the reader. */
+	p->btf = map && map->n[AY__BTF_TYPE] + map->n[AY__BTF_NAME] > 0 ? map : NULL;
 }
 
 void ay__predict_free(struct ay__predict *p)
@@ -239,26 +255,38 @@ static void guess_section(struct ay__predict *p, uint64_t target, struct pending
 		guess(now, GUESS_SECTION, (int64_t)(p->map->image.sections[n].addr - s->addr));
 }
 
-/* Numbers of .BTF: what the bundle's map says of them. */
-static void guess_number(struct ay__predict *p, const struct ay__field *d, struct pending *now)
+/* Numbers of .BTF: what the bundle's map says of them. Returns whether it is the kernel's: before the last row, the module's own. */
+static bool guess_number(struct ay__predict *p, const struct ay__field *d, struct pending *now)
 {
 	enum ay__btf_space space = d->kind == AY__FIELD_BTF_TYPE ? AY__BTF_TYPE : AY__BTF_NAME;
 	uint32_t number = (uint32_t)(d->target - d->base);
 
 	guess(now, GUESS_COPY, (int32_t)(ay__btf_mapped(p->btf, space, number) - number));
+	return p->btf->n[space] && number < p->btf->rows[space][p->btf->n[space] - 1].from;
 }
 
 static int64_t weigh(const struct pending *now)
 {
-	unsigned best = 0, top = 0;
+	const int64_t *shift = now->shift;
+	int best = -1;
+	unsigned top = 0;
+	bool agree = true;
 
-	for (unsigned i = 0; i < GUESSES; i++) {
+	for (int i = 0; i < GUESSES; i++) {
+		if (!(now->available & 1u << i))
+			continue;
+		best = best < 0 ? i : best;
+		agree = agree && shift[i] == shift[best];
+	}
+	if (best < 0 || agree)
+		return best < 0 ? 0 : shift[best];
+	for (int i = best; i < GUESSES; i++) {
 		unsigned sum = 0;
 
 		if (!(now->available & 1u << i))
 			continue;
 		for (unsigned j = 0; j < GUESSES; j++) {
-			if (now->available & 1u << j && now->shift[j] == now->shift[i])
+			if (now->available & 1u << j && shift[j] == shift[i])
 				sum += (unsigned)now->context->weight[j] * now->context->weight[j] /
 				       WEIGHT_ONE;
 		}
@@ -267,7 +295,7 @@ static int64_t weigh(const struct pending *now)
 			best = i;
 		}
 	}
-	return now->available ? now->shift[best] : 0;
+	return shift[best];
 }
 
 /* What @now's field counts from in the new file. */
@@ -326,7 +354,6 @@ uint64_t ay__predict_field(struct ay__predict *p, uint64_t at, uint64_t new_at, 
 {
 	struct pending *now = &p->now;
 	const struct ay__field *d = &now->field;
-	uint32_t key;
 
 	ay__field_describe(p->fields, p->old, p->src, at, &now->field);
 	*width = d->width;
@@ -336,17 +363,19 @@ uint64_t ay__predict_field(struct ay__predict *p, uint64_t at, uint64_t new_at, 
 	if (!now->counts)
 		return known(p, d, new_at);
 	for (unsigned i = 0; i < NEAR; i++) {
-		const struct learned *l = slot(p, i, d->target, &key);
-
-		if (l->key == key)
-			guess(now, i, l->shift);
+		now->place[i] = slot(p, i, d->target, &now->key[i]);
+		__builtin_prefetch(now->place[i]); /* while the copies are looked through */
 	}
 	bool inside = false;
 	if (d->from == AY__FROM_SPACE && p->btf) {
-		guess_number(p, d, now);
+		inside = guess_number(p, d, now);
 	} else if (d->from != AY__FROM_SPACE) {
 		inside = guess_copy(p, d->target, now);
 		guess_section(p, d->target, now);
+	}
+	for (unsigned i = 0; i < NEAR; i++) {
+		if (now->place[i]->key == now->key[i])
+			guess(now, i, now->place[i]->shift);
 	}
 	bool same = now->available & 1u << GUESS_SAME;
 	now->context = &p->contexts[d->kind][inside][same][0];
@@ -381,7 +410,6 @@ void ay__predict_learn(struct ay__predict *p, uint64_t raw)
 {
 	struct pending *now = &p->now;
 	const struct ay__field *d = &now->field;
-	uint32_t key;
 
 	if (!now->counts)
 		return;
@@ -403,9 +431,9 @@ void ay__predict_learn(struct ay__predict *p, uint64_t raw)
 	if (shift != (int32_t)shift)
 		return;
 	for (unsigned i = 0; i < NEAR; i++) {
-		struct learned *l = slot(p, i, d->target, &key);
+		struct learned *l = now->place[i];
 
-		l->key = key;
+		l->key = now->key[i];
 		l->shift = (int32_t)shift;
 	}
 }

@@ -53,19 +53,21 @@ int ay__hash_again(struct ay_hasher *h, int fd, uint64_t len, struct ay_err *err
 	return 0;
 }
 
-/* ---- the second thread ---- */
-
-static int record_end(struct ay__queue *q, const struct block *b)
+int ay__record_end(const struct ay_bundle_sink *sink, const struct ay_bundle_record *r, struct ay_hasher *h,
+		   struct ay_err *err)
 {
 	char hex[AY_DIGEST_HEX + 1];
 	struct ay_digest digest;
 
-	ay_hasher_final(q->hasher, &digest);
-	if (!ay_digest_eq(&digest, &b->r.target))
-		return ay_err_set(&q->err, AY_EDIGEST, "gave %s: the bundle is wrong, or the base changed",
-				  ay_digest_hex(&digest, hex));
-	return q->sink->end(q->sink->ctx, &b->r, &q->err);
+	ay_hasher_final(h, &digest);
+	if (!ay_digest_eq(&digest, &r->target))
+		return ay_err_set(err, AY_EDIGEST, "gave %s: the bundle is wrong, or the base changed%s",
+				  ay_digest_hex(&digest, hex),
+				  r->filters ? ", or a library here packs differently" : "");
+	return sink->end(sink->ctx, r, err);
 }
+
+/* ---- the second thread ---- */
 
 static int handle(struct ay__queue *q, const struct block *b)
 {
@@ -86,7 +88,7 @@ static int handle(struct ay__queue *q, const struct block *b)
 		rc = q->sink->data(q->sink->ctx, &b->r, b->bytes, b->len, &q->err);
 	}
 	if (rc == 0 && b->kind & AY__QUEUE_END)
-		rc = record_end(q, b);
+		rc = ay__record_end(q->sink, &b->r, q->hasher, &q->err);
 	return rc ? ay_err_wrap(&q->err, rc, "record %u (%.12s...)", b->r.index,
 				ay_digest_hex(&b->r.target, hex))
 		  : 0;

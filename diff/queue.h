@@ -36,6 +36,10 @@ void ay__queue_again(struct ay__queue *q, int fd, uint64_t len);
 /** ay__queue_place() - what was given so far is all before @p. -1: the second thread failed. */
 int ay__queue_place(struct ay__queue *q, const struct ay_bundle_place *p);
 
+/** ay__record_end() - all of @r's bytes are in @h: are they its target's? 0; AY_EDIGEST; what sink->end() returned. */
+int ay__record_end(const struct ay_bundle_sink *sink, const struct ay_bundle_record *r, struct ay_hasher *h,
+		   struct ay_err *err);
+
 /** ay__hash_again() - the first @len bytes of @fd into @h. 0; AY_EDIGEST it has fewer; -errno. */
 int ay__hash_again(struct ay_hasher *h, int fd, uint64_t len, struct ay_err *err);
 

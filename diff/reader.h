@@ -5,6 +5,7 @@
  *     bundle_reader.c   all of it, in order
  *     reader_parts.c    header, manifest delta, parts; values out of columns
  *     reader_record.c   a record: head, operations, digest
+ *     reader_inside.c   recipes, bases unpacked
  *     reader_elf.c      the same of method elf
  *     view.c            what a base's bytes are read from
  *     output.c          where a record's bytes go
@@ -15,6 +16,7 @@
 #include "diff/ahead.h"
 #include "diff/btf.h"
 #include "diff/output.h"
+#include "diff/recipe.h"
 #include "diff/section.h"
 #include "diff/view.h"
 
@@ -25,9 +27,9 @@ struct ay__reader {
 	const struct ay_bundle_sink *sink;
 	bool records; /* are decoded */
 	struct ay__section section;
-	struct ay__ahead *ahead; /* reads the next part meanwhile; NULL: nobody does */
+	struct ay__ahead *ahead;        /* reads the next part meanwhile; NULL: nobody does */
 	uint32_t next_part, first_part; /* the first that was, or is to be read */
-	uint64_t sizes; /* of the records so far */
+	uint64_t sizes;                 /* of the records so far */
 	/* the sequence of differences: what is left of the pair in hand */
 	uint64_t zeros, literals;
 	uint32_t index; /* of the next record */
@@ -40,7 +42,13 @@ struct ay__reader {
 	struct ay__btf_map map;
 	double cost;             /* packed bytes of what it has taken out of the columns, up to */
 	size_t told[AY_STREAMS]; /* these places of the part in hand */
-	struct ay__view base;
+	uint64_t view_size;      /* of the target */
+	uint64_t base_size;      /* of the base's view */
+	struct ay_buf recipe;    /* with filters: the base's, then the target's */
+	struct ay_slice base_recipe, target_recipe;
+	struct ay__view file; /* the base itself, while it is unpacked */
+	uint8_t *unpacked;    /* AY__VIEW_IN_MEMORY bytes, when there was a need */
+	struct ay__view base; /* as the record sees it */
 	struct ay__output out;
 	struct ay_err *err;
 };
@@ -78,6 +86,10 @@ int ay__reader_number(struct ay__reader *r, enum ay_stream stream, uint64_t *v);
 
 /** ay__reader_head() - the next record's head to @r->r. */
 int ay__reader_head(struct ay__reader *r);
+/** ay__reader_recipes() - what is inside of base and target; sizes of the views. Also when the record is skipped. */
+int ay__reader_recipes(struct ay__reader *r);
+/** ay__reader_base() - open the base, as the record sees it. */
+int ay__reader_base(struct ay__reader *r);
 /**
  * ay__reader_operation() - take the next operation, which writes the record's bytes from @at on: @diff bytes copied from
  * @old on, then @extra others. It stays inside the record and its base.

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "diff/encoders.h"
 #include "manifest/release.h"
 
 /* Does the header make sense, and ask for no more than is allowed? */
@@ -29,6 +30,11 @@ static int limits_check(struct ay__reader *r, const struct ay_bundle_limits *lim
 			"allowed in all",
 			(unsigned long long)h->extra_memory, (unsigned long long)parts,
 			(unsigned long long)memory);
+	uint64_t scratch = limits->scratch_size ? limits->scratch_size : AY_BUNDLE_SCRATCH_MAX;
+	if (h->scratch_size > scratch)
+		return ay_err_set(r->err, AY_ELIMIT,
+				  "a temporary file of %llu bytes is over the limit of %llu",
+				  (unsigned long long)h->scratch_size, (unsigned long long)scratch);
 	uint64_t delta_max = limits->delta_size ? limits->delta_size : AY_MANIFEST_SIZE_MAX;
 	if (h->delta_size > delta_max)
 		return ay_err_set(r->err, AY_ELIMIT,
@@ -108,6 +114,11 @@ int ay__reader_header(struct ay__reader *r, const struct ay_bundle_limits *limit
 	rc = limits_check(r, limits);
 	if (rc)
 		return rc;
+	if (r->records && h->encoders) {
+		rc = ay_encoders_check(h->encoders, r->err);
+		if (rc)
+			return rc;
+	}
 	r->at = len;
 	return r->sink->header ? r->sink->header(r->sink->ctx, h, r->err) : 0;
 }
@@ -227,7 +238,7 @@ int ay__reader_place(struct ay__reader *r, uint32_t record)
 					  .done = r->done,
 					  .last_old = r->last_old};
 
-	if (!r->records || !r->sink->place || (r->inside && r->r.method == AY_METHOD_ELF))
+	if (!r->records || !r->sink->place || (r->inside && (r->r.method == AY_METHOD_ELF || r->r.filters)))
 		return 0;
 	return ay__output_place(&r->out, &p);
 }
