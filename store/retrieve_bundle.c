@@ -148,8 +148,8 @@ int ay__way_lacks(struct ay__retrieval *t, struct ay__way *w,
 	struct ay_err why = {0};
 	int r = read_bundle(&p, &sink, false, &why);
 
-	if (p.failed)
-		return p.failed;
+	if (p.failed || r == -ENOMEM)
+		return p.failed ? p.failed : r;
 	if (r < 0)
 		close_way(&p, r, &why);
 	return 0;

@@ -34,7 +34,7 @@ printf 'odd' >"new/odd name
 chmod 4711 new/bin/tool
 chmod 555 new/deep
 touch -d '2001-02-03 04:05:06.789' new/empty
-expect 0 "as differences, 2 whole" "${delta[@]}" make old new -o d
+expect 0 "as differences" "${delta[@]}" make old new -o d
 expect 0 "manifest" "${delta[@]}" apply old d -o got
 [ "$(id -u)" != 0 ] || same "the new directory" "$(tree_of got)" "$(tree_of new)"
 same "a copied content" "$(stat -c %h got/copy1)" 1
@@ -88,6 +88,13 @@ expect_json 0 '"endings"' "$AYNI" show --json --stats --from old d
 printf "untrusted comment: x\nRWQ\n" >key
 expect 2 "are for bundles" "$AYNI" show --stats key
 
+# One that needs an encoder which is not here can be looked at, and not applied.
+{ head -c 120 d && printf '\040\0\0\0' && tail -c +125 d | head -c 12; } >head
+{ cat head && sha256sum head | head -c 16 | sed 's/../\\x&/g' | xargs -0 printf %b && tail -c +145 d; } >later
+expect 0 "encoder: ?" "$AYNI" show later
+expect 1 "encoder" "${delta[@]}" apply old later -o no
+check "it was applied" [ ! -e no ]
+
 say "words and places"
 expect 2 "make or apply" "${delta[@]}"
 expect 2 "make or apply" "${delta[@]}" mkae old new -o x
@@ -98,7 +105,7 @@ expect 2 "bundle or bsdiff40" "${delta[@]}" make old new -o x --format=xdelta
 expect 2 "is for files" "${delta[@]}" make old new -o x --format=bsdiff40
 expect 2 "is a directory and" "${delta[@]}" make old new/empty -o x
 expect 2 "is a directory and" "${delta[@]}" make old/empty new -o x
-expect 2 "--threads and --fast are for make" "${delta[@]}" apply old d -o x --fast
+expect 2 "are for make" "${delta[@]}" apply old d -o x --fast
 expect 2 "lie in new itself" "${delta[@]}" make old new -o new/x
 expect 2 "lie in old itself" "${delta[@]}" make old new -o old/deep/x
 expect 2 "neither a file nor a directory" "${delta[@]}" make old new/fifo -o x
@@ -180,6 +187,22 @@ expect 1 "outside the old file's 100" "${delta[@]}" apply short p -o x
 expect 1 "bad: " "${delta[@]}" apply old bad -o x
 check "a bad patch gave something" [ ! -e x ]
 nothing_stays "hostile patches"
+
+say "interrupted: nothing stays"
+mkdir many
+for i in $(seq 60); do head -c 200000 /dev/urandom >many/$i; done
+"${delta[@]}" make --from-nothing many -o i --threads 1 >/dev/null 2>err2 &
+for _ in $(seq 100); do [ -z "$(find . -name '.tmp-*')" ] || break; sleep 0.01; done
+kill -TERM $!
+wait $!
+rc=$?
+if [ $rc = 1 ]; then
+	check "not told why" grep -q stopped err2
+	check "an interrupted delta was made" [ ! -e i ]
+else
+	same "exit code of what was too fast to be interrupted" $rc 0
+fi
+nothing_stays "an interruption"
 
 say "killed while it works: nothing of that name, or all of it"
 expect 0 "" "${delta[@]}" make --from-nothing new -o whole --force

@@ -23,7 +23,7 @@
 
 #include "tests/fault/store/life.h"
 
-#define LIVES 144 /* that are lived to collect syncs */
+#define LIVES 156 /* that are lived to collect syncs */
 /* What a mutant does is the same under sanitizers, only slower. */
 #ifdef __SANITIZE_ADDRESS__
 #define STEP 8
@@ -33,12 +33,13 @@
 
 #define REMOVALS    12 /* the first of them, */
 #define WAYS_BACK   12 /* and those after them */
+#define SWITCHES    12 /* and those after them */
 #define MUTANTS_MAX 400
 #define LIVES_EACH  16 /* a mutant is looked for in so many lives at most, */
 #define CUTS_EACH   25 /* with so many cuts in each */
 
 /*
- * What no cut need show, and why. Of syncs that are left out there is one, and test_heal_crash.c shows that it is needed.
+ * What no cut need show, and why. Of syncs that are left out there are few, and each is shown to be needed elsewhere.
  * Done too late, a sync that closes a step is still done before the step is: only where the next rename or removal depends on
  * it can the order be seen.
  */
@@ -53,6 +54,18 @@ static const struct {
 	{CRASH_LEFT_OUT, "apply fsync lib/store/tmp/staging-\\*/\\* #1 *", "likewise"},
 	{CRASH_TOO_LATE, "import fsync lib/store/tmp/staging-\\*/\\* #1 *", "likewise"},
 	{CRASH_TOO_LATE, "apply fsync lib/store/tmp/staging-\\*/\\* #1 *", "likewise"},
+	{CRASH_LEFT_OUT, "adopt fsync lib/store/tmp/staging-\\*/\\* #1 *", "likewise"},
+	{CRASH_TOO_LATE, "adopt fsync lib/store/tmp/staging-\\*/\\* #1 *", "likewise"},
+	{CRASH_LEFT_OUT, "remove-used *sync*",
+	 "a tree that is moved aside while it is used stays whole there, and who takes it apart later syncs all first: either "
+	 "makes up for the other; `remove` and `open` need each"},
+	{CRASH_TOO_LATE, "remove-used *sync*", "likewise"},
+	{CRASH_LEFT_OUT, "heal *sync*",
+	 "only a name is lost and given back: two syncs of which either makes up for the other; test_heal_crash.c shows each"},
+	{CRASH_TOO_LATE, "heal *sync*", "likewise"},
+	{CRASH_TOO_LATE, "adopt fsync lib/store/tmp/staging-* #1 *",
+	 "what is removed next is staging without a tree in it"},
+	{CRASH_TOO_LATE, "adopt fsync lib/store/branches/\\* #1 *", "likewise"},
 	{CRASH_TOO_LATE, "open fsync lib/store #*",
 	 "nothing is promised before the store is open, which is later"},
 	{CRASH_TOO_LATE, "open fsync lib/store/roots #*",
@@ -87,6 +100,11 @@ static const struct step removal[] = {{OP_MAKE, 0, 0},   {OP_IMPORT, 1, 1}, {OP_
 				      {OP_SWITCH, 1, 2}, {OP_REMOVE, 1, 1}, {OP_HEAD, 0, 1},
 				      {OPS, 0, 0}};
 
+/* A switch is cut off likewise, and done again: what the first process wrote is found. */
+static const struct step switching[] = {{OP_MAKE, 0, 0},   {OP_IMPORT, 1, 1}, {OP_SWITCH, 1, 1},
+					{OP_IMPORT, 1, 2}, {OP_SWITCH, 1, 2}, {OP_HEAD, 0, 1},
+					{OPS, 0, 0}};
+
 static struct life_options options(struct mutants *m, uint64_t seed)
 {
 	if (seed <= REMOVALS)
@@ -104,6 +122,16 @@ static struct life_options options(struct mutants *m, uint64_t seed)
 					     .script = way_back,
 					     .kill_step = 5,
 					     .kill_call = (uint32_t)seed};
+	seed -= WAYS_BACK;
+	if (seed <= SWITCHES)
+		return (struct life_options){.seed = seed,
+					     .sites = &m->sites,
+					     .steps = LIFE_STEPS,
+					     .script = switching,
+					     .starts_only_open = true,
+					     .kill_step = 4,
+					     .kill_call = (uint32_t)seed};
+	seed -= SWITCHES;
 	return (struct life_options){.seed = seed,
 				     .turns = seed % 4 < 2,
 				     .starts_only_open = seed % 8 < 4,
