@@ -23,6 +23,9 @@ typedef int encoder(const struct ay__view *base, const struct ay__view *target,
 #define GOOD_FROM  (256u << 10)
 #define GOOD_SHARE 16
 
+/* Masked, everything that is alike is alike: where so large a share of a file (in quarters) resembles nothing, unmasked matching finds no more. */
+#define UNLIKE 3
+
 static int encode_literal(const struct ay__view *base, const struct ay__view *target,
 			  const struct ay__encode_options *options, struct ay_columns *c)
 {
@@ -148,6 +151,9 @@ int ay__encode(const struct ay__view *base, const struct ay__view *target,
 		AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {.method = methods[i].method};
 
 		if (!(options->methods & AY__METHOD_BIT(e.method)))
+			continue;
+		if (any && e.method == AY_METHOD_BSDIFF &&
+		    best.columns.col[AY_STREAM_LITERAL].len > target->bytes.len / 4 * UNLIKE)
 			continue;
 		int rc = methods[i].encode(base, target, options, &e.columns);
 		bool last = rc == CLEAR;
