@@ -91,6 +91,7 @@ int ay_bundle_read(int fd, const struct ay_bundle_limits *limits, const struct a
 		rc = records_read(&r);
 	ay__section_release(&r.section);
 	ay__btf_map_release(&r.map);
+	ay__targets_release(&r.targets);
 	ay__output_release(&r.out);
 	ay__view_release(&r.base);
 	return rc;

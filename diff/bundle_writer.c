@@ -16,6 +16,7 @@
 #include "diff/codec.h"
 #include "diff/pool.h"
 #include "diff/section.h"
+#include "diff/targets.h"
 
 #define PACK_MEMORY_PER_BYTE 12 /* xz -9e: ten and a half times the dictionary; the result */
 
@@ -46,6 +47,9 @@ struct ay_bundle_writer {
 	struct ay_buf delta;
 	struct ay_buf head, head_digests; /* of the record whose first piece is still to come */
 	uint64_t last_old;
+	struct ay__targets targets;
+	struct ay__target_row *target_rows; /* owned; NULL until the first record */
+	uint32_t next_target;
 	struct part *first, *last; /* being packed */
 	unsigned n_ahead;
 };
@@ -70,6 +74,7 @@ struct ay_bundle_writer *ay_bundle_writer_new(int fd, const struct ay_bundle_wri
 	w->header.from = options->from;
 	w->header.to = options->to;
 	w->header.part_limit = options->part_limit;
+	w->header.flags = options->targets ? AY_BUNDLE_TARGETS : 0;
 	return w;
 }
 
@@ -99,6 +104,8 @@ void ay_bundle_writer_free(struct ay_bundle_writer *w)
 	ay_buf_release(&w->delta);
 	ay_buf_release(&w->head);
 	ay_buf_release(&w->head_digests);
+	ay__targets_release(&w->targets);
+	free(w->target_rows);
 	free(w);
 }
 
@@ -234,6 +241,8 @@ int ay_bundle_writer_delta(struct ay_bundle_writer *w, const void *data, size_t 
 	const uint8_t *p = data;
 
 	AY_ASSERT(w->header.n_records == 0);
+	if (w->options.targets && ay__targets_feed(&w->targets, data, len))
+		return ay_err_errno(err, ENOMEM, "manifest delta");
 	while (len > 0) {
 		size_t room = w->options.part_limit - w->delta.len, n = len < room ? len : room;
 
@@ -294,6 +303,27 @@ static int head_put(struct ay_bundle_writer *w, size_t piece, struct ay_err *err
 	return rc;
 }
 
+/* The record's target: which of the delta's contents, or its digest. */
+static int target_put(struct ay_bundle_writer *w, const struct ay_digest *target)
+{
+	uint32_t index;
+
+	if (w->options.targets && !w->target_rows) {
+		w->target_rows = ay__targets_sort(&w->targets);
+		if (!w->target_rows)
+			return -ENOMEM;
+	}
+	if (w->options.targets && ay__targets_find(&w->targets, w->target_rows, target, &index)) {
+		ay_put_varint(&w->head, 1 + ay_zigzag((int64_t)index - w->next_target));
+		w->next_target = index + 1;
+		return 0;
+	}
+	if (w->options.targets)
+		ay_put_varint(&w->head, 0);
+	ay_put_bytes(&w->head_digests, target->b, AY_DIGEST_LEN);
+	return 0;
+}
+
 int ay_bundle_writer_record(struct ay_bundle_writer *w, const struct ay_bundle_record *r, struct ay_err *err)
 {
 	int rc = 0;
@@ -310,18 +340,20 @@ int ay_bundle_writer_record(struct ay_bundle_writer *w, const struct ay_bundle_r
 	ay_put_u8(&w->head, (uint8_t)r->n_bases);
 	ay_put_u8(&w->head, 0);
 	ay_put_varint(&w->head, r->size);
-	ay_put_bytes(&w->head_digests, r->target.b, AY_DIGEST_LEN);
-	for (unsigned i = 0; i < r->n_bases; i++) {
+	for (unsigned i = 0; i < r->n_bases; i++)
 		ay_put_varint(&w->head, ay_zigzag((int64_t)(r->base_sizes[i] - r->size)));
+	rc = target_put(w, &r->target);
+	for (unsigned i = 0; i < r->n_bases; i++)
 		ay_put_bytes(&w->head_digests, r->bases[i].b, AY_DIGEST_LEN);
-	}
-	rc = ay_buf_status(&w->head_digests);
+	if (rc == 0)
+		rc = ay_buf_status(&w->head_digests);
 	if (rc)
 		return ay_err_set(err, rc, "a record's head: %s", ay_strerror(rc));
 	w->last_old = 0;
 	w->header.n_records++;
 	w->header.unpacked_size += r->size;
-	uint64_t extra = r->extra_memory + (w->header.map_size ? AY__BTF_MAP_MEMORY : 0);
+	uint64_t extra = r->extra_memory + ay__targets_memory(w->targets.n) +
+			 (w->header.map_size ? AY__BTF_MAP_MEMORY : 0);
 	if (extra > w->header.extra_memory)
 		w->header.extra_memory = extra;
 	return 0;
@@ -371,7 +403,7 @@ static int header_write(struct ay_bundle_writer *w, struct ay_err *err)
 	ay_put_u32(&b, h->n_records);
 	ay_put_u32(&b, h->n_parts);
 	ay_put_u32(&b, h->part_limit);
-	ay_put_u32(&b, 0);
+	ay_put_u32(&b, h->flags);
 	ay_put_u64(&b, h->extra_memory);
 	ay_put_u64(&b, h->scratch_size);
 	ay_put_u32(&b, h->encoders);

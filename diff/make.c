@@ -298,6 +298,7 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 						      : diff   ? LEVEL_DIFF
 							       : LEVEL_LITERAL,
 					     .codecs = AY_CODEC_BIT(AY_CODEC_ZSTD),
+					     .targets = true,
 					     .parts_ahead = threads + 1};
 
 	if (diff && w.level >= LEVEL_XZ_MIN)
