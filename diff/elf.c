@@ -219,28 +219,38 @@ int ay__elf_index(struct ay__elf *elf)
 	return 0;
 }
 
-const struct ay__elf_section *ay__elf_section_of(struct ay__elf *elf, uint64_t at)
+/*
+ * The last of @n sections in @order that begins at or before @v, as offset or as address; -1: none does. *@last is where the
+ * search ended last time. Sections may lie over each other: the answer must not depend on what was asked before.
+ */
+static int32_t find(const struct ay__elf *elf, const uint16_t *order, uint32_t n, bool by_addr, uint64_t v,
+		    uint32_t *last)
 {
-	const struct ay__elf_section *s = &elf->sections[elf->last_offset];
-	uint32_t lo = 0, hi = elf->n_by_offset;
+	uint32_t lo = 0, hi = n;
 
-	if (s->has_bytes && at >= s->offset && at - s->offset < s->size)
-		return s;
+#define BEGIN(i) (by_addr ? elf->sections[order[i]].addr : elf->sections[order[i]].offset)
+	if (*last < n && BEGIN(*last) <= v && (*last + 1 == n || BEGIN(*last + 1) > v))
+		return (int32_t)*last;
 	while (lo < hi) {
 		uint32_t mid = (lo + hi) / 2;
 
-		if (elf->sections[elf->by_offset[mid]].offset <= at)
+		if (BEGIN(mid) <= v)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	if (lo == 0)
-		return NULL;
-	s = &elf->sections[elf->by_offset[lo - 1]];
-	if (at - s->offset >= s->size)
-		return NULL;
-	elf->last_offset = elf->by_offset[lo - 1];
-	return s;
+#undef BEGIN
+	if (lo > 0)
+		*last = lo - 1;
+	return (int32_t)lo - 1;
+}
+
+const struct ay__elf_section *ay__elf_section_of(struct ay__elf *elf, uint64_t at)
+{
+	int32_t i = find(elf, elf->by_offset, elf->n_by_offset, false, at, &elf->last_offset);
+	const struct ay__elf_section *s = i < 0 ? NULL : &elf->sections[elf->by_offset[i]];
+
+	return s && at - s->offset < s->size ? s : NULL;
 }
 
 uint64_t ay__elf_addr(struct ay__elf *elf, uint64_t at)
@@ -252,23 +262,9 @@ uint64_t ay__elf_addr(struct ay__elf *elf, uint64_t at)
 
 const struct ay__elf_section *ay__elf_section_at(struct ay__elf *elf, uint64_t addr)
 {
-	const struct ay__elf_section *s = &elf->sections[elf->last_addr];
-	uint32_t lo = 0, hi = elf->n_by_addr;
+	int32_t i = find(elf, elf->by_addr, elf->n_by_addr, true, addr, &elf->last_addr);
 
-	if (s->addressed && addr >= s->addr && addr - s->addr < s->size)
-		return s;
-	while (lo < hi) {
-		uint32_t mid = (lo + hi) / 2;
-
-		if (elf->sections[elf->by_addr[mid]].addr <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo == 0)
-		return NULL;
-	elf->last_addr = elf->by_addr[lo - 1];
-	return &elf->sections[elf->last_addr];
+	return i < 0 ? NULL : &elf->sections[elf->by_addr[i]];
 }
 
 bool ay__elf_offset(struct ay__elf *elf, uint64_t addr, uint64_t *at)

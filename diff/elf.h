@@ -71,7 +71,10 @@ struct ay__elf {
 	struct ay__elf_section *sections; /* owned; index as in the file */
 	uint16_t *by_offset, *by_addr;    /* owned; sections with bytes, addressed ones; sorted */
 	uint32_t n_by_offset, n_by_addr;
-	uint32_t last_offset, last_addr; /* found last */
+	uint32_t last_offset, last_addr; /* where look-ups ended last, in by_offset and by_addr */
+	uint64_t
+		last_entry; /* of a jump table, described last; it is .last_back bytes behind the table's beginning */
+	uint32_t last_back;
 };
 
 /**

@@ -29,7 +29,7 @@ struct encoder {
 
 uint64_t ay__elf_extra_memory(uint64_t base_size)
 {
-	return base_size + ay__predict_memory();
+	return base_size + ay__predict_memory(base_size);
 }
 
 bool ay__elf_pair(struct ay_slice old, struct ay_slice new_)
@@ -251,7 +251,7 @@ int ay__elf_columns_encode(struct ay_columns *c, struct ay_slice old, struct ay_
 	struct ay__elf old_elf, new_elf;
 	struct ay__elf_map map;
 
-	if (ops->n > AY__COPIES_MAX || new_.len == 0)
+	if (ops->n > ay__copies_max(old.len) || new_.len == 0)
 		return AY_EUNSUPPORTED;
 	int rc = ay__elf_parse(&old_src, 0, &old_elf);
 	if (rc)

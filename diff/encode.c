@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * diff/encode.c - a table of methods; all are tried, since what one is worth only its own streams can say.
+ * diff/encode.c - a table of methods; all are tried, since what one is worth only its own streams can say, until one is good.
  */
 #include "diff/encode.h"
 
@@ -16,6 +16,10 @@ typedef int encoder(const struct ay__view *base, const struct ay__view *target,
 		    const struct ay__encode_options *options, struct ay_columns *c);
 
 #define NOT_FOR_THIS 1
+
+/* Of files from this size on (others cost no time) a result below this share is good: the methods come in the order of what they promise. */
+#define GOOD_FROM  (256u << 10)
+#define GOOD_SHARE 16
 
 static int encode_literal(const struct ay__view *base, const struct ay__view *target,
 			  const struct ay__encode_options *options, struct ay_columns *c)
@@ -65,7 +69,8 @@ static int encode_elf(const struct ay__view *base, const struct ay__view *target
 	struct ay_bsdiff_ops ops = {0};
 
 	if (!base || base->bytes.len != base->size || target->bytes.len != target->size ||
-	    !ay__elf_pair(base->bytes, target->bytes))
+	    !ay__elf_pair(base->bytes, target->bytes) ||
+	    ay__elf_extra_memory(base->size) > options->extra_max)
 		return NOT_FOR_THIS;
 	int rc = masked_bsdiff(base->bytes, target->bytes, options->btf, &params, &ops);
 	if (rc == 0)
@@ -142,6 +147,9 @@ int ay__encode(const struct ay__view *base, const struct ay__view *target,
 		if (rc)
 			return rc;
 		any = true;
+		if (target->bytes.len >= GOOD_FROM &&
+		    ay_columns_size(&best.columns) <= target->bytes.len / GOOD_SHARE)
+			break;
 	}
 	if (!any)
 		return AY_EUNSUPPORTED;

@@ -25,6 +25,7 @@ struct ay__view {
 struct ay__encode_options {
 	uint32_t piece_max;            /* ay_bundle_piece_max() */
 	const struct ay__btf_map *btf; /* of the bundle; NULL: none */
+	uint64_t extra_max;            /* bytes that reading may need besides what parts do: method elf */
 	unsigned methods; /* AY__METHOD_BIT()s of those that may be used; AY_METHOD_LITERAL is one */
 };
 

@@ -15,8 +15,7 @@
 #define SHDR_SIZE   64
 #define SYMBOL      24
 #define SYMBOLS_MAX (1u << 20)
-#define TABLE_MAX   65536 /* bytes of a jump table */
-#define LOOKS       4     /* so many times the file's size is looked at, however its sections lie */
+#define LOOKS       4 /* so many times the file's size is looked at, however its sections lie */
 
 static const uint8_t widths[AY__FIELD_KINDS] = {
 	[AY__FIELD_BRANCH] = 4,         [AY__FIELD_RIP0] = 4,           [AY__FIELD_RIP1] = 4,
@@ -290,7 +289,7 @@ uint64_t ay__field_put(enum ay__field_kind kind, uint64_t raw, int64_t number)
 	case AY__FIELD_A64_ADRP:
 		return put_bits(put_bits(raw, 5, 19, v >> 14), 29, 2, v >> 12);
 	case AY__FIELD_A64_LOW12:
-		return put_bits(raw, 10, 12, (v & 0xfff) >> low12_shift(raw));
+		return put_bits(raw, 10, 12, v >> low12_shift(raw));
 	case AY__FIELD_EH_CIE:
 		v = 0 - v;
 		break;
@@ -332,12 +331,17 @@ static uint64_t symbol_target(struct ay__elf *elf, struct ay__source *src, uint6
 	return elf->type == AY__ELF_REL ? section_addr(elf, (uint32_t)section) + value : value;
 }
 
-static uint32_t jump_table_back(const struct ay__fields *f, uint64_t at)
+/* Who goes through a table asks for one entry after the other. */
+static uint32_t jump_table_back(const struct ay__fields *f, struct ay__elf *elf, uint64_t at)
 {
 	uint32_t back = 0;
 
-	while (back < TABLE_MAX && back + 4 <= at && f->kind[at - back] == AY__FIELD_JUMP_NEXT)
+	if (at == elf->last_entry + 4)
+		back = elf->last_back + 4;
+	while (back < AY__JUMP_TABLE_MAX && back + 4 <= at && f->kind[at - back] == AY__FIELD_JUMP_NEXT)
 		back += 4;
+	elf->last_entry = at;
+	elf->last_back = back;
 	return back;
 }
 
@@ -374,7 +378,7 @@ static void describe_from(const struct ay__fields *f, struct ay__elf *elf, struc
 	case AY__FIELD_JUMP_FIRST:
 	case AY__FIELD_JUMP_NEXT:
 		o->from = AY__FROM_TABLE;
-		o->back = o->kind == AY__FIELD_JUMP_NEXT ? jump_table_back(f, o->at) : 0;
+		o->back = o->kind == AY__FIELD_JUMP_NEXT ? jump_table_back(f, elf, o->at) : 0;
 		break;
 	case AY__FIELD_SECTION32:
 		s = ay__elf_section_of(elf, o->at);

@@ -148,6 +148,7 @@ void ay__field_store(uint8_t *p, unsigned width, uint64_t raw);
 /* Set the field at @at unless one of its bytes belongs to another one. */
 void ay__field_mark(struct ay__fields *f, uint64_t at, enum ay__field_kind kind);
 
+#define AY__JUMP_TABLE_MAX 8192 /* bytes of a jump table that are looked at */
 #define AY__FIELD_POINTED                                                                                    \
 	0xfe /* while fields are looked for: code takes this address, perhaps a jump table's */
 

@@ -151,7 +151,7 @@ static uint64_t jump_table(struct ay__elf *elf, const struct ay__elf_section *s,
 	uint64_t base = s->addr + at;
 	size_t i = 0;
 
-	for (; i + 4 <= n; i += 4) {
+	for (; i + 4 <= n && i < AY__JUMP_TABLE_MAX; i += 4) {
 		const uint8_t *kind = f->kind + s->offset + at + i;
 
 		if ((i && kind[0] != 0) || kind[1] || kind[2] || kind[3] ||
@@ -178,7 +178,9 @@ void ay__fields_data(struct ay__source *src, struct ay__elf *elf, const struct a
 
 		if (!p)
 			return;
-		while (i + 4 <= have) {
+		/* A jump table that begins in these bytes ends in them. */
+		size_t stop = have == s->size - at ? have : have - AY__JUMP_TABLE_MAX;
+		while (i < stop && i + 4 <= have) {
 			uint64_t here = s->offset + at + i, n = 0;
 
 			if (f->kind[here] == AY__FIELD_POINTED)

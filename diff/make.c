@@ -49,6 +49,7 @@ struct maker {
 	struct ay__pool *pool;
 	struct ay_bundle_writer *writer;
 	uint32_t piece_max;
+	uint64_t extra_max; /* bytes of memory that a record may need besides what parts do */
 	struct ay__btf_map btf;
 	/* the next window to hand out */
 	size_t record;
@@ -124,6 +125,7 @@ static int hand_out(struct maker *m, struct ay_err *err)
 					.record = r,
 					.sizes = m->sizes,
 					.piece_max = m->piece_max,
+					.extra_max = m->extra_max,
 					.btf = &m->btf,
 					.at = m->at,
 					.len = left < max ? left : max,
@@ -263,6 +265,9 @@ static uint32_t part_limit_for(uint64_t apply_memory)
 	limit = apply_memory > fixed ? (apply_memory - fixed) / 3 / AY_LEAF_SIZE * AY_LEAF_SIZE : 0;
 	if (limit < AY_BUNDLE_PART_MIN)
 		return AY_BUNDLE_PART_MIN;
+	/* Parts larger than usual take half: predicting addresses needs memory too. */
+	if (limit > AY_BUNDLE_PART_DEFAULT)
+		limit = limit / 2 > AY_BUNDLE_PART_DEFAULT ? limit / 2 : AY_BUNDLE_PART_DEFAULT;
 	return limit < AY_BUNDLE_PART_MAX ? (uint32_t)limit : AY_BUNDLE_PART_MAX;
 }
 
@@ -305,6 +310,11 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 		w.codecs = AY_CODECS_ALL;
 	m->sizes = ay__window_sizes_for(memory_for(o));
 	m->piece_max = ay_bundle_piece_max(w.part_limit);
+	m->extra_max = UINT64_MAX;
+	if (o->apply_memory)
+		m->extra_max = o->apply_memory > ay_bundle_memory(w.part_limit)
+				       ? o->apply_memory - ay_bundle_memory(w.part_limit)
+				       : 0;
 	m->large = calloc(m->plan.n_records + 1, sizeof(*m->large));
 	m->pool = ay__pool_new(threads, memory_for(o));
 	w.pool = m->pool;

@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/sparse.h"
+#include "diff/elf_columns.h"
 #include "diff/encode.h"
 #include "diff/section.h"
 
@@ -39,8 +40,11 @@ static void bytes_free(struct bytes *b)
 
 static uint64_t need(uint64_t old_len, uint64_t new_len)
 {
-	/* Both files, the search, and the columns, which may be as large as the file and twice while they grow. */
-	return old_len + new_len + ay_bsdiff_memory(old_len, new_len) + 3 * new_len;
+	/* Both files, the search or predicting, and the columns, which may be as large as the file and twice while they grow. */
+	uint64_t search = old_len + new_len + ay_bsdiff_memory(old_len, new_len);
+	uint64_t predict = new_len / 8 * sizeof(struct ay_bsdiff_op) + ay__elf_extra_memory(old_len);
+
+	return old_len + new_len + (search > predict ? search : predict) + 3 * new_len;
 }
 
 struct ay__window_sizes ay__window_sizes_for(uint64_t memory)
@@ -160,7 +164,8 @@ static struct ay__view view_of(const struct bytes *b, uint64_t at, uint64_t size
 static int encode(const struct ay__window *w, const struct ay__view *base, const struct ay__view *target,
 		  unsigned methods, struct ay__encoded *out)
 {
-	struct ay__encode_options options = {.piece_max = w->piece_max, .btf = w->btf, .methods = methods};
+	struct ay__encode_options options = {
+		.piece_max = w->piece_max, .extra_max = w->extra_max, .btf = w->btf, .methods = methods};
 
 	return ay__encode(base, target, &options, out);
 }

@@ -21,6 +21,7 @@ struct ay__window {
 	const struct ay__plan_record *record;
 	struct ay__window_sizes sizes;
 	uint32_t piece_max;
+	uint64_t extra_max; /* of struct ay__encode_options */
 	const struct ay__btf_map *btf;
 	uint64_t at, len;                                /* of the new file */
 	bool whole;                                      /* ay__window_whole() */

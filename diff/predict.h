@@ -17,7 +17,7 @@
 #include "diff/elf_map.h"
 #include "diff/fields.h"
 
-#define AY__COPIES_MAX (1u << 19) /* of one record; 28 bytes each */
+#define AY__COPIES_MAX (1u << 19) /* of one record, at most; 28 bytes each */
 
 /* One copy of the record's: @len bytes from @old in the old file to @new_ in the new one. */
 struct ay__copy {
@@ -27,7 +27,13 @@ struct ay__copy {
 struct ay__predict;
 
 /** ay__predict_memory() - bytes that predicting needs at most, besides what stands in diff/fields.h per byte of the old file. */
-uint64_t ay__predict_memory(void);
+uint64_t ay__predict_memory(uint64_t base_size);
+
+/** ay__copies_max() - how many operations a record may have whose base has @base_size bytes. */
+static inline uint32_t ay__copies_max(uint64_t base_size)
+{
+	return base_size / 8 + 1024 < AY__COPIES_MAX ? (uint32_t)(base_size / 8 + 1024) : AY__COPIES_MAX;
+}
 
 /**
  * ay__predict_new() - a predictor for one record.

@@ -118,7 +118,7 @@ static int operations_read(struct elf_record *e)
 
 	if (rc == 0)
 		rc = ay__reader_number(r, AY_STREAM_ELF_RUN, &n);
-	if (rc == 0 && n > AY__COPIES_MAX)
+	if (rc == 0 && n > ay__copies_max(r->r.base_sizes[0]))
 		rc = ay__reader_bad(r, AY_STREAM_ELF_RUN, "more operations than a record may have");
 	for (uint64_t i = 0; rc == 0 && i < n; i++) {
 		rc = ay__reader_part_for(r, AY_STREAM_EXTRA_LEN);

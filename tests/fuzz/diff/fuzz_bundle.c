@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Any bytes as a bundle. Byte 0: bit 0 records are decoded, bit 1 the checks are made to fit first (else the fuzzer
- * would have to know SHA-256), bit 2 every other record is skipped. The rest is the bundle. Bases are of whatever size the
+ * would have to know SHA-256), bit 2 every other record is skipped, bit 3 the bases of method elf are of AArch64. The rest is the bundle. Bases are of whatever size the
  * record says, up to 64 KiB; what comes out must stay within the sizes that were said before.
  */
 #include <stdio.h>
@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "diff/elf.h"
+#include "diff/elf_columns.h"
 #include "diff/section.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -25,7 +27,7 @@ struct seen {
 	double packed, cost;
 };
 
-static uint8_t base_data[BASE_MAX];
+static uint8_t base_data[BASE_MAX], base_elf[BASE_MAX];
 
 static int fd_of(const void *data, size_t len)
 {
@@ -41,7 +43,7 @@ static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err 
 
 	(void)err;
 	s->h = *h;
-	AY_ASSERT(h->part_limit <= 65536 && h->n_records <= AY_BUNDLE_RECORDS_MAX);
+	AY_ASSERT(h->part_limit < 131072 && h->n_records <= AY_BUNDLE_RECORDS_MAX);
 	return 0;
 }
 
@@ -74,7 +76,7 @@ static int on_base(void *ctx, const struct ay_bundle_record *r, unsigned base, i
 	(void)ctx;
 	if (r->base_sizes[base] > BASE_MAX)
 		return ay_err_set(err, AY_EBASE, "too large for us");
-	*fd = fd_of(base_data,
+	*fd = fd_of(r->method == AY_METHOD_ELF ? base_elf : base_data,
 		    (size_t)r->base_sizes[base] - (r->target.b[0] == 1 && r->base_sizes[base] > 0));
 	return 0;
 }
@@ -126,6 +128,33 @@ static int on_cost(void *ctx, const struct ay_bundle_record *r, double cost, str
 	return 0;
 }
 
+static void put_section(unsigned i, uint32_t type, uint32_t flags, uint32_t at, uint32_t size, uint32_t link)
+{
+	const uint32_t h[16] = {1,  type, flags, 0, type == 1 ? at : 0, 0, at, 0, size, 0, link, 1,
+				16, 0,    24,    0};
+
+	for (unsigned k = 0; k < 64; k++)
+		base_elf[64 + 64 * i + k] = (uint8_t)(h[k / 4] >> k % 4 * 8);
+}
+
+/* For method elf: the same bytes behind headers that say what there is of code, data, relocations and symbols. */
+static void base_elf_make(uint8_t machine)
+{
+	memcpy(base_elf, base_data, BASE_MAX);
+	memset(base_elf, 0, 64 * 8);
+	memcpy(base_elf, "\177ELF\2\1\1", 7);
+	base_elf[16] = AY__ELF_DYN;
+	base_elf[18] = machine;
+	base_elf[40] = base_elf[52] = base_elf[58] = 64;
+	base_elf[60] = 7;
+	put_section(1, 1, 6, 1024, 4096, 0);
+	put_section(2, 1, 2, 5120, 1024, 0);
+	put_section(3, 1, 3, 6144, 1024, 0);
+	put_section(4, 4, 0, 7168, 480, 5);
+	put_section(5, 2, 0, 7680, 480, 6);
+	put_section(6, 3, 0, 8192, 256, 0);
+}
+
 static void fix_checks(uint8_t *data, size_t len)
 {
 	size_t at = AY_BUNDLE_HEADER_SIZE;
@@ -165,18 +194,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 					    .end = on_end,
 					    .stream = on_stream,
 					    .cost = on_cost};
-	struct ay_bundle_limits limits = {.memory = ay_bundle_memory(65536), .delta_size = 1u << 20};
+	struct ay_bundle_limits limits = {.memory = ay_bundle_memory(65536) + ay__elf_extra_memory(BASE_MAX),
+					  .delta_size = 1u << 20};
 	struct ay_err err = {0};
 	uint8_t *bundle = malloc(len);
 
 	AY_ASSERT(bundle);
 	for (size_t i = 0; i < BASE_MAX && base_data[1] == 0; i++)
 		base_data[i] = (uint8_t)(i * 7 >> i % 5);
+	base_elf_make(data[0] & 8 ? AY__ELF_AARCH64 : AY__ELF_X86_64);
 	memcpy(bundle, data + 1, len - 1);
 	if (len > AY_BUNDLE_HEADER_V1) {
 		/* the size's upper bytes */
 		bundle[82] &= UNPACKED_MAX / 65536 - 1;
 		memset(bundle + 83, 0, 5);
+		bundle[98] &= 1; /* the part limit's, which memory for method elf would let be large */
+		bundle[99] = 0;
 	}
 	if (data[0] & 2)
 		fix_checks(bundle, len - 1);

@@ -30,4 +30,12 @@ struct elf_kit {
 /* The image's bytes, at the end of @out. */
 void elf_kit_build(struct elf_kit *kit, struct ay_buf *out);
 
+/*
+ * A program as a compiler and a linker would make it, of @n functions (at most 2000): calls and references to data, a
+ * jump table in every 16th, symbols, relocations, unwind table. The same @seed gives the same functions; for each bit set in
+ * @variant some of them are larger, so that all behind them moves.
+ */
+void elf_kit_program(uint64_t seed, unsigned n, unsigned variant, enum ay__elf_machine machine,
+		     enum ay__elf_type type, struct ay_buf *out);
+
 #endif

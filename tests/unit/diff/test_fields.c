@@ -341,6 +341,60 @@ static void parsing(void **state)
 	ay_buf_release(&b);
 }
 
+/* Sections that lie over each other: the answer does not depend on what was asked before. */
+static void look_ups(void **state)
+{
+	static const char text[64];
+	struct elf_kit kit = {.machine = AY__ELF_X86_64,
+			      .type = AY__ELF_DYN,
+			      .sections = {[1] = {".text", 1, 6, 0x1000, DATA(text)},
+					   [2] = {".data", 1, 3, 0x1010, DATA(text)},
+					   [3] = {".more", 1, 3, 0x1010, DATA(text)}}};
+	struct found o;
+	const struct ay__elf_section *s;
+
+	(void)state;
+	find(&kit, &o);
+	s = o.elf.sections;
+	for (unsigned i = 0; i < 400; i++) {
+		uint64_t addr = 0x1000 + i * 7919u % 0x60;
+		const struct ay__elf_section *at = ay__elf_section_at(&o.elf, addr);
+
+		assert_ptr_equal(at, addr < 0x1010 ? s + 1 : s + 3);
+		at = ay__elf_section_of(&o.elf, kit.sections[1].at + i * 31u % 128);
+		assert_ptr_equal(at, i * 31u % 128 < 63                           ? s + 1
+				     : i * 31u % 128 >= 64 && i * 31u % 128 < 127 ? s + 2
+										  : NULL);
+	}
+	release(&o);
+}
+
+/* A table of jumps longer than is looked at; entries say where it begins in whatever order they are asked. */
+static void long_jump_table(void **state)
+{
+	static const char text[] = "\x48\x8d\x05\xf9\x0f\x00\x00\x90"; /* lea 0x2000(%rip) */
+	static char table[2 * AY__JUMP_TABLE_MAX + 1];
+	struct elf_kit kit = {.machine = AY__ELF_X86_64,
+			      .type = AY__ELF_DYN,
+			      .sections = {[1] = {".text", 1, 6, 0x1000, DATA(text)},
+					   [2] = {".rodata", 1, 2, 0x2000, DATA(table)}}};
+	struct found o;
+
+	(void)state;
+	for (size_t i = 0; i + 4 < sizeof(table); i += 4)
+		memcpy(table + i, "\x03\xf0\xff\xff", 4);
+	find(&kit, &o);
+	for (unsigned i = 0; i < 5000; i++) {
+		uint64_t entry = i * 7919u % (sizeof(table) / 4) * 4, at = kit.sections[2].at + entry;
+
+		if (entry < AY__JUMP_TABLE_MAX)
+			expect(&o, at, entry ? AY__FIELD_JUMP_NEXT : AY__FIELD_JUMP_FIRST, 0x1003);
+		else
+			expect(&o, at, AY__FIELD_NONE, 0);
+	}
+	release(&o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -348,6 +402,7 @@ int main(void)
 		cmocka_unit_test(x86_executable), cmocka_unit_test(a64_shared),
 		cmocka_unit_test(relocatable),    cmocka_unit_test(unwind),
 		cmocka_unit_test(kernel_tables),  cmocka_unit_test(parsing),
+		cmocka_unit_test(look_ups),       cmocka_unit_test(long_jump_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
