@@ -233,12 +233,10 @@ static void test_targets(void **state)
 	struct ay_err err = {0};
 
 	craft_targets(&c, (char[]){1 + 2, 1 + 3, 0}); /* 1: +1; 0, less 2: -2 */
-	if (craft_read(&c, NULL, &err))
-		fail_msg("%s", err.msg);
+	assert_int_equal(craft_read(&c, NULL, &err), 0);
 	craft_release(&c);
 	craft_targets(&c, (char[]){0, 1, 0}); /* digests instead count for nothing */
-	if (craft_read(&c, NULL, &err))
-		fail_msg("%s", err.msg);
+	assert_int_equal(craft_read(&c, NULL, &err), 0);
 	craft_release(&c);
 	craft_targets(&c, (char[]){1, 1 + 3, 0});
 	refused(&c, AY_EDIGEST, "record 0");
@@ -253,10 +251,8 @@ static void test_targets(void **state)
 		craft_targets(&c, (char[]){1 + 2, 1 + 3, 0});
 		for (unsigned i = 0; i < 5000; i++)
 			put_delta_file(&c.delta, "more");
-		c.extra = extra;
-		c.part_limit = 1u << 20;
-		int rc = craft_read(&c, &limits, &err);
-		assert_int_equal(rc, extra ? 0 : AY_EFORMAT);
+		c.extra = extra, c.part_limit = 1u << 20;
+		assert_int_equal(craft_read(&c, &limits, &err), extra ? 0 : AY_EFORMAT);
 		craft_release(&c);
 	}
 }
