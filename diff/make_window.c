@@ -27,6 +27,7 @@
 #define BASE_COST    36           /* packed bytes that naming a base costs */
 #define GOOD_SHARE   4            /* a diff below this share of the file needs no second look */
 #define METHODS_DIFF (AY__METHODS_ALL & ~AY__METHOD_BIT(AY_METHOD_LITERAL))
+#define METHODS_FAST AY__METHOD_BIT(AY_METHOD_BSDIFF)
 
 struct bytes {
 	uint8_t *data;
@@ -196,7 +197,7 @@ static int run_whole(struct ay__window *w, const struct bytes *new_, struct ay_e
 		rc = read_proved(w->old_tree, &entry, NULL, 0, (size_t)entry.size, &old, err);
 		if (rc == 0) {
 			base = view_of(&old, 0, old.len);
-			rc = encode(w, &base, &target, METHODS_DIFF, &e);
+			rc = encode(w, &base, &target, w->fast ? METHODS_FAST : METHODS_DIFF, &e);
 		}
 		if (rc == 0)
 			rc = ay__encoded_cost(&e, &this);
@@ -208,6 +209,8 @@ static int run_whole(struct ay__window *w, const struct bytes *new_, struct ay_e
 		}
 		if (best <= new_->len / GOOD_SHARE)
 			return 0;
+		if (w->fast)
+			break;
 	}
 	AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
 	rc = encode(w, NULL, &target, AY__METHOD_BIT(AY_METHOD_LITERAL), &e);

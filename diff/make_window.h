@@ -25,6 +25,7 @@ struct ay__window {
 	const struct ay__btf_map *btf;
 	uint64_t at, len;                                /* of the new file */
 	bool whole;                                      /* ay__window_whole() */
+	bool fast;                                       /* the first base, plain */
 	const struct ay_merkle *new_merkle, *old_merkle; /* when it is not the whole file; borrowed */
 
 	enum ay_bundle_method method; /* for a window that is not the whole file: set by the caller */

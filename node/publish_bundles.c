@@ -109,6 +109,7 @@ static int make_bundle(struct ay__publication *w, struct kept_tree *old, uint32_
 	ay_progress_init(&progress, old ? "bundle from the release before" : "bundle from nothing");
 	struct ay_make_options opts = {.threads = w->p->threads,
 				       .memory = w->p->memory,
+				       .fast = w->p->fast,
 				       .progress = show_progress,
 				       .progress_ctx = &progress};
 	struct ay_make_tree a = {0}, b = {.manifest = new_->manifest.data,
