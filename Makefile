@@ -5,7 +5,8 @@
 #   tests/{unit,story,fault}/ROOM/test_X.c -> $(B)/tests/KIND/ROOM/test_X; other .c files there are linked into
 #                                        each program of their folder, tests/support/*.c into every test
 #   tests/powercut/*.c                -> $(B)/powercut, where libfuse3 is there
-#   tests/fuzz/ROOM/fuzz_X.c          -> $(B)/replay/ROOM/fuzz_X (plain main) and $(B)/fuzz/ROOM/fuzz_X (libFuzzer)
+#   tests/fuzz/ROOM/fuzz_X.c          -> $(B)/replay/ROOM/fuzz_X (plain main) and $(B)/fuzz/ROOM/fuzz_X (libFuzzer), each
+#                                        with the other .c files of its folder
 #
 # Libraries are looked up when $(B)/config.mk is made, after missing packages were installed.
 
@@ -59,8 +60,9 @@ SRC_support  := $(wildcard tests/support/*.c)
 TEST_SRC    := $(wildcard tests/unit/*/test_*.c tests/story/*/test_*.c tests/fault/*/test_*.c)
 HELPER_SRC  := $(filter-out $(TEST_SRC),$(wildcard tests/unit/*/*.c tests/story/*/*.c tests/fault/*/*.c))
 FUZZ_SRC    := $(wildcard tests/fuzz/*/fuzz_*.c)
+FUZZ_HELPER := $(filter-out $(FUZZ_SRC),$(wildcard tests/fuzz/*/*.c))
 E2E         := $(sort $(wildcard tests/e2e/test_*.sh))
-ALL_SRC     := $(wildcard $(ROOMS:%=%/*.c)) $(SRC_support) $(TEST_SRC) $(HELPER_SRC) $(FUZZ_SRC) \
+ALL_SRC     := $(wildcard $(ROOMS:%=%/*.c)) $(SRC_support) $(TEST_SRC) $(HELPER_SRC) $(FUZZ_SRC) $(FUZZ_HELPER) \
                $(wildcard tests/fuzz/*.c tests/bench/*.c tests/powercut/*.c)
 
 # TEST=mask keeps what has the mask in its name; a mask with * or ? builds all and is matched by tests/run.sh.
@@ -192,10 +194,10 @@ $(patsubst %.c,$(B)/%,$(filter tests/$(k)/$(1)/%,$(TEST_SRC))): $(B)/%: $(B)/obj
 	$$(call link,$$(PKG_CMOCKA) $$(call libs,$(1)))
 )
 $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(filter tests/fuzz/$(1)/%,$(FUZZ_SRC))): $(B)/replay/%: $(B)/obj/tests/fuzz/%.o \
-		$(B)/obj/tests/fuzz/replay_main.o $(USES_$(1):%=$(B)/lib%.a)
+		$(B)/obj/tests/fuzz/replay_main.o $(patsubst %.c,$(B)/obj/%.o,$(filter tests/fuzz/$(1)/%,$(FUZZ_HELPER))) $(USES_$(1):%=$(B)/lib%.a)
 	$$(call link,$$(call libs,$(1)))
 $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(filter tests/fuzz/$(1)/%,$(FUZZ_SRC))): $(B)/fuzz/%: $(B)/fuzzobj/tests/fuzz/%.o \
-		$(USES_$(1):%=$(B)/fuzzobj/lib%.a)
+		$(patsubst %.c,$(B)/fuzzobj/%.o,$(filter tests/fuzz/$(1)/%,$(FUZZ_HELPER))) $(USES_$(1):%=$(B)/fuzzobj/lib%.a)
 	@mkdir -p $$(@D)
 	@$(CLANG) -fsanitize=fuzzer,address,undefined -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) -Wl,--as-needed $$(call libs,$(1))
 endef

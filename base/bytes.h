@@ -104,7 +104,7 @@ static inline int64_t ay_unzigzag(uint64_t v)
 	return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
 }
 
-/** ay_get_le16() ...: little-endian fields at a pointer, for code that has checked the bounds. */
+/** ay_get_le32(), ay_get_le64() - little-endian fields at a pointer, for code that has checked the bounds. */
 static inline uint32_t ay_get_le32(const uint8_t *p)
 {
 	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;

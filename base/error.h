@@ -25,15 +25,16 @@
 	X(AY_ELIMIT, -5005, "limit exceeded")        /* refuse; the limit is named in the message */         \
 	X(AY_EROLLBACK, -5006, "older than allowed") /* refuse; a floor or replay rule bit */                \
 	X(AY_EROLE, -5007, "not signed by a key that may sign this") /* refuse */                            \
-	X(AY_EBASE, -5008, "base missing or changed")   /* take another way (other bundle, heal) */          \
-	X(AY_ENOTHING, -5009, "nothing to do")          /* success without work; exit code 3 */              \
-	X(AY_EUSAGE, -5010, "wrong usage")              /* print help; exit code 2 */                        \
-	X(AY_EPEER, -5011, "peer misbehaved")           /* penalise the peer; the work goes on */            \
-	X(AY_EUNSUPPORTED, -5012, "not supported")      /* codec, filter, key type this build lacks */       \
-	X(AY_EBUSY, -5013, "in use by another process") /* try again later */                                \
-	X(AY_ESTORE, -5014, "store damaged")            /* `ayni verify` tells what */                       \
-	X(AY_EHOOK, -5015, "refused by a hook")         /* the owner's own program said no; exit code 4 */   \
-	X(AY_EHEALTH, -5016, "found not to work")       /* its trial failed; it was rolled back */
+	X(AY_EBASE, -5008, "base missing or changed")    /* take another way (other bundle, heal) */         \
+	X(AY_ENOTHING, -5009, "nothing to do")           /* success without work; exit code 3 */             \
+	X(AY_EUSAGE, -5010, "wrong usage")               /* print help; exit code 2 */                       \
+	X(AY_EPEER, -5011, "peer misbehaved")            /* penalise the peer; the work goes on */           \
+	X(AY_EUNSUPPORTED, -5012, "not supported")       /* codec, filter, key type this build lacks */      \
+	X(AY_EBUSY, -5013, "in use by another process")  /* try again later */                               \
+	X(AY_ESTORE, -5014, "store damaged")             /* `ayni verify` tells what */                      \
+	X(AY_EHOOK, -5015, "refused by a hook")          /* the owner's own program said no; exit code 4 */  \
+	X(AY_EHEALTH, -5016, "found not to work")        /* its trial failed; it was rolled back */          \
+	X(AY_ESTATE, -5017, "not possible as it stands") /* what is asked for does not fit what is there */
 
 enum ay_error {
 #define AY_ERROR_ENUM(name, value, text) name = (value),

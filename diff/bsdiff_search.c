@@ -311,8 +311,12 @@ size_t ay__search_at(struct ay__search *s, uint64_t at, uint64_t *pos)
 
 	if (s->effort == 0)
 		return 0;
-	for (unsigned i = 0; i < s->n_recent; i++) {
-		uint64_t p = at - (uint64_t)s->recent[i];
+	/* Behind the gaps only these two lead on, however many others were used within. */
+	int64_t ends[2] = {0, (int64_t)(s->new_.len - s->old.len)};
+	unsigned n_ends = s->n_gaps ? 2 : 0;
+	for (unsigned i = 0; i < s->n_recent + n_ends; i++) {
+		int64_t shift = i < s->n_recent ? s->recent[i] : ends[i - s->n_recent];
+		uint64_t p = at - (uint64_t)shift;
 
 		if (p >= s->old.len)
 			continue;

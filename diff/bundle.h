@@ -18,14 +18,16 @@
 #ifndef AYNI_DIFF_BUNDLE_H
 #define AYNI_DIFF_BUNDLE_H
 
+#include "base/bytes.h"
 #include "base/digest.h"
 #include "base/error.h"
 
 #define AY_BUNDLE_BASES_MAX    4 /* bases one record may name; one is the common case */
-#define AY_BUNDLE_FILTERS_MAX  4 /* filters stacked on one record; none is known yet */
+#define AY_BUNDLE_FILTERS_MAX  4 /* kinds of filters in one record */
 #define AY_BUNDLE_RECORDS_MAX  (1u << 24)
 #define AY_BUNDLE_PART_DEFAULT (8u << 20)
 #define AY_BUNDLE_PART_MAX     (256u << 20)
+#define AY_BUNDLE_SCRATCH_MAX  (4ull << 30)
 
 struct ay_bundle_header {
 	struct ay_digest from, to; /* manifests; from zeros: from nothing */
@@ -55,7 +57,24 @@ struct ay_bundle_record {
 	unsigned n_bases;
 	struct ay_digest bases[AY_BUNDLE_BASES_MAX];
 	uint64_t base_sizes[AY_BUNDLE_BASES_MAX];
-	uint64_t extra_memory; /* when writing: what the record needs besides; the header has the largest */
+	uint32_t
+		filters; /* bit i: filter i is used to look into base or target (diff/recipe.h); 0: both are as they are */
+	/* When writing only: */
+	uint64_t extra_memory; /* what the record needs besides; the header has the largest */
+	uint64_t scratch_size; /* bytes of a temporary file; as above */
+	uint32_t encoders;     /* that its output is packed by; the header has all */
+	struct ay_slice base_recipe, target_recipe; /* borrowed until it is written; empty: as it is */
+};
+
+/* A temporary file, for one record at a time and at most as large as the header's scratch size. Functions as below. */
+struct ay_bundle_scratch {
+	void *ctx;
+	/* A file of @size bytes begins; the one before is forgotten. */
+	int (*begin)(void *ctx, uint64_t size, struct ay_err *err);
+	/* Its next bytes, in order. */
+	int (*data)(void *ctx, const void *data, size_t len, struct ay_err *err);
+	/* It is complete: open it for pread; the reader closes *@fd. */
+	int (*end)(void *ctx, int *fd, struct ay_err *err);
 };
 
 /* What the reader drives. Every function returns 0 or a negative code, which ends the reading. */
@@ -71,6 +90,8 @@ struct ay_bundle_sink {
 	int (*begin)(void *ctx, const struct ay_bundle_record *r, bool *skip, struct ay_err *err);
 	/* Open base @base of @r for pread; the reader closes *@fd. AY_EBASE when it is not there. */
 	int (*base)(void *ctx, const struct ay_bundle_record *r, unsigned base, int *fd, struct ay_err *err);
+	/* For bases that unpack to much. NULL: there is no place, and a record that needs one is AY_ELIMIT. */
+	const struct ay_bundle_scratch *scratch;
 	/* The next bytes of the record's file, in order. */
 	int (*data)(void *ctx, const struct ay_bundle_record *r, const void *data, size_t len,
 		    struct ay_err *err);
@@ -95,6 +116,7 @@ struct ay_bundle_limits {
 	uint64_t memory; /* refuse parts and windows that need more; 0: AY_BUNDLE_PART_DEFAULT's need */
 	uint64_t unpacked_size; /* the offer's; 0: any */
 	uint64_t delta_size;    /* bytes of manifest delta at most; 0: AY_MANIFEST_SIZE_MAX */
+	uint64_t scratch_size;  /* bytes of a temporary file at most; 0: AY_BUNDLE_SCRATCH_MAX */
 };
 
 /**

@@ -33,7 +33,9 @@
  *     RECORD  method u8, bases u8, filters u8, [filter id varint]..., size varint, [base size - size zigzag]...,
  *             [with AY_BUNDLE_TARGETS: target varint]
  *     DIGEST  the target's digest, unless it is in the manifest delta, then each base's
- *     and then, until the record's size is reached, operations:
+ *     RECIPE  with filters: bytes of the base's recipe varint (with a base), of the target's varint; then both, in
+ *             chunks: varint n, n bytes (diff/recipe.h)
+ *     and then, until the size of the target's view is reached (without filters: the record's), operations:
  *     DIFF_LEN  varint d  (method bsdiff only)  d bytes are copied from the base, differences added
  *     SEEK      zigzag    (when d > 0)          where from, less the end of the record's last copy (0 at first)
  *     EXTRA_LEN varint e                        then e bytes come from LITERAL; d + e > 0
@@ -55,7 +57,7 @@
  *   A part ends where a record, an operation, a row of the map or a run needs a value and the column is empty; all of the part's columns are then empty,
  *   and the sequence of differences is at the end of a pair. Empty columns are left out.
  *
- * Version history: 1 (first); 2 (a longer header: extra, scratch, encoders, map).
+ * Version history: 1 (first); 2 (recipes; a longer header: extra, scratch, encoders, map).
  */
 #ifndef AYNI_DIFF_BUNDLE_FORMAT_H
 #define AYNI_DIFF_BUNDLE_FORMAT_H
@@ -73,6 +75,8 @@
 #define AY_SECTION_STREAM_SIZE 12
 #define AY_BUNDLE_PART_MIN     16384 /* holds any record's head and a piece of its streams */
 #define AY_RECORD_HEAD_MAX     512   /* bytes that a record adds to RECORD and DIGEST at most */
+
+#define AY_RECIPE_CHUNK_MAX 4096 /* bytes that a chunk has when we write */
 
 enum ay_section_kind { AY_SECTION_DELTA = 'D', AY_SECTION_MAP = 'M', AY_SECTION_PART = 'P' };
 
@@ -94,6 +98,8 @@ enum ay_stream {
 	AY_STREAM_FIELD_CODE,
 	AY_STREAM_FIELD_DATA,
 	AY_STREAM_FIELD_WIDE,
+	/* of any method, with filters */
+	AY_STREAM_RECIPE,
 	AY_STREAMS, /* of a part */
 	AY_STREAM_DELTA = 255,
 };

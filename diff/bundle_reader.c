@@ -10,6 +10,7 @@
 #include "diff/reader.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 static int record_read(struct ay__reader *r, uint32_t index)
@@ -94,5 +95,8 @@ int ay_bundle_read(int fd, const struct ay_bundle_limits *limits, const struct a
 	ay__targets_release(&r.targets);
 	ay__output_release(&r.out);
 	ay__view_release(&r.base);
+	ay__view_release(&r.file);
+	ay_buf_release(&r.recipe);
+	free(r.unpacked);
 	return rc;
 }

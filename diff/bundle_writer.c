@@ -303,6 +303,11 @@ static int head_put(struct ay_bundle_writer *w, size_t piece, struct ay_err *err
 	return rc;
 }
 
+uint64_t ay_bundle_writer_tables(const struct ay_bundle_writer *w)
+{
+	return ay__targets_memory(w->targets.n) + (w->header.map_size ? AY__BTF_MAP_MEMORY : 0);
+}
+
 /* The record's target: which of the delta's contents, or its digest. */
 static int target_put(struct ay_bundle_writer *w, const struct ay_digest *target)
 {
@@ -324,6 +329,34 @@ static int target_put(struct ay_bundle_writer *w, const struct ay_digest *target
 	return 0;
 }
 
+/* Both recipes, in chunks each of which fits a part. */
+static int recipe_put(struct ay_bundle_writer *w, const struct ay_bundle_record *r, struct ay_err *err)
+{
+	struct ay_slice both[2] = {r->base_recipe, r->target_recipe};
+	AY_CLEANUP(ay_buf_release) struct ay_buf chunk = {0};
+
+	if (r->n_bases)
+		ay_put_varint(&chunk, r->base_recipe.len);
+	ay_put_varint(&chunk, r->target_recipe.len);
+	for (unsigned i = 0; i < 2; i++) {
+		for (size_t at = 0; at < both[i].len;) {
+			size_t left = both[i].len - at;
+			size_t n = left < AY_RECIPE_CHUNK_MAX ? left : AY_RECIPE_CHUNK_MAX;
+
+			ay_put_varint(&chunk, n);
+			ay_put_bytes(&chunk, both[i].data + at, n);
+			at += n;
+			int rc = ay_buf_status(&chunk) ? ay_err_errno(err, ENOMEM, "a record's recipe")
+						       : head_put(w, chunk.len, err);
+			if (rc)
+				return rc;
+			ay_put_bytes(&w->col[AY_STREAM_RECIPE], chunk.data, chunk.len);
+			ay_buf_reset(&chunk);
+		}
+	}
+	return 0;
+}
+
 int ay_bundle_writer_record(struct ay_bundle_writer *w, const struct ay_bundle_record *r, struct ay_err *err)
 {
 	int rc = 0;
@@ -338,7 +371,11 @@ int ay_bundle_writer_record(struct ay_bundle_writer *w, const struct ay_bundle_r
 		return rc;
 	ay_put_u8(&w->head, (uint8_t)r->method);
 	ay_put_u8(&w->head, (uint8_t)r->n_bases);
-	ay_put_u8(&w->head, 0);
+	ay_put_u8(&w->head, (uint8_t)__builtin_popcount(r->filters));
+	for (unsigned i = 0; i < 32; i++) {
+		if (r->filters >> i & 1)
+			ay_put_varint(&w->head, i);
+	}
 	ay_put_varint(&w->head, r->size);
 	for (unsigned i = 0; i < r->n_bases; i++)
 		ay_put_varint(&w->head, ay_zigzag((int64_t)(r->base_sizes[i] - r->size)));
@@ -352,11 +389,13 @@ int ay_bundle_writer_record(struct ay_bundle_writer *w, const struct ay_bundle_r
 	w->last_old = 0;
 	w->header.n_records++;
 	w->header.unpacked_size += r->size;
-	uint64_t extra = r->extra_memory + ay__targets_memory(w->targets.n) +
-			 (w->header.map_size ? AY__BTF_MAP_MEMORY : 0);
+	uint64_t extra = r->extra_memory + ay_bundle_writer_tables(w);
 	if (extra > w->header.extra_memory)
 		w->header.extra_memory = extra;
-	return 0;
+	if (r->scratch_size > w->header.scratch_size)
+		w->header.scratch_size = r->scratch_size;
+	w->header.encoders |= r->encoders;
+	return r->filters ? recipe_put(w, r, err) : 0;
 }
 
 int ay_bundle_writer_columns(struct ay_bundle_writer *w, const struct ay_columns *c, struct ay_err *err)
@@ -423,15 +462,18 @@ static int header_write(struct ay_bundle_writer *w, struct ay_err *err)
 	return rc;
 }
 
-uint64_t ay_bundle_writer_memory(const struct ay_bundle_writer *w)
+void ay_bundle_writer_needs(const struct ay_bundle_writer *w, uint64_t *memory, uint32_t *encoders)
 {
-	return ay_bundle_memory(w->header.part_limit) + w->header.extra_memory;
+	*memory = ay_bundle_memory(w->header.part_limit) + w->header.extra_memory;
+	*encoders = w->header.encoders;
 }
 
 int ay_bundle_writer_finish(struct ay_bundle_writer *w, struct ay_err *err)
 {
 	int rc = 0;
 
+	if (w->header.extra_memory == 0)
+		w->header.extra_memory = ay_bundle_writer_tables(w);
 	if (w->delta.len)
 		rc = section_seal(w, AY_SECTION_DELTA, err);
 	if (rc == 0 && w->head.len)

@@ -44,14 +44,17 @@ int ay_bundle_writer_delta(struct ay_bundle_writer *w, const void *data, size_t 
  */
 int ay_bundle_writer_map(struct ay_bundle_writer *w, const struct ay__btf_map *map, struct ay_err *err);
 
+/** ay_bundle_writer_tables() - bytes of memory that a reader needs for what delta and map said, besides any record's. */
+uint64_t ay_bundle_writer_tables(const struct ay_bundle_writer *w);
+
 /** ay_bundle_writer_record() - a record begins (the one before is complete); @r->index is not looked at. */
 int ay_bundle_writer_record(struct ay_bundle_writer *w, const struct ay_bundle_record *r, struct ay_err *err);
 
 /** ay_bundle_writer_columns() - the next window of the record's file; @c is the caller's, and may go. */
 int ay_bundle_writer_columns(struct ay_bundle_writer *w, const struct ay_columns *c, struct ay_err *err);
 
-/** ay_bundle_writer_memory() - bytes that applying what was written so far needs: what the offer declares. */
-uint64_t ay_bundle_writer_memory(const struct ay_bundle_writer *w);
+/** ay_bundle_writer_needs() - what applying what was written so far needs: bytes, encoders. The offer declares both. */
+void ay_bundle_writer_needs(const struct ay_bundle_writer *w, uint64_t *memory, uint32_t *encoders);
 
 /**
  * ay_bundle_writer_finish() - pack and write what is left, then the header.

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 
+#define MAGIC     "\177ELF\2\1\1"
 #define EHDR_SIZE 64
 #define SHDR_SIZE 64
 #define NAME_MAX_ 32 /* bytes of a section's name that are looked at */
@@ -66,7 +67,7 @@ static int header_parse(struct ay__source *src, struct ay__elf *elf, uint64_t *e
 
 	if (src->rc)
 		return src->rc;
-	if (!h || memcmp(h, "\177ELF\2\1\1", 7) != 0)
+	if (!h || memcmp(h, MAGIC, sizeof(MAGIC) - 1) != 0)
 		return AY_EUNSUPPORTED;
 	elf->type = (enum ay__elf_type)(h[16] | h[17] << 8);
 	elf->machine = (enum ay__elf_machine)(h[18] | h[19] << 8);
@@ -145,6 +146,23 @@ static void names_read(struct ay__source *src, struct ay__elf *elf)
 		}
 		s->holds = what_holds(s, name);
 	}
+}
+
+bool ay__elf_find(const uint8_t *data, size_t len, uint64_t *start)
+{
+	for (size_t at = 0; at <= AY__ELF_START_MAX && at < len; at++) {
+		const uint8_t *p = memchr(data + at, 0x7f, len - at);
+
+		if (!p || (size_t)(p - data) > AY__ELF_START_MAX || len - (size_t)(p - data) < EHDR_SIZE)
+			return false;
+		at = (size_t)(p - data);
+		if (memcmp(p, MAGIC, sizeof(MAGIC) - 1) == 0 && p[19] == 0 &&
+		    (p[18] == AY__ELF_X86_64 || p[18] == AY__ELF_AARCH64)) {
+			*start = at;
+			return true;
+		}
+	}
+	return false;
 }
 
 int ay__elf_parse(struct ay__source *src, uint64_t start, struct ay__elf *elf)

@@ -87,6 +87,15 @@ struct ay__elf {
 int ay__elf_parse(struct ay__source *src, uint64_t start, struct ay__elf *elf);
 void ay__elf_release(struct ay__elf *elf);
 
+#define AY__ELF_START_MAX 65536 /* an image is looked for up to there */
+
+/**
+ * ay__elf_find() - where the first image of a known machine begins in @len bytes at @data. False: nowhere near the beginning.
+ *
+ * Only its first bytes are looked at.
+ */
+bool ay__elf_find(const uint8_t *data, size_t len, uint64_t *start);
+
 /** ay__elf_index() - sort the sections for the look-ups below, after they were changed. 0 or -ENOMEM. */
 int ay__elf_index(struct ay__elf *elf);
 

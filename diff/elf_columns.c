@@ -34,10 +34,10 @@ uint64_t ay__elf_extra_memory(uint64_t base_size)
 
 bool ay__elf_pair(struct ay_slice old, struct ay_slice new_)
 {
-	static const uint8_t magic[7] = "\177ELF\2\1\1";
+	uint64_t a, b;
 
-	return old.len >= 64 && new_.len >= 64 && memcmp(old.data, magic, sizeof(magic)) == 0 &&
-	       memcmp(new_.data, magic, sizeof(magic)) == 0 && old.data[18] == new_.data[18];
+	return ay__elf_find(old.data, old.len, &a) && ay__elf_find(new_.data, new_.len, &b) &&
+	       old.data[a + 18] == new_.data[b + 18];
 }
 
 static struct ay_buf *col(struct encoder *e, enum ay_stream stream)
@@ -251,12 +251,15 @@ int ay__elf_columns_encode(struct ay_columns *c, struct ay_slice old, struct ay_
 	struct ay__elf old_elf, new_elf;
 	struct ay__elf_map map;
 
-	if (ops->n > ay__copies_max(old.len) || new_.len == 0)
+	uint64_t old_start, new_start;
+
+	if (ops->n > ay__copies_max(old.len) || !ay__elf_find(old.data, old.len, &old_start) ||
+	    !ay__elf_find(new_.data, new_.len, &new_start))
 		return AY_EUNSUPPORTED;
-	int rc = ay__elf_parse(&old_src, 0, &old_elf);
+	int rc = ay__elf_parse(&old_src, old_start, &old_elf);
 	if (rc)
 		return rc;
-	rc = ay__elf_parse(&new_src, 0, &new_elf);
+	rc = ay__elf_parse(&new_src, new_start, &new_elf);
 	if (rc == 0) {
 		ay__columns_mark(c, &e.mark);
 		ay_put_varint(col(&e, AY_STREAM_ELF_MAP), old_elf.start);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * diff/encode.c - a table of methods; all are tried, since what one is worth only its own streams can say, until one is good.
+ * diff/encode.c - a table of methods; all are tried, since what one is worth only its own streams can say, until one is
+ * good or far ahead: it is the search for copies that costs time.
  */
 #include "diff/encode.h"
 
@@ -11,11 +12,12 @@
 #include "diff/elf_columns.h"
 #include "diff/mask.h"
 
-/* 0; NOT_FOR_THIS; -ENOMEM. @c is empty. */
+/* 0; CLEAR; NOT_FOR_THIS; -ENOMEM. @c is empty. */
 typedef int encoder(const struct ay__view *base, const struct ay__view *target,
 		    const struct ay__encode_options *options, struct ay_columns *c);
 
 #define NOT_FOR_THIS 1
+#define CLEAR        2 /* 0, and so good that the methods behind it need not be tried */
 
 /* Of files from this size on (others cost no time) a result below this share is good: the methods come in the order of what they promise. */
 #define GOOD_FROM  (256u << 10)
@@ -61,6 +63,16 @@ static int masked_bsdiff(struct ay_slice old, struct ay_slice new_, const struct
 		  : ay_bsdiff((struct ay_slice){a, old.len}, (struct ay_slice){b, new_.len}, params, ops);
 }
 
+/* Would these operations cost more than twice as much without prediction? Then a search of its own will not help method bsdiff. */
+static int clear(const struct ay__view *base, const struct ay__view *target, const struct ay_bsdiff_ops *ops,
+		 const struct ay__encode_options *options, const struct ay_columns *c)
+{
+	AY_CLEANUP(ay_columns_release) struct ay_columns plain = {0};
+	int rc = ay_columns_encode(&plain, base->bytes, 0, target->bytes, ops, true, options->piece_max);
+
+	return rc ? rc : 2 * ay_columns_size(c) < ay_columns_size(&plain) ? CLEAR : 0;
+}
+
 /* Whole ELF files only: a window's addresses say nothing without its headers. */
 static int encode_elf(const struct ay__view *base, const struct ay__view *target,
 		      const struct ay__encode_options *options, struct ay_columns *c)
@@ -76,6 +88,8 @@ static int encode_elf(const struct ay__view *base, const struct ay__view *target
 	if (rc == 0)
 		rc = ay__elf_columns_encode(c, base->bytes, target->bytes, &ops, options->btf,
 					    options->piece_max);
+	if (rc == 0)
+		rc = clear(base, target, &ops, options, c);
 	ay_bsdiff_ops_release(&ops);
 	return rc == AY_EUNSUPPORTED ? NOT_FOR_THIS : rc;
 }
@@ -136,8 +150,11 @@ int ay__encode(const struct ay__view *base, const struct ay__view *target,
 		if (!(options->methods & AY__METHOD_BIT(e.method)))
 			continue;
 		int rc = methods[i].encode(base, target, options, &e.columns);
+		bool last = rc == CLEAR;
 		if (rc == NOT_FOR_THIS)
 			continue;
+		if (rc == CLEAR)
+			rc = 0;
 		if (rc == 0 && any) {
 			rc = keep_smaller(&best, &e);
 		} else if (rc == 0) {
@@ -147,8 +164,8 @@ int ay__encode(const struct ay__view *base, const struct ay__view *target,
 		if (rc)
 			return rc;
 		any = true;
-		if (target->bytes.len >= GOOD_FROM &&
-		    ay_columns_size(&best.columns) <= target->bytes.len / GOOD_SHARE)
+		if (last || (target->bytes.len >= GOOD_FROM &&
+			     ay_columns_size(&best.columns) <= target->bytes.len / GOOD_SHARE))
 			break;
 	}
 	if (!any)

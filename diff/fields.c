@@ -307,10 +307,9 @@ static uint64_t section_addr(const struct ay__elf *elf, uint32_t section)
 	return section < elf->n ? elf->sections[section].addr : 0;
 }
 
-/* The section that the section of @at names by sh_link (or sh_info). */
-static uint32_t linked(struct ay__elf *elf, uint64_t at, bool info)
+/* The section that section @s names by sh_link (or sh_info). */
+static uint32_t linked(const struct ay__elf_section *s, const struct ay__elf *elf, bool info)
 {
-	const struct ay__elf_section *s = ay__elf_section_of(elf, at);
 	uint32_t i = s ? info ? s->info : s->link : 0;
 
 	return i < elf->n ? i : 0;
@@ -345,6 +344,29 @@ static uint32_t jump_table_back(const struct ay__fields *f, struct ay__elf *elf,
 	return back;
 }
 
+/* The section from whose beginning a field counts. */
+static uint32_t section_from(const struct ay__fields *f, struct ay__elf *elf, struct ay__source *src,
+			     const struct ay__field *o)
+{
+	const struct ay__elf_section *own = ay__elf_section_of(elf, o->at);
+	uint64_t symbol;
+
+	switch (o->kind) {
+	case AY__FIELD_SECTION32:
+		return own ? (uint32_t)(own - elf->sections) : 0;
+	case AY__FIELD_RELA_ADDEND:
+	case AY__FIELD_RELA_ADDEND_PC:
+		symbol = load_at(src, o->at - 4, 4);
+		return symbol < f->n_symbols ? f->symbol_section[symbol] : 0;
+	case AY__FIELD_SYMBOL_VALUE:
+		return (uint32_t)load_at(src, o->at - 2, 2);
+	case AY__FIELD_HEAD_NAME:
+		return elf->shstrndx;
+	default:
+		return linked(own, elf, o->kind == AY__FIELD_RELA_OFFSET);
+	}
+}
+
 static const uint8_t immediate_behind[AY__FIELD_KINDS] = {
 	[AY__FIELD_RIP1] = 1, [AY__FIELD_RIP2] = 2, [AY__FIELD_RIP4] = 4};
 
@@ -352,9 +374,6 @@ static const uint8_t immediate_behind[AY__FIELD_KINDS] = {
 static void describe_from(const struct ay__fields *f, struct ay__elf *elf, struct ay__source *src,
 			  struct ay__field *o)
 {
-	const struct ay__elf_section *s;
-	uint64_t symbol;
-
 	switch (o->kind) {
 	case AY__FIELD_BRANCH:
 	case AY__FIELD_RIP0:
@@ -381,30 +400,16 @@ static void describe_from(const struct ay__fields *f, struct ay__elf *elf, struc
 		o->back = o->kind == AY__FIELD_JUMP_NEXT ? jump_table_back(f, elf, o->at) : 0;
 		break;
 	case AY__FIELD_SECTION32:
-		s = ay__elf_section_of(elf, o->at);
-		o->from = AY__FROM_SECTION;
-		o->section = s ? (uint32_t)(s - elf->sections) : 0;
-		break;
 	case AY__FIELD_RELA_OFFSET:
 	case AY__FIELD_RELA_SYMBOL:
-	case AY__FIELD_SYMBOL_NAME:
-		o->from = AY__FROM_SECTION;
-		o->section = linked(elf, o->at, o->kind == AY__FIELD_RELA_OFFSET);
-		break;
 	case AY__FIELD_RELA_ADDEND:
 	case AY__FIELD_RELA_ADDEND_PC:
-		symbol = load_at(src, o->at - 4, 4);
-		o->from = AY__FROM_SECTION;
-		o->section = symbol < f->n_symbols ? f->symbol_section[symbol] : 0;
-		o->add = o->kind == AY__FIELD_RELA_ADDEND_PC ? 4 : 0;
-		break;
+	case AY__FIELD_SYMBOL_NAME:
 	case AY__FIELD_SYMBOL_VALUE:
-		o->from = AY__FROM_SECTION;
-		o->section = (uint32_t)load_at(src, o->at - 2, 2);
-		break;
 	case AY__FIELD_HEAD_NAME:
 		o->from = AY__FROM_SECTION;
-		o->section = elf->shstrndx;
+		o->section = section_from(f, elf, src, o);
+		o->add = o->kind == AY__FIELD_RELA_ADDEND_PC ? 4 : 0;
 		break;
 	case AY__FIELD_EH_LENGTH:
 	case AY__FIELD_SYMBOL_SIZE:

@@ -67,10 +67,19 @@ static void kernel_row(enum ay__elf_holds holds, uint64_t at, struct ay__fields 
 		ay__field_mark(f, at + 8, AY__FIELD_REL32);
 }
 
+/* 14 bytes since Linux 6.3, where flags got a place of their own; then two lengths end the row, the second not the larger one. */
+static unsigned alternative_length(struct ay__source *src, const struct ay__elf_section *s)
+{
+	const uint8_t *p = s->size >= 28 ? ay__source_at(src, s->offset, 28) : NULL;
+
+	if (s->size % 12 != 0)
+		return 14;
+	return s->size % 14 == 0 && p && p[12] <= 32 && p[13] <= p[12] && p[26] <= 32 && p[27] <= p[26] ? 14
+													: 12;
+}
+
 static unsigned row_length(struct ay__source *src, const struct ay__elf_section *s)
 {
-	const uint8_t *p;
-
 	switch (s->holds) {
 	case AY__HOLDS_RELA:
 		return RELA;
@@ -79,9 +88,7 @@ static unsigned row_length(struct ay__source *src, const struct ay__elf_section 
 	case AY__HOLDS_REL32:
 		return 4;
 	case AY__HOLDS_ALTINSTRUCTIONS:
-		/* 14 bytes since Linux 6.3: flags became four bytes long. Rows of the other length give distances without sense. */
-		p = s->size >= 28 ? ay__source_at(src, s->offset, 28) : NULL;
-		return s->size % 12 != 0 || (p && s->size % 14 == 0 && p[13] == 0 && p[12] == 0) ? 14 : 12;
+		return alternative_length(src, s);
 	default:
 		return 12;
 	}

@@ -26,6 +26,9 @@
 #define LEVEL_XZ_MIN  16             /* who asks for less is in a hurry */
 #define JOBS_AHEAD    256            /* windows handed out and not written yet */
 #define BYTES_AHEAD   (256ull << 20) /* and the bytes of files in them: what is coded waits in memory */
+#define APPLY_MEMORY  (400ull << 20) /* of a laptop that packs a kernel image again */
+#define PLAIN_MEMORY  (128ull << 20) /* more is for the few */
+#define FILTER_MARGIN (3ull << 20)   /* recipes, a view in memory, and its buffer */
 #define MEMORY_MIN    (64ull << 20)
 
 struct window_job {
@@ -51,7 +54,8 @@ struct maker {
 	struct ay__pool *pool;
 	struct ay_bundle_writer *writer;
 	uint32_t piece_max;
-	uint64_t extra_max; /* bytes of memory that a record may need besides what parts do */
+	uint64_t filter_memory; /* bytes that applying may use to unpack and pack again */
+	uint64_t extra_max;     /* bytes of memory that a record may need besides what parts do */
 	struct ay__btf_map btf;
 	/* the next window to hand out */
 	size_t record;
@@ -133,6 +137,7 @@ static int hand_out(struct maker *m, struct ay_err *err)
 					.at = m->at,
 					.len = left < max ? left : max,
 					.whole = whole};
+	ay__window_look(&j->window, m->filter_memory);
 	j->last = j->window.len == left;
 	if (!whole)
 		rc = large_begin(m, j, err);
@@ -169,6 +174,21 @@ static struct window_job *take_first(struct maker *m)
 	return j;
 }
 
+static void recipes_set(const struct ay__window *w, struct ay_bundle_record *r)
+{
+	const struct ay__inside *base = &w->base_in, *target = &w->target_in;
+
+	r->base_recipe = (struct ay_slice){base->recipe.data, base->recipe.len};
+	r->target_recipe = (struct ay_slice){target->recipe.data, target->recipe.len};
+	r->filters = base->sums.encoders | target->sums.encoders;
+	if (!r->filters)
+		return;
+	r->encoders = target->sums.encoders;
+	r->extra_memory +=
+		ay__recipes_memory(base->recipe.len + target->recipe.len, &base->sums, &target->sums);
+	r->scratch_size = ay__recipe_in_file(&base->sums) ? base->sums.view_size : 0;
+}
+
 static int record_begin(struct maker *m, const struct ay__window *w, struct ay_err *err)
 {
 	const struct ay_match_file *file = &m->plan.new_.files[w->record->file];
@@ -178,8 +198,10 @@ static int record_begin(struct maker *m, const struct ay__window *w, struct ay_e
 		r.n_bases = 1;
 		r.bases[0] = m->plan.old.files[w->base].digest;
 		r.base_sizes[0] = m->plan.old.files[w->base].size;
+		uint64_t base_size = w->base_in.recipe.len ? w->base_in.sums.view_size : r.base_sizes[0];
 		if (w->method == AY_METHOD_ELF)
-			r.extra_memory = ay__elf_extra_memory(r.base_sizes[0]);
+			r.extra_memory = ay__elf_extra_memory(base_size);
+		recipes_set(w, &r);
 		m->res->n_diffed++;
 	} else {
 		m->res->n_literal++;
@@ -285,6 +307,15 @@ static int map_write(struct maker *m, struct ay_err *err)
 		  : ay_bundle_writer_map(m->writer, &m->btf, err);
 }
 
+/* What the reader must keep for the whole bundle, no record may use. */
+static void tables_count(struct maker *m)
+{
+	uint64_t taken = ay_bundle_writer_tables(m->writer);
+
+	if (m->options->apply_memory)
+		m->extra_max = m->extra_max > taken ? m->extra_max - taken : 0;
+}
+
 static int level_for(const struct ay_make_options *o, bool diff)
 {
 	if (o->level)
@@ -292,6 +323,15 @@ static int level_for(const struct ay_make_options *o, bool diff)
 	if (o->fast)
 		return diff ? LEVEL_FAST : LEVEL_HASTY;
 	return diff ? LEVEL_DIFF : LEVEL_LITERAL;
+}
+
+/* What the parts leave of the memory. */
+static uint64_t filter_memory_for(const struct ay_make_options *o)
+{
+	uint64_t all = o->apply_memory ? o->apply_memory : APPLY_MEMORY;
+	uint64_t parts = ay_bundle_memory(part_limit_for(o->apply_memory)) + FILTER_MARGIN;
+
+	return o->no_filters || o->fast || all <= parts ? 0 : all - parts;
 }
 
 static uint64_t memory_for(const struct ay_make_options *o)
@@ -321,6 +361,7 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 	if (diff && w.level >= LEVEL_XZ_MIN)
 		w.codecs = AY_CODECS_ALL;
 	m->sizes = ay__window_sizes_for(memory_for(o));
+	m->filter_memory = filter_memory_for(o);
 	m->piece_max = ay_bundle_piece_max(w.part_limit);
 	m->extra_max = UINT64_MAX;
 	if (o->apply_memory)
@@ -375,11 +416,14 @@ int ay_bundle_make(const struct ay_make_tree *old, const struct ay_make_tree *ne
 	if (rc == 0)
 		rc = map_write(&m, err);
 	if (rc == 0)
+		tables_count(&m);
+	if (rc == 0)
 		rc = records_write(&m, err);
 	if (rc == 0)
 		rc = ay_bundle_writer_finish(m.writer, err);
 	if (rc == 0)
-		res->apply_memory = ay_bundle_writer_memory(m.writer);
+		ay_bundle_writer_needs(m.writer, &res->apply_memory, &res->encoders);
+	res->cpu = res->apply_memory > PLAIN_MEMORY;
 	if (rc == 0) {
 		rc = ay_digest_fd(out_fd, &res->bundle, &res->bundle_size);
 		if (rc)

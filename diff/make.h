@@ -26,9 +26,11 @@ struct ay_make_tree {
 };
 
 struct ay_make_options {
-	unsigned threads;      /* 0: one per core */
-	uint64_t memory;       /* bytes that diffing may use in all; 0: half of the machine */
-	uint64_t apply_memory; /* bytes that applying may use; 0: what 8 MiB parts need */
+	unsigned threads; /* 0: one per core */
+	uint64_t memory;  /* bytes that diffing may use in all; 0: half of the machine */
+	uint64_t
+		apply_memory; /* bytes that applying may use; 0: what 8 MiB parts need, and 400 MiB with filters */
+	bool no_filters;      /* do not look into what is packed: applying then never packs anything again */
 	int level; /* of zstd; 0: 19 for a diff, 12 for literals of a bundle from nothing, 6 or 3 when @fast */
 	/*
 	 * For a bundle that somebody waits for: one base a file, plain differences, zstd only. Several times as large as
@@ -46,6 +48,7 @@ struct ay_make_result {
 	uint64_t unpacked_size;
 	uint64_t hole_size;    /* of these, in blocks of zeros, which need not be on a disk */
 	uint64_t apply_memory; /* what the offer declares */
+	uint32_t encoders;     /* bit i: encoder i (diff/encoders.h) */
 	uint8_t cpu;
 	uint64_t n_records, n_literal, n_diffed;
 };

@@ -6,15 +6,17 @@
  * the old file's bytes around the same relative place. Whatever was read is compared with the manifest's digest (a
  * window by its Merkle leaves), so that a file that changes under us is found out here and not on a laptop.
  */
-#include "diff/make_window.h"
+#include "diff/make_window_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/sparse.h"
+#include "diff/codec.h"
 #include "diff/elf_columns.h"
 #include "diff/encode.h"
 #include "diff/section.h"
@@ -25,16 +27,9 @@
 #define NEW_MIN      (1ull << 20) /* windows are not made smaller, however little memory is allowed */
 #define LITERAL_TINY 64           /* files so small cost less than a base's digest does */
 #define BASE_COST    36           /* packed bytes that naming a base costs */
-#define GOOD_SHARE   4            /* a diff below this share of the file needs no second look */
-#define METHODS_DIFF (AY__METHODS_ALL & ~AY__METHOD_BIT(AY_METHOD_LITERAL))
 #define METHODS_FAST AY__METHOD_BIT(AY_METHOD_BSDIFF)
 
-struct bytes {
-	uint8_t *data;
-	size_t len;
-};
-
-static void bytes_free(struct bytes *b)
+void ay__bytes_free(struct ay__bytes *b)
 {
 	free(b->data);
 }
@@ -84,6 +79,8 @@ uint64_t ay__window_memory(const struct ay__window *w)
 	}
 	if (old_len > w->sizes.old_max)
 		old_len = w->sizes.old_max;
+	if (w->inside)
+		return need(w->view_max, w->view_max);
 	return need(old_len, w->len);
 }
 
@@ -105,10 +102,8 @@ static int pread_data(int fd, const struct stat *st, uint8_t *zeros, size_t len,
 	return 0;
 }
 
-/* Bytes [@at, @at + @len) of file @e of @tree, proved. */
-static int read_proved(const struct ay_make_tree *tree, const struct ay_entry *e,
-		       const struct ay_merkle *merkle, uint64_t at, size_t len, struct bytes *out,
-		       struct ay_err *err)
+int ay__window_read(const struct ay_make_tree *tree, const struct ay_entry *e, const struct ay_merkle *merkle,
+		    uint64_t at, size_t len, struct ay__bytes *out, struct ay_err *err)
 {
 	AY_CLOSE int fd = -1;
 	struct ay_digest digest;
@@ -124,7 +119,7 @@ static int read_proved(const struct ay_make_tree *tree, const struct ay_entry *e
 				  "%s: has %lld bytes, but the manifest says %llu: it changed", e->path,
 				  (long long)st.st_size, (unsigned long long)e->size);
 	free(out->data);
-	*out = (struct bytes){.data = calloc(1, len + 1), .len = len};
+	*out = (struct ay__bytes){.data = calloc(1, len + 1), .len = len};
 	if (!out->data)
 		return ay_err_errno(err, ENOMEM, "%s: %zu bytes", e->path, len);
 	rc = pread_data(fd, &st, out->data, len, at, err);
@@ -157,13 +152,13 @@ int ay__window_merkle(const struct ay_make_tree *tree, const struct ay_entry *e,
 	return ay_err_set(err, AY_EDIGEST, "%s: is not what the manifest says: it changed", e->path);
 }
 
-static struct ay__view view_of(const struct bytes *b, uint64_t at, uint64_t size)
+static struct ay__view view_of(const struct ay__bytes *b, uint64_t at, uint64_t size)
 {
 	return (struct ay__view){.bytes = {.data = b->data, .len = b->len}, .at = at, .size = size};
 }
 
-static int encode(const struct ay__window *w, const struct ay__view *base, const struct ay__view *target,
-		  unsigned methods, struct ay__encoded *out)
+int ay__window_encode(const struct ay__window *w, const struct ay__view *base, const struct ay__view *target,
+		      unsigned methods, struct ay__encoded *out)
 {
 	struct ay__encode_options options = {
 		.piece_max = w->piece_max, .extra_max = w->extra_max, .btf = w->btf, .methods = methods};
@@ -171,8 +166,7 @@ static int encode(const struct ay__window *w, const struct ay__view *base, const
 	return ay__encode(base, target, &options, out);
 }
 
-/* @e, coded against old file @base, is the smallest so far. */
-static void take(struct ay__window *w, struct ay__encoded *e, uint32_t base)
+void ay__window_take(struct ay__window *w, struct ay__encoded *e, uint32_t base)
 {
 	ay_columns_release(&w->columns);
 	w->columns = e->columns;
@@ -181,10 +175,10 @@ static void take(struct ay__window *w, struct ay__encoded *e, uint32_t base)
 	*e = (struct ay__encoded){0};
 }
 
-/* The whole file: try bases until one is good, then see whether the bytes themselves cost less. */
-static int run_whole(struct ay__window *w, const struct bytes *new_, struct ay_err *err)
+/* The whole file: try bases until one is good, then see whether the bytes themselves cost less. @best: the cost, if known. */
+static int run_plain(struct ay__window *w, const struct ay__bytes *new_, uint64_t *cost, struct ay_err *err)
 {
-	AY_CLEANUP(bytes_free) struct bytes old = {0};
+	AY_CLEANUP(ay__bytes_free) struct ay__bytes old = {0};
 	const struct ay_match *match = &w->record->match;
 	struct ay__view target = view_of(new_, 0, new_->len), base;
 	uint64_t best = UINT64_MAX, this = 0;
@@ -194,10 +188,11 @@ static int run_whole(struct ay__window *w, const struct bytes *new_, struct ay_e
 		AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
 		struct ay_entry entry = ay__plan_entry(&w->plan->old.files[match->base[i]]);
 
-		rc = read_proved(w->old_tree, &entry, NULL, 0, (size_t)entry.size, &old, err);
+		rc = ay__window_read(w->old_tree, &entry, NULL, 0, (size_t)entry.size, &old, err);
 		if (rc == 0) {
 			base = view_of(&old, 0, old.len);
-			rc = encode(w, &base, &target, w->fast ? METHODS_FAST : METHODS_DIFF, &e);
+			rc = ay__window_encode(w, &base, &target, w->fast ? METHODS_FAST : AY__METHODS_DIFF,
+					       &e);
 		}
 		if (rc == 0)
 			rc = ay__encoded_cost(&e, &this);
@@ -205,35 +200,46 @@ static int run_whole(struct ay__window *w, const struct bytes *new_, struct ay_e
 			return rc;
 		if (this < best) {
 			best = this;
-			take(w, &e, match->base[i]);
+			ay__window_take(w, &e, match->base[i]);
 		}
-		if (best <= new_->len / GOOD_SHARE)
+		*cost = best;
+		if (best <= new_->len / AY__GOOD_SHARE)
 			return 0;
 		if (w->fast)
 			break;
 	}
 	AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
-	rc = encode(w, NULL, &target, AY__METHOD_BIT(AY_METHOD_LITERAL), &e);
-	if (rc == 0 && best != UINT64_MAX)
+	rc = ay__window_encode(w, NULL, &target, AY__METHOD_BIT(AY_METHOD_LITERAL), &e);
+	if (rc == 0 && (best != UINT64_MAX || w->inside))
 		rc = ay__encoded_cost(&e, &this);
-	if (rc == 0 && (best == UINT64_MAX || this <= best + BASE_COST))
-		take(w, &e, 0);
+	if (rc == 0 && (best == UINT64_MAX || this <= best + BASE_COST)) {
+		*cost = this;
+		ay__window_take(w, &e, 0);
+	}
 	return rc;
 }
 
-/* One of several windows: method and base were chosen for the whole file. */
-static int run_window(struct ay__window *w, const struct bytes *new_, struct ay_err *err)
+static int run_whole(struct ay__window *w, const struct ay__bytes *new_, struct ay_err *err)
 {
-	AY_CLEANUP(bytes_free) struct bytes old = {0};
+	uint64_t best = UINT64_MAX;
+	int rc = run_plain(w, new_, &best, err);
+
+	return rc || !w->inside ? rc : ay__window_inside(w, new_, best, err);
+}
+
+/* One of several windows: method and base were chosen for the whole file. */
+static int run_window(struct ay__window *w, const struct ay__bytes *new_, struct ay_err *err)
+{
+	AY_CLEANUP(ay__bytes_free) struct ay__bytes old = {0};
 	AY_CLEANUP(ay__encoded_release) struct ay__encoded coded = {0};
 	uint64_t new_size = w->plan->new_.files[w->record->file].size;
 	struct ay__view target = view_of(new_, w->at, new_size), base;
 	unsigned method = AY__METHOD_BIT(w->method);
 
 	if (w->method == AY_METHOD_LITERAL) {
-		int rc = encode(w, NULL, &target, method, &coded);
+		int rc = ay__window_encode(w, NULL, &target, method, &coded);
 		if (rc == 0)
-			take(w, &coded, 0);
+			ay__window_take(w, &coded, 0);
 		return rc;
 	}
 	struct ay_entry e = ay__plan_entry(&w->plan->old.files[w->base]);
@@ -248,18 +254,18 @@ static int run_window(struct ay__window *w, const struct bytes *new_, struct ay_
 		if (old_at + old_len > e.size)
 			old_len = e.size - old_at;
 	}
-	int rc = read_proved(w->old_tree, &e, w->old_merkle, old_at, (size_t)old_len, &old, err);
+	int rc = ay__window_read(w->old_tree, &e, w->old_merkle, old_at, (size_t)old_len, &old, err);
 	if (rc == 0) {
 		base = view_of(&old, old_at, e.size);
-		rc = encode(w, &base, &target, method, &coded);
+		rc = ay__window_encode(w, &base, &target, method, &coded);
 	}
 	if (rc == 0)
-		take(w, &coded, w->base);
+		ay__window_take(w, &coded, w->base);
 	return rc;
 }
 
 /* Windows begin at multiples of a block. */
-static uint64_t count_zeros(const struct bytes *b)
+static uint64_t count_zeros(const struct ay__bytes *b)
 {
 	uint64_t n = 0;
 
@@ -272,9 +278,9 @@ static uint64_t count_zeros(const struct bytes *b)
 
 int ay__window_run(struct ay__window *w, struct ay_err *err)
 {
-	AY_CLEANUP(bytes_free) struct bytes new_ = {0};
+	AY_CLEANUP(ay__bytes_free) struct ay__bytes new_ = {0};
 	struct ay_entry e = ay__plan_entry(&w->plan->new_.files[w->record->file]);
-	int rc = read_proved(w->new_tree, &e, w->new_merkle, w->at, (size_t)w->len, &new_, err);
+	int rc = ay__window_read(w->new_tree, &e, w->new_merkle, w->at, (size_t)w->len, &new_, err);
 
 	if (rc)
 		return rc;
@@ -285,5 +291,7 @@ int ay__window_run(struct ay__window *w, struct ay_err *err)
 
 void ay__window_release(struct ay__window *w)
 {
+	ay__inside_release(&w->base_in);
+	ay__inside_release(&w->target_in);
 	ay_columns_release(&w->columns);
 }

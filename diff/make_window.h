@@ -7,6 +7,7 @@
 
 #include "base/merkle.h"
 #include "diff/columns.h"
+#include "diff/inside.h"
 #include "diff/make_plan.h"
 
 /* How much of a file is diffed at once. */
@@ -26,12 +27,16 @@ struct ay__window {
 	uint64_t at, len;                                /* of the new file */
 	bool whole;                                      /* ay__window_whole() */
 	bool fast;                                       /* the first base, plain */
+	bool inside;                                     /* look into what is packed; then: */
+	uint64_t view_max;                               /* bytes that what is inside may have */
+	uint64_t filter_memory;                          /* bytes that applying may use for it */
 	const struct ay_merkle *new_merkle, *old_merkle; /* when it is not the whole file; borrowed */
 
 	enum ay_bundle_method method; /* for a window that is not the whole file: set by the caller */
 	uint32_t base;                /* index of the old file, with AY_METHOD_BSDIFF */
 	struct ay_columns columns;
-	uint64_t zero_bytes; /* of the new file's, in whole blocks of zeros */
+	struct ay__inside base_in, target_in; /* of views: what the columns are of; their recipes */
+	uint64_t zero_bytes;                  /* of the new file's, in whole blocks of zeros */
 };
 
 /** ay__window_sizes_for() - the largest sizes whose diff needs at most @memory bytes. */
@@ -51,6 +56,14 @@ uint64_t ay__window_memory(const struct ay__window *w);
  */
 int ay__window_run(struct ay__window *w, struct ay_err *err);
 void ay__window_release(struct ay__window *w);
+
+/**
+ * ay__window_look() - may there be something packed in the new file, and is looking into it within the sizes? Then
+ * sets @w->inside and what goes with it. Reads a little of the file.
+ *
+ * @filter_memory: bytes that applying may use for it; 0: it must not be looked into.
+ */
+void ay__window_look(struct ay__window *w, uint64_t filter_memory);
 
 /** ay__window_merkle() - the Merkle tree of file @e, proved to be the one that the manifest says. */
 int ay__window_merkle(const struct ay_make_tree *tree, const struct ay_entry *e, struct ay_merkle **out,

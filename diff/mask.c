@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "diff/btf_keys.h"
 
 #define WINDOW   24 /* bytes of code or data that are hashed */
@@ -320,8 +321,11 @@ int ay__mask_bytes(struct ay_slice file, const struct ay__btf_map *map, bool old
 	struct ay__source src = ay__source_memory(file.data, file.len);
 	struct ay__elf elf;
 	struct ay__fields f;
-	int rc = ay__elf_parse(&src, 0, &elf);
+	uint64_t start;
 
+	if (!ay__elf_find(file.data, file.len, &start))
+		return AY_EUNSUPPORTED;
+	int rc = ay__elf_parse(&src, start, &elf);
 	if (rc)
 		return rc;
 	rc = ay__fields_find(&src, &elf, &f);

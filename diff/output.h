@@ -8,6 +8,7 @@
 #define AYNI_DIFF_OUTPUT_H
 
 #include "diff/bundle.h"
+#include "diff/rewrap.h"
 
 #define AY__OUTPUT_BUFFER (256u << 10) /* bytes given to the sink at once, mostly */
 #define AY__OUTPUT_DIRECT (64u << 10)  /* so many bytes at once are given as they lie */
@@ -19,6 +20,9 @@ struct ay__output {
 	struct ay_hasher *hasher;
 	uint8_t *buffer;
 	size_t len;
+	struct ay__rewrap *
+		rewrap; /* what is collected is a view, from which this makes the file; NULL: it is the file */
+	uint64_t given; /* bytes of the file */
 	struct ay_err *err;
 };
 
@@ -26,8 +30,13 @@ struct ay__output {
 int ay__output_init(struct ay__output *o, const struct ay_bundle_sink *sink, struct ay_err *err);
 void ay__output_release(struct ay__output *o);
 
-/** ay__output_begin() - the bytes that come are @r's, borrowed until the end. What was not flushed is forgotten. */
-void ay__output_begin(struct ay__output *o, const struct ay_bundle_record *r);
+/**
+ * ay__output_begin() - the bytes that come are @r's, borrowed until the end. What was not flushed is forgotten.
+ * @recipe: checked, borrowed until the end; the bytes are those of the view. Empty: of the file.
+ *
+ * Return: 0, -ENOMEM.
+ */
+int ay__output_begin(struct ay__output *o, const struct ay_bundle_record *r, struct ay_slice recipe);
 
 /** ay__output_room() - where the next bytes go; @n: how many fit, at least 1. Then ay__output_add(). */
 uint8_t *ay__output_room(struct ay__output *o, size_t *n);

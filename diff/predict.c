@@ -48,7 +48,9 @@ struct context {
 struct pending {
 	struct ay__field field;
 	uint64_t new_at, base, predicted;
-	unsigned available; /* bit i: guess i */
+	unsigned available;          /* bit i: guess i */
+	struct learned *place[NEAR]; /* of the target, in each table */
+	uint32_t key[NEAR];
 	int64_t shift[GUESSES];
 	struct context *context;
 	bool counts; /* it is learned */
@@ -265,15 +267,26 @@ static bool guess_number(struct ay__predict *p, const struct ay__field *d, struc
 
 static int64_t weigh(const struct pending *now)
 {
-	unsigned best = 0, top = 0;
+	const int64_t *shift = now->shift;
+	int best = -1;
+	unsigned top = 0;
+	bool agree = true;
 
-	for (unsigned i = 0; i < GUESSES; i++) {
+	for (int i = 0; i < GUESSES; i++) {
+		if (!(now->available & 1u << i))
+			continue;
+		best = best < 0 ? i : best;
+		agree = agree && shift[i] == shift[best];
+	}
+	if (best < 0 || agree)
+		return best < 0 ? 0 : shift[best];
+	for (int i = best; i < GUESSES; i++) {
 		unsigned sum = 0;
 
 		if (!(now->available & 1u << i))
 			continue;
 		for (unsigned j = 0; j < GUESSES; j++) {
-			if (now->available & 1u << j && now->shift[j] == now->shift[i])
+			if (now->available & 1u << j && shift[j] == shift[i])
 				sum += (unsigned)now->context->weight[j] * now->context->weight[j] /
 				       WEIGHT_ONE;
 		}
@@ -282,7 +295,7 @@ static int64_t weigh(const struct pending *now)
 			best = i;
 		}
 	}
-	return now->available ? now->shift[best] : 0;
+	return shift[best];
 }
 
 /* What @now's field counts from in the new file. */
@@ -341,7 +354,6 @@ uint64_t ay__predict_field(struct ay__predict *p, uint64_t at, uint64_t new_at, 
 {
 	struct pending *now = &p->now;
 	const struct ay__field *d = &now->field;
-	uint32_t key;
 
 	ay__field_describe(p->fields, p->old, p->src, at, &now->field);
 	*width = d->width;
@@ -351,10 +363,8 @@ uint64_t ay__predict_field(struct ay__predict *p, uint64_t at, uint64_t new_at, 
 	if (!now->counts)
 		return known(p, d, new_at);
 	for (unsigned i = 0; i < NEAR; i++) {
-		const struct learned *l = slot(p, i, d->target, &key);
-
-		if (l->key == key)
-			guess(now, i, l->shift);
+		now->place[i] = slot(p, i, d->target, &now->key[i]);
+		__builtin_prefetch(now->place[i]); /* while the copies are looked through */
 	}
 	bool inside = false;
 	if (d->from == AY__FROM_SPACE && p->btf) {
@@ -362,6 +372,10 @@ uint64_t ay__predict_field(struct ay__predict *p, uint64_t at, uint64_t new_at, 
 	} else if (d->from != AY__FROM_SPACE) {
 		inside = guess_copy(p, d->target, now);
 		guess_section(p, d->target, now);
+	}
+	for (unsigned i = 0; i < NEAR; i++) {
+		if (now->place[i]->key == now->key[i])
+			guess(now, i, now->place[i]->shift);
 	}
 	bool same = now->available & 1u << GUESS_SAME;
 	now->context = &p->contexts[d->kind][inside][same][0];
@@ -396,7 +410,6 @@ void ay__predict_learn(struct ay__predict *p, uint64_t raw)
 {
 	struct pending *now = &p->now;
 	const struct ay__field *d = &now->field;
-	uint32_t key;
 
 	if (!now->counts)
 		return;
@@ -418,9 +431,9 @@ void ay__predict_learn(struct ay__predict *p, uint64_t raw)
 	if (shift != (int32_t)shift)
 		return;
 	for (unsigned i = 0; i < NEAR; i++) {
-		struct learned *l = slot(p, i, d->target, &key);
+		struct learned *l = now->place[i];
 
-		l->key = key;
+		l->key = now->key[i];
 		l->shift = (int32_t)shift;
 	}
 }

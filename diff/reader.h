@@ -5,6 +5,7 @@
  *     bundle_reader.c   all of it, in order
  *     reader_parts.c    header, manifest delta, parts; values out of columns
  *     reader_record.c   a record: head, operations, digest
+ *     reader_inside.c   recipes, bases unpacked
  *     reader_elf.c      the same of method elf
  *     view.c            what a base's bytes are read from
  *     output.c          where a record's bytes go
@@ -14,6 +15,7 @@
 
 #include "diff/btf.h"
 #include "diff/output.h"
+#include "diff/recipe.h"
 #include "diff/section.h"
 #include "diff/targets.h"
 #include "diff/view.h"
@@ -39,7 +41,13 @@ struct ay__reader {
 	uint64_t next_target;
 	double cost;             /* packed bytes of what it has taken out of the columns, up to */
 	size_t told[AY_STREAMS]; /* these places of the part in hand */
-	struct ay__view base;
+	uint64_t view_size;      /* of the target */
+	uint64_t base_size;      /* of the base's view */
+	struct ay_buf recipe;    /* with filters: the base's, then the target's */
+	struct ay_slice base_recipe, target_recipe;
+	struct ay__view file; /* the base itself, while it is unpacked */
+	uint8_t *unpacked;    /* AY__VIEW_IN_MEMORY bytes, when there was a need */
+	struct ay__view base; /* as the record sees it */
 	struct ay__output out;
 	struct ay_err *err;
 };
@@ -77,6 +85,10 @@ int ay__reader_number(struct ay__reader *r, enum ay_stream stream, uint64_t *v);
 
 /** ay__reader_head() - the next record's head to @r->r. */
 int ay__reader_head(struct ay__reader *r);
+/** ay__reader_recipes() - what is inside of base and target; sizes of the views. Also when the record is skipped. */
+int ay__reader_recipes(struct ay__reader *r);
+/** ay__reader_base() - open the base, as the record sees it. */
+int ay__reader_base(struct ay__reader *r);
 /**
  * ay__reader_operation() - take the next operation, which writes the record's bytes from @at on: @diff bytes copied from
  * @old on, then @extra others. It stays inside the record and its base.

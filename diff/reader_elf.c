@@ -42,7 +42,7 @@ static int read_base(void *ctx, uint64_t offset, void *dst, size_t len)
 {
 	struct elf_record *e = ctx;
 
-	return ay__view_read(&e->r->base, offset, dst, len, e->r->err);
+	return ay__view_read_once(&e->r->base, offset, dst, len, e->r->err);
 }
 
 /* ---- map and operations */
@@ -69,13 +69,13 @@ static int map_begin(struct elf_record *e, uint64_t *rows)
 		*rows = ay__elf_map_skip_head(ay__reader_col(r, AY_STREAM_ELF_MAP));
 		return *rows ? 0 : map_bad(e, AY_EFORMAT);
 	}
-	e->src = ay__source_reader(r->r.base_sizes[0], read_base, e);
+	e->src = ay__source_reader(r->base_size, read_base, e);
 	rc = ay__elf_parse(&e->src, start, &e->old);
 	if (rc == AY_EUNSUPPORTED)
 		return ay__reader_bad(r, AY_STREAM_ELF_MAP, "the base is no ELF image of a known kind there");
 	if (rc)
 		return rc == -ENOMEM ? ay_err_errno(r->err, ENOMEM, "a base's sections") : rc;
-	rc = ay__elf_map_begin(&e->old, r->r.size, ay__reader_col(r, AY_STREAM_ELF_MAP), &e->map);
+	rc = ay__elf_map_begin(&e->old, r->view_size, ay__reader_col(r, AY_STREAM_ELF_MAP), &e->map);
 	e->has_map = rc == 0;
 	*rows = e->has_map ? e->map.image.n : 0;
 	return map_bad(e, rc);
@@ -128,7 +128,7 @@ static int operations_read(struct elf_record *e)
 			rc = copy_push(e, old, at, diff);
 		at += rc ? 0 : diff + extra;
 	}
-	if (rc == 0 && at != r->r.size)
+	if (rc == 0 && at != r->view_size)
 		rc = ay__reader_bad(r, AY_STREAM_EXTRA_LEN, "the operations end before the record does");
 	return rc;
 }
@@ -138,7 +138,7 @@ static int operations_read(struct elf_record *e)
 static int run_begin(struct elf_record *e)
 {
 	struct ay__reader *r = e->r;
-	uint64_t len, left = r->r.size - r->done;
+	uint64_t len, left = r->view_size - r->done;
 	int rc = ay__reader_part_for(r, AY_STREAM_ELF_RUN);
 
 	if (rc == 0)
@@ -333,7 +333,7 @@ int ay__reader_elf(struct ay__reader *r)
 	struct elf_record e = {.r = r};
 	int rc = 0;
 
-	if (ay__elf_extra_memory(r->r.base_sizes[0]) > r->header.extra_memory)
+	if (ay__elf_extra_memory(r->base_size) > r->header.extra_memory)
 		rc = ay__reader_bad(r, AY_STREAM_RECORD, "needs more memory than the header says");
 	if (rc == 0)
 		rc = map_read(&e);
@@ -341,7 +341,7 @@ int ay__reader_elf(struct ay__reader *r)
 		rc = operations_read(&e);
 	if (rc == 0 && !r->skip)
 		rc = ready(&e);
-	while (rc == 0 && r->done < r->r.size)
+	while (rc == 0 && r->done < r->view_size)
 		rc = run_read(&e);
 	ay__predict_free(e.predict);
 	ay__fields_release(&e.fields);

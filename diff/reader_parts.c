@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "diff/encoders.h"
 #include "manifest/release.h"
 
 /* Does the header make sense, and ask for no more than is allowed? */
@@ -30,6 +31,11 @@ static int limits_check(struct ay__reader *r, const struct ay_bundle_limits *lim
 			"allowed in all",
 			(unsigned long long)h->extra_memory, (unsigned long long)parts,
 			(unsigned long long)memory);
+	uint64_t scratch = limits->scratch_size ? limits->scratch_size : AY_BUNDLE_SCRATCH_MAX;
+	if (h->scratch_size > scratch)
+		return ay_err_set(r->err, AY_ELIMIT,
+				  "a temporary file of %llu bytes is over the limit of %llu",
+				  (unsigned long long)h->scratch_size, (unsigned long long)scratch);
 	uint64_t delta_max = limits->delta_size ? limits->delta_size : AY_MANIFEST_SIZE_MAX;
 	if (h->delta_size > delta_max)
 		return ay_err_set(r->err, AY_ELIMIT,
@@ -110,6 +116,11 @@ int ay__reader_header(struct ay__reader *r, const struct ay_bundle_limits *limit
 	rc = limits_check(r, limits);
 	if (rc)
 		return rc;
+	if (r->records && h->encoders) {
+		rc = ay_encoders_check(h->encoders, r->err);
+		if (rc)
+			return rc;
+	}
 	r->at = len;
 	return r->sink->header ? r->sink->header(r->sink->ctx, h, r->err) : 0;
 }

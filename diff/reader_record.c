@@ -40,11 +40,31 @@ static int head_digests(struct ay__reader *r)
 	return digests->failed ? ay__reader_bad(r, AY_STREAM_DIGEST, "no digest here") : 0;
 }
 
+static int head_filters(struct ay__reader *r, unsigned n)
+{
+	uint64_t id = 0, before = 0;
+
+	for (unsigned i = 0; i < n; i++, before = id) {
+		int rc = ay__reader_number(r, AY_STREAM_RECORD, &id);
+
+		if (rc)
+			return rc;
+		if (id == 0 || id >= AY__FILTERS)
+			return ay_err_set(r->err, AY_EUNSUPPORTED,
+					  "filter %llu is unknown to this version of ayni",
+					  (unsigned long long)id);
+		if (id <= before)
+			return ay__reader_bad(r, AY_STREAM_RECORD, "filters out of order");
+		r->r.filters |= 1u << id;
+	}
+	return 0;
+}
+
 int ay__reader_head(struct ay__reader *r)
 {
 	struct ay_cursor *c = ay__reader_col(r, AY_STREAM_RECORD);
 	unsigned method = ay_get_u8(c), n_bases = ay_get_u8(c), n_filters = ay_get_u8(c);
-	uint64_t id = 0, v;
+	uint64_t v;
 	int rc;
 
 	if (c->failed)
@@ -52,13 +72,9 @@ int ay__reader_head(struct ay__reader *r)
 	if (method > AY_METHOD_ELF)
 		return ay_err_set(r->err, AY_EUNSUPPORTED, "method %u is unknown to this version of ayni",
 				  method);
-	if (n_filters > 0) {
-		rc = ay__reader_number(r, AY_STREAM_RECORD, &id);
-		return rc ? rc
-			  : ay_err_set(r->err, AY_EUNSUPPORTED,
-				       "filter %llu is unknown to this version of ayni",
-				       (unsigned long long)id);
-	}
+	rc = head_filters(r, n_filters);
+	if (rc)
+		return rc;
 	if (n_bases > AY_BUNDLE_BASES_MAX || (method == AY_METHOD_LITERAL) != (n_bases == 0))
 		return ay__reader_bad(r, AY_STREAM_RECORD, "the number of bases does not fit the method");
 	if (n_bases > 1)
@@ -151,7 +167,7 @@ int ay__reader_literal(struct ay__reader *r, uint64_t len)
 int ay__reader_operation(struct ay__reader *r, uint64_t at, uint64_t *old, uint64_t *diff_len,
 			 uint64_t *extra_len)
 {
-	uint64_t diff = 0, extra = 0, seek = 0, left = r->r.size - at;
+	uint64_t diff = 0, extra = 0, seek = 0, left = r->view_size - at;
 	int rc = 0;
 
 	if (r->r.method != AY_METHOD_LITERAL)
@@ -165,7 +181,7 @@ int ay__reader_operation(struct ay__reader *r, uint64_t at, uint64_t *old, uint6
 	if (diff > left || extra > left - diff)
 		return ay__reader_bad(r, AY_STREAM_EXTRA_LEN, "an operation goes on behind the record's end");
 	if (diff > 0) {
-		uint64_t base_size = r->r.base_sizes[0], from;
+		uint64_t base_size = r->base_size, from;
 
 		rc = ay__reader_number(r, AY_STREAM_SEEK, &seek);
 		from = r->last_old + (uint64_t)ay_unzigzag(seek);
@@ -192,27 +208,20 @@ static int operation(struct ay__reader *r)
 	return rc;
 }
 
-static int base_open(struct ay__reader *r)
-{
-	int fd = -1;
-	int rc = r->sink->base(r->sink->ctx, &r->r, 0, &fd, r->err);
-
-	return rc ? rc : ay__view_open_fd(&r->base, fd, r->r.base_sizes[0], r->err);
-}
-
 int ay__reader_bytes(struct ay__reader *r)
 {
 	int rc = 0;
 
 	r->done = r->last_old = 0;
-	if (!r->skip) {
-		ay__output_begin(&r->out, &r->r);
-		if (r->r.n_bases)
-			rc = base_open(r);
+	rc = ay__reader_recipes(r);
+	if (rc == 0 && !r->skip) {
+		rc = ay__output_begin(&r->out, &r->r, r->target_recipe);
+		if (rc == 0 && r->r.n_bases)
+			rc = ay__reader_base(r);
 	}
 	if (rc == 0 && r->r.method == AY_METHOD_ELF)
 		rc = ay__reader_elf(r);
-	while (rc == 0 && r->done < r->r.size) {
+	while (rc == 0 && r->done < r->view_size) {
 		rc = ay__reader_part_for(r, AY_STREAM_EXTRA_LEN);
 		if (rc == 0)
 			rc = operation(r);

@@ -24,7 +24,7 @@ const char *ay_stream_name(unsigned id)
 	static const char *const names[AY_STREAMS] = {
 		"record",    "digest",     "diff-len",   "seek",       "extra-len", "zero-run",
 		"diff-run",  "diff",       "literal",    "elf-map",    "elf-run",   "field-zero",
-		"field-run", "field-code", "field-data", "field-wide",
+		"field-run", "field-code", "field-data", "field-wide", "recipe",
 	};
 
 	return id < AY_STREAMS ? names[id] : id == AY_STREAM_DELTA ? "delta" : "?";

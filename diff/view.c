@@ -74,6 +74,15 @@ int ay__view_read(struct ay__view *v, uint64_t at, uint8_t *dst, size_t n, struc
 	return 0;
 }
 
+int ay__view_read_once(struct ay__view *v, uint64_t at, uint8_t *dst, size_t n, struct ay_err *err)
+{
+	AY_ASSERT(at <= v->size && n <= v->size - at);
+	if (!v->from_fd || (at >= v->at && at < v->at + v->len))
+		return ay__view_read(v, at, dst, n, err);
+	int rc = ay__pread_all(v->fd, dst, n, at, AY_EBASE, err);
+	return rc ? ay_err_wrap(err, rc, "base") : 0;
+}
+
 void ay__view_close(struct ay__view *v)
 {
 	if (v->from_fd)

@@ -95,9 +95,6 @@ int ay_manifest_next(struct ay_manifest_reader *r, struct ay_entry *e, struct ay
 /** ay_manifest_reader_digest() - digest and size of all bytes, once ay_manifest_next() returned 0. */
 void ay_manifest_reader_digest(struct ay_manifest_reader *r, struct ay_digest *d, uint64_t *size);
 
-/** ay_manifest_reader_line() - number of the line last read, for messages. */
-uint64_t ay_manifest_reader_line(const struct ay_manifest_reader *r);
-
 struct ay_manifest_writer;
 
 /**

@@ -148,11 +148,6 @@ void ay_manifest_reader_digest(struct ay_manifest_reader *r, struct ay_digest *d
 		*size = r->lines.size;
 }
 
-uint64_t ay_manifest_reader_line(const struct ay_manifest_reader *r)
-{
-	return r->lines.line;
-}
-
 struct ay_slice ay__manifest_reader_raw(const struct ay_manifest_reader *r)
 {
 	return (struct ay_slice){r->raw.data, r->raw.len + 1};

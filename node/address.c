@@ -21,11 +21,6 @@ bool ay_addr_is_v4(const struct ay_addr *a)
 	return memcmp(a->ip, v4_prefix, sizeof(v4_prefix)) == 0;
 }
 
-bool ay_addr_same_ip(const struct ay_addr *a, const struct ay_addr *b)
-{
-	return memcmp(a->ip, b->ip, sizeof(a->ip)) == 0 && a->scope == b->scope;
-}
-
 static int parse_port(const char *s, uint16_t *port)
 {
 	unsigned v = 0;

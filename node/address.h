@@ -28,7 +28,6 @@ int ay_addr_parse(const char *text, size_t len, uint16_t default_port, struct ay
 char *ay_addr_text(const struct ay_addr *a, char out[AY_ADDR_TEXT]);
 
 bool ay_addr_is_v4(const struct ay_addr *a);
-bool ay_addr_same_ip(const struct ay_addr *a, const struct ay_addr *b);
 
 /** ay_addr_to_sockaddr() - AF_INET for IPv4, else AF_INET6; returns the length to pass on. */
 socklen_t ay_addr_to_sockaddr(const struct ay_addr *a, struct sockaddr_storage *out);

@@ -59,7 +59,7 @@ static int check_first(struct work *w, struct ay_err *err)
 static int refuse_second(const struct work *w, struct ay_err *err)
 {
 	return ay_err_set(
-		err, AY_EUSAGE,
+		err, AY_ESTATE,
 		"%s has release %u in %s already, and adopt makes a branch's first: `ayni import` and "
 		"`ayni update` bring others",
 		w->q->how.branch, w->current, ay_store_path(w->q->s));

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "node/child.h"
 #include "node/log.h"
 
 struct task {
@@ -181,14 +182,6 @@ static void on_exit_process(uv_process_t *p, int64_t status, int term_signal)
 	uv_close((uv_handle_t *)p, on_process_closed);
 }
 
-static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
-{
-	static char chunk[4096]; /* one loop, one applier: read and used within one callback */
-	(void)h;
-	(void)suggested;
-	*buf = uv_buf_init(chunk, sizeof(chunk));
-}
-
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 {
 	struct ay_applier *a = s->data;
@@ -247,7 +240,7 @@ static int spawn(struct ay_applier *a, const struct task *t)
 			 uv_strerror(r));
 		return r;
 	}
-	return uv_read_start((uv_stream_t *)&a->pipe, on_alloc, on_read);
+	return uv_read_start((uv_stream_t *)&a->pipe, ay_child_alloc, on_read);
 }
 
 static void start_next(struct ay_applier *a)

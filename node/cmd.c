@@ -121,6 +121,24 @@ int ay_parse_u32(const char *text, uint32_t min, uint32_t max, const char *what,
 	return 0;
 }
 
+int ay_parse_word(const char *text, const char *const *words, unsigned n, const char *what,
+		  struct ay_err *err)
+{
+	char list[128] = "";
+	size_t len = 0;
+	for (unsigned i = 0; i < n; i++) {
+		if (strcmp(text, words[i]) == 0)
+			return (int)i;
+		if (len < sizeof(list))
+			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
+						i == 0       ? ""
+						: i == n - 1 ? " or "
+							     : ", ",
+						words[i]);
+	}
+	return ay_err_set(err, AY_EUSAGE, "%s is %s, not \"%s\"", what, list, text);
+}
+
 /* All that @fd gives, if it is no more than @max bytes. */
 static int read_all(int fd, const char *name, size_t max, struct ay_buf *buf, struct ay_err *err)
 {
@@ -237,7 +255,7 @@ int ay_open_store(const char *path, int flags, struct ay_store **out, struct ay_
 {
 	char version[PATH_MAX];
 	int r = ay_store_open(ay_fs_real(), path, flags, out, err);
-	if (r == AY_EUSAGE && snprintf(version, sizeof(version), "%s/VERSION", path) < PATH_MAX &&
+	if (r == AY_ESTATE && snprintf(version, sizeof(version), "%s/VERSION", path) < PATH_MAX &&
 	    access(version, F_OK) < 0 && errno == ENOENT)
 		return ay_err_set(err, r, "%s: no store there: `ayni init` makes one, --store names another",
 				  path);

@@ -70,6 +70,10 @@ void ay_complain(const char *cmd, const char *sentence);
 int ay_parse_u32(const char *text, uint32_t min, uint32_t max, const char *what, uint32_t *out,
 		 struct ay_err *err);
 
+/** ay_parse_word() - which of @n words (at most 8) @text is, or AY_EUSAGE that lists them for option @what. */
+int ay_parse_word(const char *text, const char *const *words, unsigned n, const char *what,
+		  struct ay_err *err);
+
 extern const struct ay_cmd ay_cmd_keygen, ay_cmd_root, ay_cmd_init, ay_cmd_publish, ay_cmd_show, ay_cmd_list,
 	ay_cmd_log, ay_cmd_rollback, ay_cmd_gc, ay_cmd_verify, ay_cmd_import, ay_cmd_adopt, ay_cmd_dedupe;
 extern const struct ay_cmd ay_cmd_switch, ay_cmd_confirm, ay_cmd_boot_count, ay_cmd_pin, ay_cmd_unpin;

@@ -47,13 +47,11 @@ static int set_mounts(struct args *a, const char *arg, struct ay_err *err)
 {
 	static const char *const words[] = {"refuse", "skip", "take"};
 
-	for (unsigned i = 0; i < 3; i++) {
-		if (strcmp(arg, words[i]) == 0) {
-			a->q.how.mounts = (enum ay_adopt_mounts)i;
-			return 0;
-		}
-	}
-	return ay_err_set(err, AY_EUSAGE, "--mounts is refuse, skip or take, not \"%s\"", arg);
+	int i = ay_parse_word(arg, words, 3, "--mounts", err);
+
+	if (i >= 0)
+		a->q.how.mounts = (enum ay_adopt_mounts)i;
+	return i < 0 ? i : 0;
 }
 
 static int each(void *ctx, int val, const char *arg, struct ay_err *err)

@@ -143,7 +143,7 @@ static int list(struct args *a, struct ay_err *err)
 		if (row.current)
 			printf("release %" PRIu32 " of %zu", row.current, row.trees);
 		else
-			printf("%zu trees, none current", row.trees);
+			printf("%zu %s, none current", row.trees, row.trees == 1 ? "tree" : "trees");
 		print_limits(row.rule);
 		putchar('\n');
 	}

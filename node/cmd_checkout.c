@@ -83,6 +83,9 @@ static int check_out(const struct checkout_args *a, struct ay_store *s, const st
 
 	if (parent < 0)
 		return parent;
+	int in = ay_checkout_check_place(s, parent, a->dir, err);
+	if (in < 0)
+		return in;
 	if (a->overlay) {
 		const struct ay_overlay o = {.branch = a->branch,
 					     .use = use,

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -102,18 +103,39 @@ static int open_target(const struct delta_args *a, bool dir, char name[NAME_MAX 
 	return a->force ? 0 : ay_err_set(err, -EEXIST, "%s is there already (--force replaces it)", a->out);
 }
 
+/* A signal ends the work at its next step, so that what grew beside the result is removed; a second one ends us. */
+static volatile sig_atomic_t stop;
+
+static void on_signal(int sig)
+{
+	stop = sig;
+}
+
+static void catch_signals(void)
+{
+	static const int sigs[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART}, was;
+
+	for (size_t i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++) {
+		if (sigaction(sigs[i], NULL, &was) == 0 && was.sa_handler != SIG_IGN)
+			sigaction(sigs[i], &a, NULL);
+	}
+}
+
 static int show_progress(void *ctx, uint64_t done, uint64_t total)
 {
 	ay_progress_show(ctx, done, total);
-	return 0;
+	return stop ? -EINTR : 0;
 }
 
 static int parse_format(const char *text, enum ay_patch_format *format, struct ay_err *err)
 {
-	if (text && strcmp(text, "bundle") != 0 && strcmp(text, "bsdiff40") != 0)
-		return ay_err_set(err, AY_EUSAGE, "--format must be bundle or bsdiff40, not \"%s\"", text);
-	*format = text && strcmp(text, "bsdiff40") == 0 ? AY_PATCH_BSDIFF40 : AY_PATCH_BUNDLE;
-	return 0;
+	static const char *const words[] = {[AY_PATCH_BUNDLE] = "bundle", [AY_PATCH_BSDIFF40] = "bsdiff40"};
+	int i = text ? ay_parse_word(text, words, 2, "--format", err) : AY_PATCH_BUNDLE;
+
+	if (i >= 0)
+		*format = (enum ay_patch_format)i;
+	return i < 0 ? i : 0;
 }
 
 /* ---- make ---- */
@@ -298,6 +320,7 @@ static int run_delta(int argc, char **argv, struct ay_err *err)
 	int first = 0;
 
 	umask(mask);
+	catch_signals();
 	struct ay_patch_to to = {.fs = ay_fs_real(), .parent = -1, .mode = 0666 & ~mask};
 	int r = parse(&a, argc, argv, &first, err);
 	char **operands = argv + first + 1;

@@ -150,7 +150,7 @@ static int import_all(struct args *a, struct ay_err *err)
 	if (r < 0)
 		return r;
 	if (followed == 0)
-		return ay_err_set(err, AY_EUSAGE, "%s follows no branch yet: `ayni init --branch NAME`",
+		return ay_err_set(err, AY_ESTATE, "%s follows no branch yet: `ayni branch add NAME`",
 				  ay_store_path(a->s));
 	return result;
 }

@@ -30,13 +30,11 @@ static int set_verity_option(struct args *a, const char *arg, struct ay_err *err
 	static const char *const words[] = {
 		[AY_VERITY_AUTO] = "auto", [AY_VERITY_YES] = "yes", [AY_VERITY_NO] = "no"};
 
-	for (int i = 0; i < 3; i++) {
-		if (strcmp(arg, words[i]) == 0) {
-			a->verity = i;
-			return 0;
-		}
-	}
-	return ay_err_set(err, AY_EUSAGE, "--verity is auto, yes or no, not \"%s\"", arg);
+	int i = ay_parse_word(arg, words, 3, "--verity", err);
+
+	if (i >= 0)
+		a->verity = i;
+	return i < 0 ? i : 0;
 }
 
 static int each(void *ctx, int val, const char *arg, struct ay_err *err)

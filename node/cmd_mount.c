@@ -138,7 +138,7 @@ static int check_ours(int dir, int parent, const char *name, struct ay_err *err)
 	bool tree = end && strncmp(end, "/root", 5) == 0 &&
 		    (strstr(line.root, "/branches/") || strstr(line.root, "/tmp/staging-"));
 	if (line.overlay ? strncmp(line.source, "ayni:", 5) != 0 : !tree)
-		return ay_err_set(err, AY_EUSAGE,
+		return ay_err_set(err, AY_ESTATE,
 				  "%s: what is mounted there is no tree of ayni's; use umount(8)", name);
 	return 0;
 }

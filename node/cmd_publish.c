@@ -17,7 +17,7 @@
 #include "node/progress.h"
 #include "node/publish.h"
 
-enum { OPT_NAME = 256, OPT_NOTES, OPT_MIN_SERIAL, OPT_ROLLOUT, OPT_MEMORY, OPT_THREADS };
+enum { OPT_NAME = 256, OPT_NOTES, OPT_MIN_SERIAL, OPT_ROLLOUT, OPT_MEMORY, OPT_APPLY_MEMORY, OPT_THREADS };
 
 struct args {
 	struct ay_publish p;
@@ -64,6 +64,10 @@ static int each(void *ctx, int val, const char *arg, struct ay_err *err)
 		r = ay_parse_u32(arg, 64, 1u << 20, "--memory (MiB)", &n, err);
 		a->p.memory = (uint64_t)n << 20;
 		break;
+	case OPT_APPLY_MEMORY:
+		r = ay_parse_u32(arg, 4, 1u << 20, "--apply-memory (MiB)", &n, err);
+		a->p.apply_memory = (uint64_t)n << 20;
+		break;
 	default:
 		r = ay_parse_u32(arg, 1, 256, "--threads", &n, err);
 		a->p.threads = n;
@@ -74,7 +78,7 @@ static int each(void *ctx, int val, const char *arg, struct ay_err *err)
 
 static void print_words(const struct ay_publish *p, const struct ay_published *out)
 {
-	char a[32], b[32];
+	char a[32], b[32], c[32];
 	printf("published %s %u%s%s: %" PRIu64 " entries, %s\n", p->branch, out->release.serial,
 	       out->release.name[0] ? " " : "", out->release.name, out->release.entries,
 	       ay_human_bytes(out->release.unpacked_size, a));
@@ -83,8 +87,9 @@ static void print_words(const struct ay_publish *p, const struct ay_published *o
 		       out->carried.entries, ay_human_bytes(out->carried.bytes, a));
 	for (unsigned i = 0; i < out->n_bundles; i++) {
 		if (out->bundles[i].from)
-			printf("bundle from %u: %s\n", out->bundles[i].from,
-			       ay_human_bytes(out->bundles[i].size, b));
+			printf("bundle from %u: %s, %s of memory to apply\n", out->bundles[i].from,
+			       ay_human_bytes(out->bundles[i].size, b),
+			       ay_human_bytes(out->bundles[i].memory, c));
 		else
 			printf("bundle from nothing: %s\n", ay_human_bytes(out->bundles[i].size, b));
 	}
@@ -96,8 +101,9 @@ static int print_json(const struct ay_publish *p, const struct ay_published *out
 	json_t *bundles = json_array();
 	for (unsigned i = 0; i < out->n_bundles; i++)
 		json_array_append_new(bundles,
-				      json_pack("{s:I, s:I}", "from", (json_int_t)out->bundles[i].from,
-						"bytes", (json_int_t)out->bundles[i].size));
+				      json_pack("{s:I, s:I, s:I}", "from", (json_int_t)out->bundles[i].from,
+						"bytes", (json_int_t)out->bundles[i].size, "memory",
+						(json_int_t)out->bundles[i].memory));
 	return ay_print_json(
 		json_pack("{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:{s:I, s:I, s:I}, s:{s:I, s:I}, s:o}",
 			  "branch", p->branch, "serial", (json_int_t)out->release.serial, "name",
@@ -184,6 +190,7 @@ static int run(int argc, char **argv, struct ay_err *err)
 				       {"min-serial", required_argument, NULL, OPT_MIN_SERIAL},
 				       {"rollout", required_argument, NULL, OPT_ROLLOUT},
 				       {"memory", required_argument, NULL, OPT_MEMORY},
+				       {"apply-memory", required_argument, NULL, OPT_APPLY_MEMORY},
 				       {"threads", required_argument, NULL, OPT_THREADS},
 				       {"full", no_argument, &a.full, AY_FULL_YES},
 				       {"no-full", no_argument, &a.full, AY_FULL_NO},
@@ -243,6 +250,7 @@ const struct ay_cmd ay_cmd_publish = {
 	"      --again           publish even when nothing changed\n"
 	"      --fast            make the bundle in a fraction of the time; it is larger\n"
 	"      --memory MIB      memory for making diffs (half of the machine)\n"
+	"      --apply-memory MIB  memory that applying a bundle may need (400)\n"
 	"      --threads N       cores to use (all)\n"
 	"      --json            print the result as JSON\n",
 	run,

@@ -50,7 +50,6 @@ static int run_parse(struct run_args *a, int argc, char **argv, struct ay_err *e
 	const struct option longs[] = {{"store", required_argument, NULL, 's'},
 				       {"at", required_argument, NULL, 'a'},
 				       {"chroot", no_argument, &a->chroot, 1},
-				       {"root", no_argument, &a->chroot, 1},
 				       {0}};
 	int first = 0;
 	int r = ay_options(argc, argv, longs, run_each, a, &first, err);
@@ -202,7 +201,6 @@ const struct ay_cmd ay_cmd_run = {
 	", else a place of the user's, else /mnt)\n"
 	"      --chroot         make it COMMAND's root directory, with /proc, /sys and /dev of the outside and an empty /tmp\n"
 	"                       and /run where it has such directories\n"
-	"      --root           the same\n"
 	"\n"
 	"COMMAND finds in its environment AYNI_TREE (where the tree is), AYNI_BRANCH, AYNI_SERIAL, and AYNI_REF_FD (the open\n"
 	"file that holds the tree: who closes it lets go).\n"

@@ -118,7 +118,7 @@ static int open_store(struct ay_daemon *d, struct ay_load **load, struct ay_err 
 	if (!d->config->store[0])
 		return 0;
 	int r = ay_store_open(ay_fs_real(), d->config->store, 0, &d->store, err);
-	if (r == AY_EUSAGE && access(d->config->store, F_OK) && errno == ENOENT)
+	if (r == AY_ESTATE && access(d->config->store, F_OK) && errno == ENOENT)
 		return ay_err_wrap(err, r, "`ayni init` makes a store");
 	if (r == 0)
 		r = lock_store(d, err);
@@ -137,7 +137,9 @@ static int make_core(struct ay_daemon *d, struct ay_err *err)
 				   .tcp_port = ay_tcp_port(d->tcp),
 				   .sessions_max = d->sessions_max,
 				   .auto_update = d->config->auto_update,
-				   .apply = {.memory = d->config->apply_memory},
+				   .apply = {.memory = d->config->apply_memory,
+					     .encoders = d->encoders,
+					     .n_encoders = ay_encoders_here(d->encoders)},
 				   .peers = d->config->peers,
 				   .n_peers = d->config->n_peers};
 	int r;
@@ -256,7 +258,7 @@ static void say_ready(struct ay_daemon *d, const struct ay_load *load)
 	       c->role == AY_NODE_SCHOOL ? c->repo : c->store, load ? ", follows " : "",
 	       load ? branches : "");
 	if (load && !branches[0])
-		ay_log(AY_LOG_WARNING, "no branch is followed: `ayni init --branch NAME` chooses one");
+		ay_log(AY_LOG_WARNING, "no branch is followed: `ayni branch add NAME` follows one");
 }
 
 static void stop(struct ay_daemon *d)

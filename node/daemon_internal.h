@@ -8,6 +8,7 @@
 
 #include <uv.h>
 
+#include "diff/encoders.h"
 #include "node/applier.h"
 #include "node/control.h"
 #include "node/daemon.h"
@@ -43,7 +44,8 @@ struct ay_daemon {
 	struct ay_repo_watch *repo;
 	struct ay_wake *wake;
 	struct ay_control *control;
-	const char *trace; /* AYNI_TRACE */
+	const char *trace;                 /* AYNI_TRACE */
+	const char *encoders[AY_ENCODERS]; /* lent to the core */
 	char apply_problem[AY_ERR_MSG_MAX];
 	char network_problem[128];
 	unsigned sessions_max;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "diff/encoders.h"
 #include "node/cmd.h"
 #include "node/collect.h"
 #include "node/config.h"
@@ -474,7 +475,10 @@ int ay_import(struct ay_store *s, const struct ay_config *config, struct ay_repo
 	w->repo = repo;
 	w->branch = branch;
 	w->force = force;
-	w->limits.memory = ay_apply_memory_auto();
+	const char *encoders[AY_ENCODERS];
+	w->limits = (struct ay_apply_limits){.memory = ay_apply_memory_auto(),
+					     .encoders = encoders,
+					     .n_encoders = ay_encoders_here(encoders)};
 	int r = bring(w, progress, ctx, out, err);
 	for (size_t i = 0; i < w->n_releases; i++)
 		free(w->releases[i].data);

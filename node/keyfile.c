@@ -124,8 +124,9 @@ int ay_keyfile_secret(const char *path, struct ay_secret_key *sk, struct ay_err 
 	int r = ay_read_input(path, KEY_FILE_MAX, &text, &len, err);
 	if (r < 0)
 		return r;
-	warn_readable(path);
 	r = ay_secret_key_parse(text, len, NULL, sk, err);
+	if (r == 0 || r == AY_EUSAGE) /* it is a secret key */
+		warn_readable(path);
 	if (r == AY_EUSAGE) {
 		char prompt[512], password[256];
 		snprintf(prompt, sizeof(prompt), "Password of %.400s: ", path);

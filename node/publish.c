@@ -124,7 +124,7 @@ static int load_root(struct ay__publication *w, struct ay_err *err)
 		return r;
 	if (newest == 0)
 		return ay_err_set(
-			err, AY_EUSAGE,
+			err, AY_ESTATE,
 			"%s holds no root yet: make one with `ayni root new` and give it with --root",
 			w->p->repo);
 	if (asprintf(&path, "%s/publisher", w->p->repo) < 0) {

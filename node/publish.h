@@ -35,8 +35,9 @@ struct ay_publish {
 	bool read_all;     /* believe no cache: read every file */
 	bool fast;         /* bundles that are made quickly and are larger */
 	unsigned threads;
-	uint64_t memory; /* for diffing; 0: half of the machine */
-	uint64_t now_s;  /* the release's date */
+	uint64_t memory;       /* for diffing; 0: half of the machine */
+	uint64_t apply_memory; /* that applying a bundle may need; 0: as ay_bundle_make() */
+	uint64_t now_s;        /* the release's date */
 };
 
 struct ay_published {
@@ -47,8 +48,8 @@ struct ay_published {
 	unsigned n_bundles;
 	struct {
 		uint32_t from; /* serial; 0: from nothing */
-		uint64_t size;
-	} bundles[2];
+		uint64_t size, memory;
+	} bundles[3];
 };
 
 /**

@@ -14,9 +14,13 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "diff/encoders.h"
 #include "diff/make.h"
 #include "manifest/trust.h"
 #include "node/progress.h"
+
+#define SMALL_MEMORY                                                                                         \
+	(128ull << 20) /* what a small laptop has for applying: who has not more gets a bundle, too */
 
 /* A tree in the publisher's store, as diff/make reads it. */
 struct kept_tree {
@@ -85,6 +89,11 @@ static int put_offer(struct ay__publication *w, const struct ay_digest *from,
 		.memory = res->apply_memory,
 		.cpu = res->cpu,
 	};
+	for (unsigned i = 0; i < AY_ENCODERS; i++) {
+		if (res->encoders >> i & 1)
+			snprintf(offer.encoders[offer.n_encoders++], sizeof(offer.encoders[0]), "%s",
+				 ay_encoder_name(i));
+	}
 	memcpy(offer.branch, w->p->branch, strlen(w->p->branch) + 1);
 	struct ay_buf text = {0}, envelope = {0};
 	struct ay_offer check;
@@ -101,15 +110,22 @@ static int put_offer(struct ay__publication *w, const struct ay_digest *from,
 	return r;
 }
 
-/* @old: NULL for the bundle from nothing. */
+/*
+ * @old: NULL for the bundle from nothing. @no_filters: the one for machines that cannot pack again what another packed.
+ * @more: should there be such a one besides?
+ */
 static int make_bundle(struct ay__publication *w, struct kept_tree *old, uint32_t from,
-		       struct kept_tree *new_, struct ay_err *err)
+		       struct kept_tree *new_, bool no_filters, bool *more, struct ay_err *err)
 {
 	struct ay_progress progress;
-	ay_progress_init(&progress, old ? "bundle from the release before" : "bundle from nothing");
+	ay_progress_init(&progress, no_filters ? "bundle for small machines"
+				    : old      ? "bundle from the release before"
+					       : "bundle from nothing");
 	struct ay_make_options opts = {.threads = w->p->threads,
 				       .memory = w->p->memory,
 				       .fast = w->p->fast,
+				       .apply_memory = w->p->apply_memory,
+				       .no_filters = no_filters,
 				       .progress = show_progress,
 				       .progress_ctx = &progress};
 	struct ay_make_tree a = {0}, b = {.manifest = new_->manifest.data,
@@ -142,7 +158,9 @@ static int make_bundle(struct ay__publication *w, struct kept_tree *old, uint32_
 	if (r < 0)
 		return ay_err_wrap(err, r, "bundle from release %u", from);
 	w->out->bundles[w->out->n_bundles].from = from;
+	w->out->bundles[w->out->n_bundles].memory = res.apply_memory;
 	w->out->bundles[w->out->n_bundles++].size = res.bundle_size;
+	*more = !no_filters && res.encoders && res.apply_memory > SMALL_MEMORY;
 	return 0;
 }
 
@@ -163,8 +181,11 @@ static int bundle_from_before(struct ay__publication *w, struct kept_tree *new_,
 	uint32_t serial = w->before.serial;
 	int r = kept_tree_init(w, serial, &old, &why);
 	bool unfit = r < 0;
+	bool more = false;
 	if (r == 0)
-		r = make_bundle(w, &old, serial, new_, err);
+		r = make_bundle(w, &old, serial, new_, false, &more, err);
+	if (r == 0 && more)
+		r = make_bundle(w, &old, serial, new_, true, &more, err);
 	kept_tree_release(&old);
 	if (r == AY_EDIGEST)
 		unfit = is_spoilt(w, serial, &why);
@@ -192,7 +213,7 @@ int ay__publish_bundles(struct ay__publication *w, struct ay_err *err)
 	bool full = w->p->full == AY_FULL_YES || !made || w->went_back ||
 		    (w->p->full == AY_FULL_AUTO && (serial % AY_FULL_EVERY == 0 || new_root));
 	if (r == 0 && full)
-		r = make_bundle(w, NULL, 0, &new_, err);
+		r = make_bundle(w, NULL, 0, &new_, false, &made, err);
 	kept_tree_release(&new_);
 	return r;
 }

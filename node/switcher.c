@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "node/child.h"
 #include "node/log.h"
 #include "node/turn_run.h"
 
@@ -149,14 +150,6 @@ static void on_exit_process(uv_process_t *p, int64_t status, int term_signal)
 	uv_close((uv_handle_t *)p, on_process_closed);
 }
 
-static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
-{
-	static char chunk[4096]; /* one loop, one child: read and used within one callback */
-	(void)h;
-	(void)suggested;
-	*buf = uv_buf_init(chunk, sizeof(chunk));
-}
-
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 {
 	struct ay_switcher *w = s->data;
@@ -205,7 +198,7 @@ static void spawn(struct ay_switcher *w)
 		uv_close((uv_handle_t *)&w->pipe, on_pipe_closed);
 		return;
 	}
-	uv_read_start((uv_stream_t *)&w->pipe, on_alloc, on_read);
+	uv_read_start((uv_stream_t *)&w->pipe, ay_child_alloc, on_read);
 }
 
 static void on_timer(uv_timer_t *t)

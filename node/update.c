@@ -41,9 +41,11 @@ int ay_update_start(struct ay_update *u, const char *branch, const struct ay_cor
 		found |= concerns(u, &core->branches[i]);
 	}
 	if (!found)
-		return branch[0] ? ay_err_set(err, AY_EUSAGE, "this node does not follow branch %s", branch)
-				 : ay_err_set(err, AY_EUSAGE,
-					      "this node follows no branch (see `ayni init --help`)");
+		return branch[0] ? ay_err_set(err, AY_ESTATE,
+					      "this node does not follow branch %s (`ayni branch add` does)",
+					      branch)
+				 : ay_err_set(err, AY_ESTATE,
+					      "this node follows no branch: `ayni branch add NAME`");
 	return 0;
 }
 

@@ -70,7 +70,6 @@ void ay_medium_set_state(struct ay_medium *m, unsigned station, enum ay_station_
 enum ay_station_state ay_medium_state(const struct ay_medium *m, unsigned station);
 /** ay_medium_set_island() - stations on different islands do not reach each other. */
 void ay_medium_set_island(struct ay_medium *m, unsigned station, unsigned island);
-void ay_medium_set_loss(struct ay_medium *m, unsigned permille);
 /** ay_medium_break() - one session that is up, by chance, is reset, or @silent: carries nothing any more. */
 void ay_medium_break(struct ay_medium *m, bool silent);
 

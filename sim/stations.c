@@ -296,11 +296,6 @@ void ay_medium_set_island(struct ay_medium *m, unsigned station, unsigned island
 	ay__net_flush_links(m);
 }
 
-void ay_medium_set_loss(struct ay_medium *m, unsigned permille)
-{
-	m->config.loss_permille = permille;
-}
-
 void ay_medium_break(struct ay_medium *m, bool silent)
 {
 	if (m->n_links == 0)

@@ -28,6 +28,7 @@
 #include "diff/bundle.h"
 #include "manifest/delta.h"
 #include "store/base_index.h"
+#include "store/scratch.h"
 #include "store/shared.h"
 #include "store/tree_batch.h"
 
@@ -110,8 +111,9 @@ static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err 
 				  "its manifest delta of %llu bytes is longer than both manifests",
 				  (unsigned long long)h->delta_size);
 	/* Signed totals first, before a byte is written. */
-	return ay__store_reserve(ap->b.s, disk_needed(ap) + h->delta_size + rel->manifest_size, h->n_records,
-				 err);
+	return ay__store_reserve(ap->b.s,
+				 disk_needed(ap) + h->delta_size + rel->manifest_size + h->scratch_size,
+				 h->n_records, err);
 }
 
 /* ---- manifest delta ---- */
@@ -214,7 +216,8 @@ static int on_delta_end(void *ctx, struct ay_err *err)
 	ay__build_tell_losses(&ap->b);
 	ay__base_index_sort(&ap->bases);
 	/* Now it is known how many names come with it. Copies ask for their own room, if they cannot be reflinks. */
-	return ay__store_reserve(ap->b.s, disk_needed(ap), ap->h.n_records + ap->inodes, err);
+	return ay__store_reserve(ap->b.s, disk_needed(ap) + ap->h.scratch_size, ap->h.n_records + ap->inodes,
+				 err);
 }
 
 /* ---- records ---- */
@@ -315,8 +318,10 @@ static int blame_base(struct apply *ap, int r, struct ay_err *err)
 
 static int read_bundle(struct apply *ap, struct ay_err *err)
 {
+	AY_CLEANUP(ay__scratch_release) struct ay__scratch scratch;
 	const struct ay_bundle_sink sink = {
 		.ctx = ap,
+		.scratch = &scratch.ops,
 		.header = on_header,
 		.delta = on_delta,
 		.delta_end = on_delta_end,
@@ -332,6 +337,7 @@ static int read_bundle(struct apply *ap, struct ay_err *err)
 	};
 	struct ay_fs *fs = ap->b.s->fs;
 
+	ay__scratch_init(&scratch, fs, ap->b.st.dir);
 	ap->delta_fd = fs->ops->open(fs, ap->b.st.dir, "delta", O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (ap->delta_fd < 0)
 		return ay_err_errno(err, -ap->delta_fd, "cannot make a file in %s/tmp", ap->b.s->path);

@@ -380,11 +380,6 @@ bool ay_bundle_file_has(const struct ay_bundle_file *f, uint64_t block)
 	return block < f->n_blocks && (f->bitmap[block / 8] >> (block % 8) & 1);
 }
 
-uint64_t ay_bundle_file_blocks_had(const struct ay_bundle_file *f)
-{
-	return f->n_had;
-}
-
 const uint8_t *ay_bundle_file_bitmap(const struct ay_bundle_file *f)
 {
 	return f->bitmap;

@@ -47,7 +47,6 @@ struct ay_merkle *ay_bundle_file_merkle(struct ay_bundle_file *f);
 int ay_bundle_file_fd(const struct ay_bundle_file *f); /* for pread, sendfile and applying */
 bool ay_bundle_file_whole(const struct ay_bundle_file *f);
 bool ay_bundle_file_has(const struct ay_bundle_file *f, uint64_t block);
-uint64_t ay_bundle_file_blocks_had(const struct ay_bundle_file *f);
 /** ay_bundle_file_bitmap() - bit i (byte i/8, lowest bit first) is block i; (blocks+7)/8 bytes. Borrowed. */
 const uint8_t *ay_bundle_file_bitmap(const struct ay_bundle_file *f);
 

@@ -97,6 +97,17 @@ static int tell_losses(struct checkout *co, int manifest, struct ay_err *err)
 	return r;
 }
 
+int ay_checkout_check_place(const struct ay_store *s, int parent, const char *name, struct ay_err *err)
+{
+	int r = ay__lies_in(parent, s->dir);
+
+	if (r < 0)
+		return ay_err_errno(err, -r, "cannot find out where %s lies", name);
+	return r ? ay_err_set(err, AY_ESTATE, "%s would lie in the store %s itself: name a place outside",
+			      name, s->path)
+		 : 0;
+}
+
 int ay_store_checkout(struct ay_store *s, const struct ay_checkout *c, struct ay_err *err)
 {
 	struct checkout co = {.c = c, .s = s, .view = *s, .from = {.root = c->use->root, .dir = -1}};
@@ -108,8 +119,11 @@ int ay_store_checkout(struct ay_store *s, const struct ay_checkout *c, struct ay
 				    c->use->serial);
 	if (fstatat(c->parent, c->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return ay_err_errno(err, EEXIST, "%s", c->name);
+	int r = ay_checkout_check_place(s, c->parent, c->name, err);
+	if (r < 0)
+		return r;
 	co.view.owner_me = s->owner_me || geteuid() != 0;
-	int r = co.view.owner_me && !s->owner_me ? tell_losses(&co, manifest, err) : 0;
+	r = co.view.owner_me && !s->owner_me ? tell_losses(&co, manifest, err) : 0;
 	const struct ay__tree_maker maker = {
 		.s = &co.view, .manifest = manifest, .name = "root", .file = on_file, .ctx = &co};
 	struct ay__beside beside = {.stage = -1};

@@ -16,6 +16,9 @@ struct ay_checkout {
 	bool no_sync;     /* not durable */
 };
 
+/** ay_checkout_check_place() - is @parent outside of the store? 0; AY_ESTATE it is the store, or in it; -errno. */
+int ay_checkout_check_place(const struct ay_store *s, int parent, const char *name, struct ay_err *err);
+
 /**
  * ay_store_checkout() - make it, and unless told otherwise durably; it has its name only when it is complete.
  *
@@ -23,7 +26,7 @@ struct ay_checkout {
  * the like cannot be kept; ay_store_on_losses() is told before anything is written.
  * The store may be open for reading only.
  *
- * Return: 0; -EEXIST the name is taken; AY_EBASE a file of the tree was changed; -EXDEV, -EPERM for links; -errno.
+ * Return: 0; -EEXIST the name is taken; AY_ESTATE it would lie in the store; AY_EBASE a file of the tree was changed; -EXDEV, -EPERM for links; -errno.
  */
 int ay_store_checkout(struct ay_store *s, const struct ay_checkout *c, struct ay_err *err);
 

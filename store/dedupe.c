@@ -78,7 +78,7 @@ static int finish_oldest(struct hashing *h)
 	if (job->rc == -ENOMEM)
 		return ay_err_errno(h->d->err, ENOMEM, "hash");
 	if (job->rc < 0) {
-		ay__dedupe_skip(h->d, job->rc == AY_EBUSY ? AY_DEDUPE_CHANGED : AY_DEDUPE_UNREADABLE,
+		ay__dedupe_skip(h->d, job->rc == AY_EBUSY ? AY_DEDUPE_CHANGED : AY_DEDUPE_UNREADABLE, f->root,
 				f->path);
 		return 0;
 	}
@@ -100,11 +100,12 @@ static int hash_file(struct hashing *h, size_t i)
 	}
 	int fd = ay__dedupe_open(f);
 	if (fd < 0) {
-		ay__dedupe_skip(h->d, fd == AY_EBUSY ? AY_DEDUPE_CHANGED : AY_DEDUPE_UNREADABLE, f->path);
+		ay__dedupe_skip(h->d, fd == AY_EBUSY ? AY_DEDUPE_CHANGED : AY_DEDUPE_UNREADABLE, f->root,
+				f->path);
 		return 0;
 	}
 	if (ay__dedupe_immutable(fd)) {
-		ay__dedupe_skip(h->d, AY_DEDUPE_IMMUTABLE, f->path);
+		ay__dedupe_skip(h->d, AY_DEDUPE_IMMUTABLE, f->root, f->path);
 		close(fd);
 		return 0;
 	}
@@ -243,6 +244,7 @@ static int run(struct ay__dedupe *d, const int *roots)
 {
 	int r = check_apart(d, roots);
 
+	d->roots = roots;
 	if (r < 0 || (r = ay__dedupe_walk(d, roots)) < 0)
 		return r;
 	/* What a killed run had left took a name from an inode that was listed before: its ctime is another now. */

@@ -34,7 +34,8 @@ struct ay_dedupe {
 	bool ignore_mtime; /* inodes: files that differ in mtime only become one, with the oldest's */
 	bool dry_run;      /* tell, change nothing */
 	unsigned threads;  /* 0: one per core */
-	void (*skipped)(void *ctx, enum ay_dedupe_skip why, const char *path); /* may be NULL */
+	/* @path begins with the directory as it was named. May be NULL. */
+	void (*skipped)(void *ctx, enum ay_dedupe_skip why, const char *path);
 	int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes); /* of hashing; may be NULL */
 	void *ctx;
 };

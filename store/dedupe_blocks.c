@@ -71,13 +71,16 @@ static bool are_one(int a, int b)
 	}
 }
 
-static int unsupported(struct ay__dedupe *d, const char *path)
+static int unsupported(struct ay__dedupe *d, const struct ay__dup *f)
 {
+	char name[AY__DEDUPE_NAME_MAX];
+
+	ay__dedupe_name(d, f->root, f->path, name);
 	return ay_err_set(
 		d->err, AY_EUNSUPPORTED,
 		"%s: this file system cannot share blocks between files (btrfs and xfs can; ext4 cannot): if "
 		"nobody writes to these directories, --read-only makes equal files one by hard links",
-		path);
+		name);
 }
 
 static bool lacks_dedupe(int64_t r)
@@ -100,13 +103,22 @@ static int share(struct ay__dedupe *d, int from, int to, uint64_t size)
 	return 1;
 }
 
+static int failed(struct ay__dedupe *d, int errnum, const struct ay__dup *f)
+{
+	char name[AY__DEDUPE_NAME_MAX];
+
+	ay__dedupe_name(d, f->root, f->path, name);
+	return ay_err_errno(d->err, errnum, "cannot share the blocks of %s", name);
+}
+
 static int pair(struct ay__dedupe *d, const struct ay__dup *keep, int from, const struct ay__dup *f)
 {
 	AY_CLOSE int to = ay__dedupe_open(f);
 	int r = 1;
 
 	if (to < 0) {
-		ay__dedupe_skip(d, to == AY_EBUSY ? AY_DEDUPE_CHANGED : AY_DEDUPE_UNREADABLE, f->path);
+		ay__dedupe_skip(d, to == AY_EBUSY ? AY_DEDUPE_CHANGED : AY_DEDUPE_UNREADABLE, f->root,
+				f->path);
 		return 0;
 	}
 	if (are_one(from, to))
@@ -116,13 +128,13 @@ static int pair(struct ay__dedupe *d, const struct ay__dup *keep, int from, cons
 	else /* asks whether it could be, and changes nothing */
 		r = lacks_dedupe(d->fs->ops->dedupe(d->fs, from, to, 0, 0)) ? -EOPNOTSUPP : 1;
 	if (lacks_dedupe(r))
-		return unsupported(d, f->path);
+		return unsupported(d, f);
 	if (r == 0)
-		ay__dedupe_skip(d, AY_DEDUPE_CHANGED, f->path);
+		ay__dedupe_skip(d, AY_DEDUPE_CHANGED, f->root, f->path);
 	else if (r == -EPERM || r == -EACCES || r == -ETXTBSY)
-		ay__dedupe_skip(d, AY_DEDUPE_UNREADABLE, f->path);
+		ay__dedupe_skip(d, AY_DEDUPE_UNREADABLE, f->root, f->path);
 	else if (r < 0)
-		return ay_err_errno(d->err, -r, "cannot share the blocks of %s", f->path);
+		return failed(d, -r, f);
 	if (r <= 0)
 		return 0;
 	d->out->shared_files++;
@@ -140,7 +152,7 @@ int ay__dedupe_blocks(struct ay__dedupe *d, struct ay__dup *const *files, size_t
 		from = ay__dedupe_open(files[first]);
 		if (from < 0)
 			ay__dedupe_skip(d, from == AY_EBUSY ? AY_DEDUPE_CHANGED : AY_DEDUPE_UNREADABLE,
-					files[first]->path);
+					files[first]->root, files[first]->path);
 	}
 	for (size_t i = first; r == 0 && i < n; i++)
 		r = pair(d, files[first - 1], from, files[i]);

@@ -139,12 +139,12 @@ static int replace(struct ay__dedupe *d, struct ay__dup *keep, int keep_fd, stru
 	int r = 0;
 
 	if (fd < 0 || dir < 0 || fstat(fd, &now) < 0 || fstat(dir, &dir_was) < 0) {
-		ay__dedupe_skip(d, AY_DEDUPE_CHANGED, f->path);
+		ay__dedupe_skip(d, AY_DEDUPE_CHANGED, f->root, f->path);
 		return 0;
 	}
 	enum ay_dedupe_skip why = AY_DEDUPE_SKIPS;
 	if (ay__lease_take(fd) != 0) {
-		ay__dedupe_skip(d, AY_DEDUPE_WRITER, f->path);
+		ay__dedupe_skip(d, AY_DEDUPE_WRITER, f->root, f->path);
 		return 0;
 	}
 	if (fstat(fd, &now) < 0 || !ay__stat_same(&f->st, &now) || !same_bytes(keep_fd, fd, keep->st.st_size))
@@ -163,7 +163,7 @@ static int replace(struct ay__dedupe *d, struct ay__dup *keep, int keep_fd, stru
 		r = 0;
 	}
 	if (why != AY_DEDUPE_SKIPS)
-		ay__dedupe_skip(d, why, f->path);
+		ay__dedupe_skip(d, why, f->root, f->path);
 	if (d->how->dry_run || r < 0)
 		return r;
 	/* What a killed run left behind is now a name too many. */
@@ -215,15 +215,25 @@ static size_t names_end(const struct ay__dup *files, size_t i, size_t n)
 	return end;
 }
 
-/* Everything behind @at that may be one with it. What was taken is no more usable. */
+static int fail(struct ay__dedupe *d, int errnum, const struct ay__dup *f, const struct ay__dup *keep)
+{
+	char a[AY__DEDUPE_NAME_MAX], b[AY__DEDUPE_NAME_MAX];
+
+	ay__dedupe_name(d, f->root, f->path, a);
+	ay__dedupe_name(d, keep->root, keep->path, b);
+	return ay_err_errno(d->err, errnum, "cannot make %s one with %s", a, b);
+}
+
+/* Everything behind @at that may be one with it; what was taken is no more usable. 1: @at itself was skipped. */
 static int gather(struct ay__dedupe *d, struct ay__dup *files, size_t at, size_t n)
 {
 	struct ay__dup *keep = &files[at];
 	AY_CLOSE int fd = ay__dedupe_open(keep);
 
 	if (fd < 0 || ay__lease_take(fd) != 0) {
-		ay__dedupe_skip(d, fd == AY_EBUSY ? AY_DEDUPE_CHANGED : AY_DEDUPE_WRITER, keep->path);
-		return 0;
+		ay__dedupe_skip(d, fd == AY_EBUSY ? AY_DEDUPE_CHANGED : AY_DEDUPE_WRITER, keep->root,
+				keep->path);
+		return 1;
 	}
 	for (size_t i = names_end(files, at, n), end; i < n; i = end) {
 		end = names_end(files, i, n);
@@ -232,7 +242,7 @@ static int gather(struct ay__dedupe *d, struct ay__dup *files, size_t at, size_t
 		/* Who waits for the kept one gets it before the next is looked at. */
 		if (ay__lease_broken(fd)) {
 			ay__lease_drop(fd);
-			ay__dedupe_skip(d, AY_DEDUPE_WRITER, keep->path);
+			ay__dedupe_skip(d, AY_DEDUPE_WRITER, keep->root, keep->path);
 			return 0;
 		}
 		int r = replace_inode(d, keep, fd, &files[i], end - i);
@@ -241,8 +251,7 @@ static int gather(struct ay__dedupe *d, struct ay__dup *files, size_t at, size_t
 		files[i].usable = false;
 		if (r < 0) {
 			ay__lease_drop(fd);
-			return ay_err_errno(d->err, -r, "cannot make %s one with %s", files[i].path,
-					    keep->path);
+			return fail(d, -r, &files[i], keep);
 		}
 	}
 	ay__lease_drop(fd);
@@ -251,17 +260,20 @@ static int gather(struct ay__dedupe *d, struct ay__dup *files, size_t at, size_t
 
 int ay__dedupe_inodes(struct ay__dedupe *d, struct ay__dup *files, size_t n)
 {
-	size_t kinds = 0;
-	int r = 0;
+	const struct ay__dup *first = NULL;
 
-	for (size_t i = 0; r == 0 && i < n; i = names_end(files, i, n)) {
+	for (size_t i = 0; i < n; i = names_end(files, i, n)) {
 		if (!files[i].usable)
 			continue;
-		kinds++;
-		r = gather(d, files, i, n);
+		int r = gather(d, files, i, n);
+		if (r < 0)
+			return r;
 		files[i].usable = false;
-		if (kinds > 1)
-			ay__dedupe_skip(d, AY_DEDUPE_METADATA, files[i].path);
+		/* It stayed apart for its metadata, and not because the first one was full or open for writing. */
+		if (r == 0 && first && !same_meta(d, &first->st, &files[i].st))
+			ay__dedupe_skip(d, AY_DEDUPE_METADATA, files[i].root, files[i].path);
+		if (!first)
+			first = &files[i];
 	}
-	return r;
+	return 0;
 }

@@ -22,6 +22,7 @@ struct ay__dedupe {
 	struct ay_fs *fs;
 	const struct ay_dedupe *how;
 	struct ay_deduped *out;
+	const int *roots; /* of how->dirs, open */
 	struct ay__dup *list;
 	size_t n, cap;
 	bool swept; /* a temporary name of a killed run was removed while walking */
@@ -30,7 +31,11 @@ struct ay__dedupe {
 
 #define AY__DEDUPE_PREFIX ".ayni-dedupe-" /* of temporary names, then 16 hex digits */
 
-void ay__dedupe_skip(struct ay__dedupe *d, enum ay_dedupe_skip why, const char *path);
+#define AY__DEDUPE_NAME_MAX 8192 /* a directory as it was named, and a path in it; longer ones are cut off */
+
+/** ay__dedupe_name() - the file for a person: "DIR/path". */
+void ay__dedupe_name(const struct ay__dedupe *d, int root, const char *path, char out[AY__DEDUPE_NAME_MAX]);
+void ay__dedupe_skip(struct ay__dedupe *d, enum ay_dedupe_skip why, int root, const char *path);
 /** ay__dedupe_walk() - all regular files below how->dirs into the list. */
 int ay__dedupe_walk(struct ay__dedupe *d, const int *roots);
 /** ay__dedupe_open() - the file again, if it is as it was when it was seen. fd; AY_EBUSY; -errno. */

@@ -28,11 +28,29 @@ struct walk {
 	unsigned depth;
 };
 
-void ay__dedupe_skip(struct ay__dedupe *d, enum ay_dedupe_skip why, const char *path)
+void ay__dedupe_name(const struct ay__dedupe *d, int root, const char *path, char out[AY__DEDUPE_NAME_MAX])
 {
+	unsigned i = 0;
+
+	while (i < d->how->n_dirs && d->roots[i] != root)
+		i++;
+	const char *dir = i < d->how->n_dirs ? d->how->dirs[i] : "";
+	bool slash = dir[0] && dir[strlen(dir) - 1] != '/';
+	if (strcmp(path, ".") == 0)
+		snprintf(out, AY__DEDUPE_NAME_MAX, "%s", dir);
+	else
+		snprintf(out, AY__DEDUPE_NAME_MAX, "%s%s%s", dir, slash ? "/" : "", path);
+}
+
+void ay__dedupe_skip(struct ay__dedupe *d, enum ay_dedupe_skip why, int root, const char *path)
+{
+	char name[AY__DEDUPE_NAME_MAX];
+
 	d->out->skipped[why]++;
-	if (d->how->skipped)
-		d->how->skipped(d->how->ctx, why, path);
+	if (!d->how->skipped)
+		return;
+	ay__dedupe_name(d, root, path, name);
+	d->how->skipped(d->how->ctx, why, name);
 }
 
 static bool is_store(int dir)
@@ -67,13 +85,13 @@ static int walk_dir(struct walk *w, int fd);
 static int enter(struct walk *w, int dir, const char *name, const struct stat *st)
 {
 	if (st->st_dev != w->dev) {
-		ay__dedupe_skip(w->d, AY_DEDUPE_MOUNT, w->path);
+		ay__dedupe_skip(w->d, AY_DEDUPE_MOUNT, w->root, w->path);
 		return 0;
 	}
 	int fd = w->depth < DEPTH_MAX ? openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 				      : -1;
 	if (fd < 0) {
-		ay__dedupe_skip(w->d, AY_DEDUPE_UNREADABLE, w->path);
+		ay__dedupe_skip(w->d, AY_DEDUPE_UNREADABLE, w->root, w->path);
 		return 0;
 	}
 	return walk_dir(w, fd);
@@ -86,7 +104,7 @@ static int visit(struct walk *w, int dir, const char *name)
 	int r = 0;
 
 	if (was + 1 + n > AY_PATH_MAX) {
-		ay__dedupe_skip(w->d, AY_DEDUPE_UNREADABLE, w->path);
+		ay__dedupe_skip(w->d, AY_DEDUPE_UNREADABLE, w->root, w->path);
 		return 0;
 	}
 	if (was > 0)
@@ -111,7 +129,7 @@ static int visit(struct walk *w, int dir, const char *name)
 static int walk_dir(struct walk *w, int fd)
 {
 	AY_CLOSEDIR DIR *dir = fdopendir(fd);
-	struct dirent *e;
+	const struct dirent *e;
 	int r = 0;
 
 	if (!dir) {
@@ -119,14 +137,16 @@ static int walk_dir(struct walk *w, int fd)
 		return ay_err_errno(w->d->err, ENOMEM, "walk");
 	}
 	if (w->d->how->read_only && is_store(fd)) {
-		ay__dedupe_skip(w->d, AY_DEDUPE_STORE, w->len ? w->path : ".");
+		ay__dedupe_skip(w->d, AY_DEDUPE_STORE, w->root, w->len ? w->path : ".");
 		return 0;
 	}
 	w->depth++;
-	while (r == 0 && (e = readdir(dir))) {
+	while (r == 0 && (errno = 0, e = readdir(dir))) {
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
 			r = visit(w, dirfd(dir), e->d_name);
 	}
+	if (r == 0 && errno != 0) /* what is behind it was not seen */
+		ay__dedupe_skip(w->d, AY_DEDUPE_UNREADABLE, w->root, w->len ? w->path : ".");
 	w->depth--;
 	return r;
 }

@@ -132,9 +132,12 @@ static int check_state(struct ay__fsck *k, const char *file, struct ay_err *err)
 	int r = 0;
 
 	ay_buf_init(&name, 1024);
-	const char *branch = ay_percent_unname(&name, file) == 0 ? ay_buf_cstr(&name) : NULL;
+	int q = ay_percent_unname(&name, file);
+	const char *branch = q == 0 ? ay_buf_cstr(&name) : NULL;
 	snprintf(path, sizeof(path), "state/branches/%s", file);
-	if (!branch || ay_branch_check(branch, strlen(branch)) < 0) {
+	if (ay__fsck_lack(k, q)) {
+		r = q;
+	} else if (!branch || ay_branch_check(branch, strlen(branch)) < 0) {
 		if (file[0] != '.')
 			ay__fsck_tell(k,
 				      &(struct ay_fsck_finding){.what = AY_FSCK_LEFTOVER,

@@ -20,6 +20,7 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "store/fsck_internal.h"
+#include "store/tree_batch.h"
 
 #define FDS_MAX   64
 #define DEPTH_MAX (AY_PATH_MAX / 2 + 2)
@@ -59,30 +60,13 @@ static void tell_path(struct walk *w, const char *path, bool done, const char *w
 
 /* ---- the stack ---- */
 
-static int keep_xattrs(const struct ay_entry *e, struct level *l)
+/* What @e points to is the reader's until its next line. */
+static int keep(const struct ay_entry *e, struct level *l)
 {
-	size_t need = e->n_xattrs * sizeof(struct ay_xattr);
-
-	l->mem = NULL;
-	if (e->n_xattrs == 0)
-		return 0;
-	for (size_t i = 0; i < e->n_xattrs; i++)
-		need += strlen(e->xattrs[i].name) + 1 + e->xattrs[i].value_len;
-	struct ay_xattr *x = l->mem = malloc(need);
-	if (!x)
+	l->mem = malloc(ay__entry_room(e));
+	if (!l->mem)
 		return -ENOMEM;
-	char *p = (char *)(x + e->n_xattrs);
-	for (size_t i = 0; i < e->n_xattrs; i++) {
-		size_t n = strlen(e->xattrs[i].name) + 1;
-		x[i].name = memcpy(p, e->xattrs[i].name, n);
-		p += n;
-		x[i].value_len = e->xattrs[i].value_len;
-		if (x[i].value_len > 0)
-			memcpy(p, e->xattrs[i].value, x[i].value_len);
-		x[i].value = (uint8_t *)p;
-		p += x[i].value_len;
-	}
-	l->e.xattrs = x;
+	ay__entry_copy(&l->e, e, l->mem);
 	return 0;
 }
 
@@ -320,7 +304,7 @@ static int push(struct walk *w, int parent, const char *name, const struct ay_en
 	w->depth++;
 	memcpy(w->path, e->path, e->path_len);
 	w->path[e->path_len] = '\0';
-	if (keep_xattrs(e, v) < 0)
+	if (keep(e, v) < 0)
 		return ay_err_errno(err, ENOMEM, "%s", e->path);
 	if (w->depth > FDS_MAX + 1) {
 		close(v[-1].fd);

@@ -62,8 +62,11 @@ int ay__fsck_branches(struct ay__fsck *k, struct ay_err *err)
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
 		ay_buf_init(&name, 1024);
-		const char *text = ay_percent_unname(&name, e->d_name) == 0 ? ay_buf_cstr(&name) : NULL;
-		if (text && ay_branch_check(text, strlen(text)) == 0) {
+		int q = ay_percent_unname(&name, e->d_name);
+		const char *text = q == 0 ? ay_buf_cstr(&name) : NULL;
+		if (ay__fsck_lack(k, q)) {
+			r = q;
+		} else if (text && ay_branch_check(text, strlen(text)) == 0) {
 			r = add_branch(k, text);
 		} else {
 			char path[300];

@@ -23,14 +23,12 @@
 #include "store/file.h"
 #include "store/use.h"
 
-/* Mount namespaces looked at; a machine with more has them from containers, which have processes with locks. */
-#define SPACES_MAX 4096
-
 struct look {
 	char below[160];                /* "/tmp/staging-…/tree/root" */
 	char source[AY_USE_SOURCE_MAX]; /* of an overlay */
 	char (*seen)[32];
 	size_t n_seen;
+	bool too_many;
 };
 
 /* The @n-th word of a line of mountinfo, from 0; its end is cut off. */
@@ -88,8 +86,10 @@ static bool seen(struct look *l, int proc, const char *pid)
 		if (strcmp(l->seen[i], name) == 0)
 			return true;
 	}
-	if (l->n_seen == SPACES_MAX)
+	if (l->n_seen == AY__SPACES_MAX) {
+		l->too_many = true;
 		return true;
+	}
 	if ((l->n_seen & (l->n_seen - 1)) == 0) {
 		void *grown = realloc(l->seen, (l->n_seen ? 2 * l->n_seen : 1) * sizeof(*l->seen));
 		if (!grown)
@@ -100,24 +100,26 @@ static bool seen(struct look *l, int proc, const char *pid)
 	return false;
 }
 
-static bool mounted(int tree, const char *staging)
+bool ay__tree_mounted(int proc, int tree, const char *staging)
 {
 	struct look l = {.seen = NULL};
 	struct stat st;
 	struct dirent *e;
 	bool used = false;
+	AY_CLOSEDIR DIR *d = proc < 0 ? NULL : fdopendir(proc);
 
+	if (!d && proc >= 0)
+		close(proc);
 	if (fstatat(tree, "root", &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return false;
 	snprintf(l.below, sizeof(l.below), "/tmp/%s/tree/root", staging);
 	ay_use_source(&st, l.source);
-	AY_CLOSEDIR DIR *d = opendir("/proc");
-	while (d && !used && (e = readdir(d))) {
+	while (d && !used && !l.too_many && (e = readdir(d))) {
 		if (e->d_name[0] >= '1' && e->d_name[0] <= '9' && !seen(&l, dirfd(d), e->d_name))
 			used = space_uses(&l, dirfd(d), e->d_name);
 	}
 	free(l.seen);
-	return used;
+	return used || l.too_many;
 }
 
 bool ay__tree_in_use(int tree, const char *staging, int *ref)
@@ -125,5 +127,6 @@ bool ay__tree_in_use(int tree, const char *staging, int *ref)
 	*ref = ay__open_beneath(tree, ".ref", O_RDONLY);
 	if (*ref < 0)
 		return false; /* never complete, or already half gone: then nobody used it */
-	return ay__lock(*ref, LOCK_EX | LOCK_NB) == -EWOULDBLOCK || mounted(tree, staging);
+	return ay__lock(*ref, LOCK_EX | LOCK_NB) == -EWOULDBLOCK ||
+	       ay__tree_mounted(open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), tree, staging);
 }

@@ -16,4 +16,9 @@
  */
 bool ay__tree_in_use(int tree, const char *staging, int *ref);
 
+#define AY__SPACES_MAX 4096 /* mount namespaces looked at; where there are more, anything may be in use */
+
+/** ay__tree_mounted() - is it mounted anywhere? @proc: /proc, open for reading; taken over. Not to be known counts as yes. */
+bool ay__tree_mounted(int proc, int tree, const char *staging);
+
 #endif

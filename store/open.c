@@ -105,7 +105,7 @@ static int make_part(struct ay_store *s, const struct part *part, struct ay_err 
 static int make_parts(struct ay_store *s, int flags, struct ay_err *err)
 {
 	if (!only_parts(s->dir))
-		return ay_err_set(err, AY_EUSAGE,
+		return ay_err_set(err, AY_ESTATE,
 				  "%s: not a store and not empty; name an empty or a new directory", s->path);
 	for (size_t i = 0; i < N_PARTS; i++) {
 		int r = make_part(s, &parts[i], err);
@@ -274,7 +274,7 @@ static int open_store(struct ay_store *s, int flags, struct ay_err *err)
 	if (r < 0)
 		return r;
 	if (r > 0 && !(flags & AY_STORE_CREATE))
-		return ay_err_set(err, AY_EUSAGE, "%s: no store there", s->path);
+		return ay_err_set(err, AY_ESTATE, "%s: no store there", s->path);
 	const bool made = r > 0;
 	if (made &&
 	    ((r = check_user(s, flags & AY_STORE_OWNER_ME, err)) < 0 || (r = make_parts(s, flags, err)) < 0))

@@ -24,6 +24,7 @@
 #include "manifest/delta.h"
 #include "manifest/release.h"
 #include "store/patch_internal.h"
+#include "store/scratch.h"
 #include "store/tree_internal.h"
 
 /* Where a content is in the old directory. */
@@ -259,7 +260,8 @@ static int on_data(void *ctx, const struct ay_bundle_record *rec, const void *da
 	if (r < 0)
 		return ay_err_errno(err, -r, "cannot write beside %s", ap->b.name);
 	ap->done += len;
-	return ap->a->progress ? ap->a->progress(ap->a->progress_ctx, ap->done, ap->h.unpacked_size) : 0;
+	r = ap->a->progress ? ap->a->progress(ap->a->progress_ctx, ap->done, ap->h.unpacked_size) : 0;
+	return r < 0 ? ay_err_set(err, r, "stopped") : 0;
 }
 
 static int on_end(void *ctx, const struct ay_bundle_record *rec, struct ay_err *err)
@@ -275,8 +277,10 @@ static int on_end(void *ctx, const struct ay_bundle_record *rec, struct ay_err *
 
 static int read_bundle(struct apply *ap, int fd, struct ay_err *err)
 {
+	AY_CLEANUP(ay__scratch_release) struct ay__scratch scratch;
 	const struct ay_bundle_sink sink = {
 		.ctx = ap,
+		.scratch = &scratch.ops,
 		.header = on_header,
 		.delta = on_delta,
 		.delta_end = on_delta_end,
@@ -287,6 +291,7 @@ static int read_bundle(struct apply *ap, int fd, struct ay_err *err)
 	};
 	const struct ay_bundle_limits limits = {.memory = ap->a->memory ? ap->a->memory : UINT64_MAX};
 
+	ay__scratch_init(&scratch, ap->b.fs, ap->b.stage);
 	return ay_bundle_read(fd, &limits, &sink, true, err);
 }
 

@@ -71,16 +71,16 @@ DIR *ay__repo_list(int dirfd)
 }
 
 /* Open the directory @path, which the user named; make it when it is not there. */
-static int open_path(struct ay_fs *fs, const char *path, bool create, struct ay_err *err)
+static int open_path(struct ay_fs *fs, const char *path, bool create, bool *made, struct ay_err *err)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0)
 		return fd;
 	if (errno == ENOENT && !create)
-		return ay_err_set(err, AY_EUSAGE, "%s is not there; a repository is made by ayni publish",
+		return ay_err_set(err, AY_ESTATE, "%s is not there; a repository is made by ayni publish",
 				  path);
 	if (errno == ENOTDIR)
-		return ay_err_set(err, AY_EUSAGE, "%s is not a directory", path);
+		return ay_err_set(err, AY_ESTATE, "%s is not a directory", path);
 	if (errno != ENOENT)
 		return ay_err_errno(err, errno, "open repository %s", path);
 
@@ -97,16 +97,18 @@ static int open_path(struct ay_fs *fs, const char *path, bool create, struct ay_
 	AY_CLOSE int up = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (up < 0)
 		return ay_err_errno(err, errno, "make repository %s: open %s", path, parent);
-	fd = ay__make_dir(fs, up, name, 0755, NULL);
+	fd = ay__make_dir(fs, up, name, 0755, made);
 	int rc = fd < 0 ? fd : fs->ops->fsync(fs, up);
 	if (rc < 0) {
 		close_fd(fd);
+		if (*made) /* then nobody takes it for durable */
+			fs->ops->unlink(fs, up, name, AT_REMOVEDIR);
 		return ay_err_errno(err, -rc, "make repository %s", path);
 	}
 	return fd;
 }
 
-/* The marker: 0 it is a repository of this version; -ENOENT none; AY_EVERSION, AY_EUSAGE. */
+/* The marker: 0 it is a repository of this version; -ENOENT none; AY_EVERSION, AY_ESTATE. */
 static int read_marker(const struct ay_repo *r, struct ay_err *err)
 {
 	AY_FREE uint8_t *data = NULL;
@@ -121,7 +123,7 @@ static int read_marker(const struct ay_repo *r, struct ay_err *err)
 		return ay_err_set(err, AY_EVERSION, "%s is a repository of a newer ayni; upgrade ayni",
 				  r->path);
 	if (rc == 0 || rc == AY_ELIMIT)
-		return ay_err_set(err, AY_EUSAGE,
+		return ay_err_set(err, AY_ESTATE,
 				  "%s is not a repository: its file " MARKER " says something else", r->path);
 	return ay_err_errno(err, -rc, "read %s/" MARKER, r->path);
 }
@@ -140,7 +142,7 @@ static int check_makeable(const struct ay_repo *r, struct ay_err *err)
 			ours = strcmp(e->d_name, dir_names[i]) == 0;
 		if (!ours)
 			return ay_err_set(
-				err, AY_EUSAGE,
+				err, AY_ESTATE,
 				"%s is not a repository and not empty; name a repository, or a new directory",
 				r->path);
 	}
@@ -193,18 +195,41 @@ int ay__repo_begin_write(struct ay_repo *r, struct ay_err *err)
 	return 0;
 }
 
-/* Directories first, the marker last: with it everything is there. */
-static int make(struct ay_repo *r, struct ay_err *err)
+int ay__repo_subdir(struct ay_repo *r, int which, const char *name)
 {
-	int rc = 0;
+	const struct ay_fs_ops *ops = r->fs->ops;
+	bool made = false;
+	int fd = ay__make_dir(r->fs, r->dirs[which], name, 0755, &made);
+
+	/* One that is there already may be the work of a process that was killed before it was synced. */
+	int rc = fd < 0 ? fd : ops->fsync(r->fs, r->dirs[which]);
+	if (rc == 0)
+		return fd;
+	close_fd(fd);
+	if (made) /* that sync is not asked for again: it is made anew */
+		ops->unlink(r->fs, r->dirs[which], name, AT_REMOVEDIR);
+	return rc;
+}
+
+/* Directories first, the marker last: with it everything is there. */
+static int make(struct ay_repo *r, bool new_, struct ay_err *err)
+{
+	bool made[AY__REPO_DIRS] = {false};
+	/* Its own name too, if it was found: who made it may have been killed before it was synced. */
+	AY_CLOSE int up = openat(r->dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = up < 0 ? -errno : new_ ? 0 : r->fs->ops->fsync(r->fs, up);
 
 	for (int i = 0; i < AY__REPO_DIRS && rc == 0; i++) {
-		int fd = ay__make_dir(r->fs, r->dir, dir_names[i], 0755, NULL);
+		int fd = ay__make_dir(r->fs, r->dir, dir_names[i], 0755, &made[i]);
 		rc = fd < 0 ? fd : 0;
 		close_fd(fd);
 	}
 	if (rc == 0)
 		rc = r->fs->ops->fsync(r->fs, r->dir);
+	for (int i = 0; i < AY__REPO_DIRS && rc < 0; i++) {
+		if (made[i])
+			r->fs->ops->unlink(r->fs, r->dir, dir_names[i], AT_REMOVEDIR);
+	}
 	if (rc < 0)
 		return ay_err_errno(err, -rc, "make repository %s", r->path);
 	rc = ay__store_replace_file(r->fs, r->dir, MARKER, MARKER_1, strlen(MARKER_1), err);
@@ -216,18 +241,20 @@ int ay_repo_open(struct ay_fs *fs, const char *path, bool create, struct ay_repo
 	AY_CLEANUP(cleanup_repo) struct ay_repo *r = calloc(1, sizeof(*r));
 	if (!r)
 		return ay_err_set(err, -ENOMEM, "open repository %s: out of memory", path);
+	bool made = false;
 	r->fs = fs;
 	r->dir = r->lock = -1;
 	for (int i = 0; i < AY__REPO_DIRS; i++)
 		r->dirs[i] = -1;
 	r->path = strdup(path);
-	r->dir = r->path ? open_path(fs, path, create, err) : ay_err_set(err, -ENOMEM, "out of memory");
+	r->dir =
+		r->path ? open_path(fs, path, create, &made, err) : ay_err_set(err, -ENOMEM, "out of memory");
 	if (r->dir < 0)
 		return r->dir;
 
 	int rc = read_marker(r, err);
 	if (rc == -ENOENT && !create)
-		return ay_err_set(err, AY_EUSAGE, "%s is not a repository (it has no file " MARKER ")", path);
+		return ay_err_set(err, AY_ESTATE, "%s is not a repository (it has no file " MARKER ")", path);
 	if (rc == -ENOENT)
 		rc = check_makeable(r, err);
 	if (rc == 0 && create)
@@ -235,7 +262,7 @@ int ay_repo_open(struct ay_fs *fs, const char *path, bool create, struct ay_repo
 	if (rc == 0 && create)
 		rc = read_marker(r, err);
 	if (rc == -ENOENT)
-		rc = make(r, err);
+		rc = make(r, made, err);
 	if (rc < 0)
 		return rc;
 	for (int i = 0; i < AY__REPO_DIRS; i++) {
@@ -259,12 +286,12 @@ static int kind_dir(enum ay_repo_kind kind)
 }
 
 /* Does @dirfd/@name hold exactly @data? */
-bool ay__repo_holds(int dirfd, const char *name, const void *data, size_t len)
+bool ay__repo_holds(struct ay_repo *r, int dirfd, const char *name, const void *data, size_t len)
 {
 	AY_FREE uint8_t *kept = NULL;
 	size_t kept_len = 0;
 	return ay__read_file(dirfd, name, len, &kept, &kept_len, NULL) == 0 && kept_len == len &&
-	       (len == 0 || memcmp(kept, data, len) == 0);
+	       (len == 0 || memcmp(kept, data, len) == 0) && r->fs->ops->fsync(r->fs, dirfd) == 0;
 }
 
 int ay_repo_put(struct ay_repo *r, enum ay_repo_kind kind, const void *data, size_t len, struct ay_digest *d,
@@ -277,7 +304,7 @@ int ay_repo_put(struct ay_repo *r, enum ay_repo_kind kind, const void *data, siz
 	if (rc < 0)
 		return rc;
 	ay_digest_mem(data, len, d);
-	if (ay__repo_holds(r->dirs[which], ay_digest_hex(d, hex), data, len))
+	if (ay__repo_holds(r, r->dirs[which], ay_digest_hex(d, hex), data, len))
 		return 0;
 	rc = ay__store_replace_file(r->fs, r->dirs[which], hex, data, len, err);
 	return rc < 0 ? ay_err_wrap(err, rc, "%s/%s", r->path, dir_names[which]) : 0;

@@ -25,7 +25,7 @@ struct ay_repo;
  * @create: for who publishes: make it when there is none (in a new or empty directory), and be the only writer
  *   until it is closed. Readers open without and need no lock; should they write, their first write takes it.
  *
- * Return: 0 and @out (close with ay_repo_close()); AY_EUSAGE not there, no repository, or a directory with
+ * Return: 0 and @out (close with ay_repo_close()); AY_ESTATE not there, no repository, or a directory with
  *   something else in it; AY_EVERSION of a newer ayni; AY_EBUSY another process publishes; -errno.
  * Every function that writes may return AY_EBUSY likewise.
  */
@@ -54,7 +54,7 @@ int ay_repo_bundle_open(struct ay_repo *r, const struct ay_digest *d, int *fd, s
 /** ay_repo_manifest_open() - a manifest for reading, not checked; caller closes. */
 int ay_repo_manifest_open(struct ay_repo *r, const struct ay_digest *d, int *fd, struct ay_err *err);
 
-/** ay_repo_put_root() - AY_EUSAGE when that version is there with other content. */
+/** ay_repo_put_root() - AY_ESTATE when that version is there with other content. */
 int ay_repo_put_root(struct ay_repo *r, uint32_t version, const void *data, size_t len, struct ay_err *err);
 /** ay_repo_get_root() - version 0: the newest there. @found: which it is. free(*@data). */
 int ay_repo_get_root(struct ay_repo *r, uint32_t version, uint32_t *found, uint8_t **data, size_t *len,

@@ -50,10 +50,10 @@ int ay_repo_put_root(struct ay_repo *r, uint32_t version, const void *data, size
 	if (rc < 0)
 		return rc;
 	snprintf(name, sizeof(name), "%" PRIu32, version);
-	if (ay__repo_holds(r->dirs[AY__REPO_ROOTS], name, data, len))
+	if (ay__repo_holds(r, r->dirs[AY__REPO_ROOTS], name, data, len))
 		return 0;
 	if (fstatat(r->dirs[AY__REPO_ROOTS], name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return ay_err_set(err, AY_EUSAGE,
+		return ay_err_set(err, AY_ESTATE,
 				  "%s has another root version %s already; a new root needs a new version",
 				  r->path, name);
 	rc = ay__store_replace_file(r->fs, r->dirs[AY__REPO_ROOTS], name, data, len, err);
@@ -93,18 +93,15 @@ int ay_repo_put_offer(struct ay_repo *r, const struct ay_digest *to, const void 
 {
 	char to_hex[AY_DIGEST_HEX + 1], hex[AY_DIGEST_HEX + 1];
 	struct ay_digest d;
-	bool made;
 
 	int rc = ay__repo_begin_write(r, err);
 	if (rc < 0)
 		return rc;
-	AY_CLOSE int dir =
-		ay__make_dir(r->fs, r->dirs[AY__REPO_OFFERS], ay_digest_hex(to, to_hex), 0755, &made);
-	rc = dir < 0 ? dir : made ? r->fs->ops->fsync(r->fs, r->dirs[AY__REPO_OFFERS]) : 0;
-	if (rc < 0)
+	AY_CLOSE int dir = ay__repo_subdir(r, AY__REPO_OFFERS, ay_digest_hex(to, to_hex));
+	if ((rc = dir) < 0)
 		return ay_err_errno(err, -rc, "make %s/offers/%s", r->path, to_hex);
 	ay_digest_mem(data, len, &d);
-	if (ay__repo_holds(dir, ay_digest_hex(&d, hex), data, len))
+	if (ay__repo_holds(r, dir, ay_digest_hex(&d, hex), data, len))
 		return 0;
 	rc = ay__store_replace_file(r->fs, dir, hex, data, len, err);
 	return rc < 0 ? ay_err_wrap(err, rc, "%s/offers/%s", r->path, to_hex) : 0;
@@ -162,7 +159,8 @@ static int visit_all(const struct ay_repo *r, int dir, const char *where,
 
 	int rc = dir < 0 ? dir : list_digests(dir, &digests);
 	if (rc < 0)
-		ay_err_set(err, rc, "list %s/%s: %s", r->path, where, ay_strerror(rc));
+		rc > -4096 ? ay_err_errno(err, -rc, "list %s/%s", r->path, where)
+			   : ay_err_set(err, rc, "list %s/%s: %s", r->path, where, ay_strerror(rc));
 	for (size_t i = 0; rc == 0 && i < digests.len; i += sizeof(struct ay_digest)) {
 		struct ay_digest d;
 		memcpy(&d, digests.data + i, sizeof(d));
@@ -248,7 +246,6 @@ int ay_repo_put_head(struct ay_repo *r, const char *branch, const uint8_t head[A
 {
 	struct ay_buf name = {0};
 	AY_CLOSE int dir = -1;
-	bool made = false;
 
 	int rc = ay__repo_begin_write(r, err);
 	if (rc == 0)
@@ -259,10 +256,9 @@ int ay_repo_put_head(struct ay_repo *r, const char *branch, const uint8_t head[A
 		ay_buf_release(&name);
 		return rc;
 	}
-	dir = ay__make_dir(r->fs, r->dirs[AY__REPO_BRANCHES], (char *)name.data, 0755, &made);
-	rc = dir < 0 ? dir : made ? r->fs->ops->fsync(r->fs, r->dirs[AY__REPO_BRANCHES]) : 0;
+	dir = ay__repo_subdir(r, AY__REPO_BRANCHES, (char *)name.data);
 	ay_buf_release(&name);
-	if (rc < 0)
+	if ((rc = dir) < 0)
 		return ay_err_errno(err, -rc, "make the directory of branch %s in %s", branch, r->path);
 	rc = ay__store_replace_file(r->fs, dir, "head", head, AY_HEAD_SIZE, err);
 	return rc < 0 ? ay_err_wrap(err, rc, "head of %s in %s", branch, r->path) : 0;
@@ -309,8 +305,10 @@ int ay_repo_branches(struct ay_repo *r, char ***names, size_t *n, struct ay_err 
 	for (struct dirent *e; rc == 0 && (e = readdir(d));) {
 		uint8_t head[AY_HEAD_SIZE];
 		struct ay_buf name = {0};
-		if (ay_percent_unname(&name, e->d_name) == 0 &&
-		    ay_branch_check((char *)name.data, name.len) == 0 &&
+		int q = ay_percent_unname(&name, e->d_name);
+		if (q == -ENOMEM)
+			rc = ay_err_errno(err, ENOMEM, "list %s/branches", r->path);
+		if (q == 0 && ay_branch_check((char *)name.data, name.len) == 0 &&
 		    ay_repo_get_head(r, (char *)name.data, head, NULL) == 0) {
 			char **grown =
 				count < BRANCHES_MAX ? reallocarray(all, count + 1, sizeof(*all)) : NULL;

@@ -28,7 +28,12 @@ struct ay_repo {
 int ay__repo_begin_write(struct ay_repo *r, struct ay_err *err);
 /** ay__repo_list() - an independent reader of a held directory; NULL with errno. */
 DIR *ay__repo_list(int dirfd);
-/** ay__repo_holds() - does @dirfd/@name hold exactly @data? */
-bool ay__repo_holds(int dirfd, const char *name, const void *data, size_t len);
+/**
+ * ay__repo_holds() - does @dirfd/@name hold exactly @data, and durably? Who wrote it may have been killed before he had its
+ * directory synced, so that is done here; if it fails, the file is to be written anew.
+ */
+bool ay__repo_holds(struct ay_repo *r, int dirfd, const char *name, const void *data, size_t len);
+/** ay__repo_subdir() - open directory @name in that of kind @which, made when it is not there; its name is durable. fd, -errno. */
+int ay__repo_subdir(struct ay_repo *r, int which, const char *name);
 
 #endif

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "diff/bundle.h"
+#include "store/scratch.h"
 
 #define SPOILT_MAX 4 /* wrong records before a bundle is given up: each costs a reading from its start */
 #define ENOUGH     1 /* all that was wanted has come: stops the reader */
@@ -148,8 +148,8 @@ int ay__way_lacks(struct ay__retrieval *t, struct ay__way *w,
 	struct ay_err why = {0};
 	int r = read_bundle(&p, &sink, false, &why);
 
-	if (p.failed)
-		return p.failed;
+	if (p.failed || r == -ENOMEM)
+		return p.failed ? p.failed : r;
 	if (r < 0)
 		close_way(&p, r, &why);
 	return 0;
@@ -253,14 +253,17 @@ static size_t count_left(const struct ay__retrieval *t, const struct ay__way *w)
 int ay__way_decode(struct ay__retrieval *t, struct ay__way *w, struct ay_err *err)
 {
 	AY_FREE struct ay__fd_writer *out = calloc(1, sizeof(*out));
+	AY_CLEANUP(ay__scratch_release) struct ay__scratch scratch;
 	struct pass p = {.t = t, .w = w, .out = out};
 	const struct ay_bundle_sink sink = {.ctx = &p,
+					    .scratch = &scratch.ops,
 					    .header = on_header,
 					    .begin = on_begin,
 					    .base = on_base,
 					    .data = on_data,
 					    .end = on_end};
 
+	ay__scratch_init(&scratch, t->how->s->fs, t->how->dirfd);
 	if (!out)
 		return ay_err_errno(err, ENOMEM, "retrieve");
 	out->fd = -1;

@@ -24,9 +24,9 @@ static int add_way(void *ctx, const uint8_t *data, size_t len)
 	struct ay__retrieval *t = ctx;
 	struct ay_offer o;
 
-	if (ay_trust_offer(t->how->root, t->how->branch, data, len, &o, NULL) < 0 ||
-	    (t->how->memory && o.memory > t->how->memory))
-		return 0;
+	int r = ay_trust_offer(t->how->root, t->how->branch, data, len, &o, NULL);
+	if (r < 0 || (t->how->memory && o.memory > t->how->memory))
+		return r == -ENOMEM ? r : 0;
 	for (size_t i = 0; i < t->n_ways; i++) {
 		if (ay_digest_eq(&t->ways[i].bundle, &o.bundle))
 			return 0;
@@ -72,8 +72,9 @@ static int add_release(void *ctx, const uint8_t *data, size_t len)
 
 	if (!rel)
 		return -ENOMEM;
-	if (ay_trust_release(t->how->root, t->how->branch, data, len, rel, NULL) < 0)
-		return 0;
+	int r = ay_trust_release(t->how->root, t->how->branch, data, len, rel, NULL);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
 	return ay__ways_to(t, &rel->manifest, NULL);
 }
 

@@ -12,7 +12,7 @@
  * links. Directories deeper than OPEN_DIRS_MAX give their fd back while something
  * below them is walked, and are found again from the root and compared.
  *
- * The next step is manifest/manifest.c, which checks the order once more.
+ * The next step is manifest/manifest_writer.c, which checks the order once more.
  */
 #include "store/scan.h"
 

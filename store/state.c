@@ -392,20 +392,6 @@ int ay__state_forget(struct ay_store *s, const char *branch, struct ay_err *err)
 	return rc < 0 ? ay_err_errno(err, -rc, "%s/state/" BRANCH_DIR "/%s", s->path, name) : 1;
 }
 
-static int take_all(void *ctx, struct ay_branch_state *b, struct ay_err *err)
-{
-	(void)err;
-	*b = *(const struct ay_branch_state *)ctx;
-	return 0;
-}
-
-int ay_state_set_branch(struct ay_store *s, const struct ay_branch_state *b, struct ay_err *err)
-{
-	struct ay_branch_state now = *b;
-
-	return ay_state_change_branch(s, b->branch, take_all, &now, err);
-}
-
 static int cmp_branches(const void *a, const void *b)
 {
 	return strcmp(((const struct ay_branch_state *)a)->branch,

@@ -51,17 +51,13 @@ struct ay_branch_state {
 /** ay_state_branch() - what is kept, zeros when nothing is; AY_ESTORE when it is damaged. */
 int ay_state_branch(struct ay_store *s, const char *branch, struct ay_branch_state *out, struct ay_err *err);
 /**
- * ay_state_set_branch() - durable. Refuses to lower floor (AY_EROLLBACK).
- * The newer of @b's head and the kept one stays; all else is @b's, whatever another process wrote since @b was read.
- * To change a part of what is kept: ay_state_change_branch().
- */
-int ay_state_set_branch(struct ay_store *s, const struct ay_branch_state *b, struct ay_err *err);
-/**
  * ay_state_change_branch() - read, @change and write in one, so that no other process's change is lost; durable.
+ * Refuses to lower the floor (AY_EROLLBACK); the newer of the changed head and the kept one stays.
  * @change: gets what ay_state_branch() would tell. 0: write it; above 0: nothing to write; below: its error, passed on.
  *   It must not change any state itself (the lock is held).
  *
- * Return: 0, also when nothing was to be written; @change's error; those of ay_state_set_branch().
+ * Return: 0, also when nothing was to be written; @change's error; AY_EROLLBACK, AY_EUSAGE no branch name, AY_ESTORE
+ *   what is kept is damaged, -EROFS; -errno.
  */
 int ay_state_change_branch(struct ay_store *s, const char *branch,
 			   int (*change)(void *ctx, struct ay_branch_state *b, struct ay_err *err), void *ctx,

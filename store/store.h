@@ -43,7 +43,7 @@ enum ay_store_flags {
  * As a plain user without AY_STORE_OWNER_ME a store cannot keep owners: refused with a
  * message that says so and names the option.
  *
- * Return: 0 and @out (close with ay_store_close()); AY_EVERSION a newer ayni's store; AY_EUSAGE no store
+ * Return: 0 and @out (close with ay_store_close()); AY_EVERSION a newer ayni's store; AY_ESTATE no store
  *   there and no CREATE; -EACCES, -EROFS, ... with path and reason.
  */
 int ay_store_open(struct ay_fs *fs, const char *path, int flags, struct ay_store **out, struct ay_err *err);

@@ -134,17 +134,10 @@ int ay__switch_locked(struct ay_store *s, int dir, const char *branch, const str
 
 int ay__switch(struct ay_store *s, const char *branch, const struct ay__move *move, struct ay_err *err)
 {
-	int r = ay__store_writable(s, err);
+	AY_CLOSE int dir = -1;
+	AY_CLOSE int lock = ay__branch_lock_switch(s, branch, &dir, err);
 
-	if (r < 0)
-		return r;
-	AY_CLOSE int dir = ay__branch_open(s, branch, false, err);
-	if (dir < 0)
-		return dir;
-	AY_CLOSE int lock = ay__branch_lock(s, dir, ".switch", LOCK_EX, err);
-	if (lock < 0)
-		return lock;
-	return ay__switch_locked(s, dir, branch, move, err);
+	return lock < 0 ? lock : ay__switch_locked(s, dir, branch, move, err);
 }
 
 int ay_store_switch(struct ay_store *s, const char *branch, uint32_t serial, bool rollback,
@@ -259,14 +252,10 @@ int ay__serial_back(struct ay_store *s, int dir, const char *branch, uint32_t no
 int ay_store_rollback(struct ay_store *s, const char *branch, uint32_t serial, uint32_t *to,
 		      struct ay_err *err)
 {
-	int r = ay__store_writable(s, err);
+	AY_CLOSE int dir = -1;
+	AY_CLOSE int lock = ay__branch_lock_switch(s, branch, &dir, err);
+	int r;
 
-	if (r < 0)
-		return r;
-	AY_CLOSE int dir = ay__branch_open(s, branch, false, err);
-	if (dir < 0)
-		return dir;
-	AY_CLOSE int lock = ay__branch_lock(s, dir, ".switch", LOCK_EX, err);
 	if (lock < 0)
 		return lock;
 	if (serial == 0) {

@@ -17,6 +17,11 @@ int ay__branch_open(struct ay_store *s, const char *branch, bool create, struct 
 /** ay__branch_lock() - the lock file @name (".apply", ".switch") of a branch. Return: fd that holds it, -EWOULDBLOCK,
  * ... */
 int ay__branch_lock(struct ay_store *s, int branch_dir, const char *name, int op, struct ay_err *err);
+/**
+ * ay__branch_lock_switch() - open a branch to change what is current: its directory to *@dir, which the caller closes in
+ * any case, and ".switch" held exclusive. -EROFS, -ENOENT, -errno. Return: fd that holds the lock.
+ */
+int ay__branch_lock_switch(struct ay_store *s, const char *branch, int *dir, struct ay_err *err);
 void ay__serial_name(uint32_t serial, char out[AY__SERIAL_NAME_MAX]);
 /** ay__serial_parse() - a directory's name as serial: decimal, from 1, one form only. */
 bool ay__serial_parse(const char *name, uint32_t *serial);

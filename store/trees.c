@@ -82,6 +82,16 @@ int ay__branch_lock(struct ay_store *s, int branch_dir, const char *name, int op
 	return ay_err_errno(err, -r, "cannot lock %s of a branch in %s", name, s->path);
 }
 
+int ay__branch_lock_switch(struct ay_store *s, const char *branch, int *dir, struct ay_err *err)
+{
+	int r = ay__store_writable(s, err);
+
+	if (r < 0)
+		return r;
+	*dir = ay__branch_open(s, branch, false, err);
+	return *dir < 0 ? *dir : ay__branch_lock(s, *dir, ".switch", LOCK_EX, err);
+}
+
 /* ---- listing ---- */
 
 void ay_store_names_free(char **names, size_t n)
@@ -126,7 +136,7 @@ static int add_name(char ***names, size_t *n, const char *file)
 	const char *name = r == 0 ? ay_buf_cstr(&b) : NULL;
 	if (!name || ay_branch_check(name, strlen(name)) < 0) {
 		ay_buf_release(&b);
-		return 0; /* not ours */
+		return r == -ENOMEM ? r : 0; /* else it is not ours */
 	}
 	grown = realloc(*names, (*n + 1) * sizeof(char *));
 	if (grown) {

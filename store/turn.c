@@ -129,14 +129,10 @@ static int change_turn(struct ay_store *s, const char *branch, struct change *c,
 		       int (*change)(void *ctx, struct ay_branch_state *b, struct ay_err *err),
 		       struct ay_err *err)
 {
-	int r = ay__store_writable(s, err);
+	AY_CLOSE int dir = -1;
+	AY_CLOSE int lock = ay__branch_lock_switch(s, branch, &dir, err);
+	int r;
 
-	if (r < 0)
-		return r;
-	AY_CLOSE int dir = ay__branch_open(s, branch, false, err);
-	if (dir < 0)
-		return dir;
-	AY_CLOSE int lock = ay__branch_lock(s, dir, ".switch", LOCK_EX, err);
 	if (lock < 0)
 		return lock;
 	c->dir = dir;
@@ -260,14 +256,9 @@ static int fail_locked(struct ay_store *s, int dir, const char *branch, uint32_t
 
 int ay_turn_fail(struct ay_store *s, const char *branch, uint32_t *from, uint32_t *to, struct ay_err *err)
 {
-	int r = ay__store_writable(s, err);
+	AY_CLOSE int dir = -1;
+	AY_CLOSE int lock = ay__branch_lock_switch(s, branch, &dir, err);
 
-	if (r < 0)
-		return r;
-	AY_CLOSE int dir = ay__branch_open(s, branch, false, err);
-	if (dir < 0)
-		return dir;
-	AY_CLOSE int lock = ay__branch_lock(s, dir, ".switch", LOCK_EX, err);
 	return lock < 0 ? lock : fail_locked(s, dir, branch, from, to, err);
 }
 

@@ -14,19 +14,7 @@
 #                 it does to the disk by itself
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-. tests/measure.sh
-AYNI=$(realpath "${AYNI:-$PWD/build/ayni}")
-RUNS=${AYNI_BENCH_RUNS:-3}
-TIME=/usr/bin/time
-work= bad=0
-cleanup() { [ -z "$work" ] || { chmod -R u+rwx "$work" 2>/dev/null; rm -rf "$work"; }; }
-trap cleanup EXIT
-trap 'exit 143' INT TERM HUP
-die() {
-	echo "bench: $*" >&2
-	exit 1
-}
-say() { echo "bench: $*" >&2; }
+. tests/bench/lib.sh
 
 trees=()
 mapfile -t one < <(tests/corpus.sh kernel 1 2>/dev/null)

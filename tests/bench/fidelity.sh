@@ -17,20 +17,8 @@
 #   disk          growth of the store, against the bytes of content that the tree before did not have
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-. tests/measure.sh
-AYNI=${AYNI:-$PWD/build/ayni}
-AYNI=$(realpath "$AYNI") TOP=$PWD
-RUNS=${AYNI_BENCH_RUNS:-3}
-TIME=/usr/bin/time
-work= bad=0
-cleanup() { [ -z "$work" ] || { chmod -R u+rwx "$work" 2>/dev/null; rm -rf "$work"; }; }
-trap cleanup EXIT
-trap 'exit 143' INT TERM HUP
-die() {
-	echo "bench: $*" >&2
-	exit 1
-}
-say() { echo "bench: $*" >&2; }
+. tests/bench/lib.sh
+TOP=$PWD
 
 mapfile -t pair < <(tests/corpus.sh root 2>/dev/null)
 [ ${#pair[@]} = 2 ] || mapfile -t pair < <(tests/corpus.sh pair)

@@ -47,9 +47,9 @@ expect_node 2 "10.conf:3: peers = school.local: must be IP addresses" --config "
 expect_node 1 "missing.conf" --config "$T/missing.conf"
 
 say "store"
-expect_node 2 "\`ayni init\` makes a store" --store "$T/nowhere"
+expect_node 1 "\`ayni init\` makes a store" --store "$T/nowhere"
 mkdir "$T/full" && touch "$T/full/something"
-expect_node 2 "no store there" --store "$T/full"
+expect_node 1 "no store there" --store "$T/full"
 "$AYNI" init --store "$T/noroot" --branch $BRANCH "${owner[@]}" >/dev/null 2>&1
 expect_node 1 "ayni init --root" --store "$T/noroot"
 cp -a "$T/1" "$T/newer"
@@ -70,7 +70,7 @@ else
 fi
 
 say "repository"
-expect_node 2 "repository" --role school --repo "$T/nowhere"
+expect_node 1 "repository" --role school --repo "$T/nowhere"
 mkdir -p "$T/emptyrepo" && cp "$T/repo/ayni-repo" "$T/emptyrepo/"
 expect_node 1 "root" --role school --repo "$T/emptyrepo"
 
@@ -104,7 +104,7 @@ expect_node 1 "another node?" --store "$T/2" --control "$T/other.sock" --port "$
 is_current 0 1 || fail "the first one was harmed"
 expect 1 "no node is running at $T/none.sock" "$AYNI" status --control "$T/none.sock"
 expect 1 "no node is running at $T/none.sock" "$AYNI" update --control "$T/none.sock"
-expect 2 "does not follow branch other" "$AYNI" update other --control "$T/1.sock"
+expect 1 "does not follow branch other" "$AYNI" update other --control "$T/1.sock"
 expect 2 "update takes one branch" "$AYNI" update a b --control "$T/1.sock"
 
 say "signals"

@@ -47,7 +47,7 @@ expect 2 "one serial is enough" "$AYNI" rollback xo/stable@1 1
 expect 2 "say which: root new" "$AYNI" root
 expect 2 "say which: root new" "$AYNI" root old
 # (before anything is written there)
-expect 2 "$T/nowhere: no store there: \`ayni init\` makes one" "$AYNI" list --store "$T/nowhere"
+expect 1 "$T/nowhere: no store there: \`ayni init\` makes one" "$AYNI" list --store "$T/nowhere"
 
 say "completion"
 complete_words() { # WORD...: what bash would propose for the last one
@@ -121,13 +121,13 @@ make_tree "$tree" 2 7
 printf 'odd\n' >"$tree/odd name
 %"
 pub=("$AYNI" publish --repo repo --branch xo/stable --key release.key --key release2.key --key head.key)
-expect 2 "holds no root yet" "${pub[@]}" "$tree"
+expect 1 "holds no root yet" "${pub[@]}" "$tree"
 expect 1 "cannot open the tree $T/none: No such file" "${pub[@]}" --root root-1 "$T/none"
 expect 1 "Not a directory" "${pub[@]}" --root root-1 root-1
 expect 1 "no-root" "${pub[@]}" --root no-root "$tree"
 expect 1 "" "${pub[@]}" --root head.pub "$tree"
 expect 2 "first root is version 1" "${pub[@]}" --root root-2 "$tree"
-expect 2 "not a repository and not empty" "$AYNI" publish --repo "$tree/lib" --branch x --key head.key "$tree/bin"
+expect 1 "not a repository and not empty" "$AYNI" publish --repo "$tree/lib" --branch x --key head.key "$tree/bin"
 expect 1 "no/such" "$AYNI" publish --repo no/such/repo --branch x --key head.key "$tree"
 expect 2 "is no branch name" "${pub[@]}" --branch /x "$tree"
 expect 2 "lies in the tree" "$AYNI" publish --repo "$tree/repo" --branch x --key head.key "$tree"
@@ -135,6 +135,9 @@ cp head.key "$tree/bin"
 expect 2 "lies in the tree" "$AYNI" publish --repo repo --branch x --key root1.key --key tree/../tree/bin/head.key "$tree/."
 rm "$tree/bin/head.key"
 check "a repository appeared in the tree" [ ! -e "$tree/repo" ]
+chmod 644 head.pub
+expect 1 "head.pub" "$AYNI" publish --repo repo --branch xo/stable --key head.pub --root root-1 "$tree"
+check "a public key's mode was complained of" sh -c '! grep -q chmod "$1"' - "$T/err"
 expect 2 "publish needs" "${pub[@]}"
 expect 2 "publish needs" "${pub[@]}" "$tree" "$tree"
 expect 2 "--rollout must be a number" "${pub[@]}" --rollout 101 "$tree"
@@ -162,7 +165,7 @@ cp -a "$tree" tree3
 expect 3 "" "${pub[@]}" "$tree"
 expect 0 "published xo/stable 4" "${pub[@]}" --again --no-full "$tree"
 says "bundle from nothing:"
-expect 2 "another root version 1 already" "${pub[@]}" --root many1 "$tree"
+expect 1 "another root version 1 already" "${pub[@]}" --root many1 "$tree"
 head=repo/branches/xo%2Fstable/head
 expect_json 0 '"believed": true' "$AYNI" show --json --root root-1 $head
 says '"serial": 4' '"rollout": 100'
@@ -252,7 +255,7 @@ imp=("$AYNI" import "${store[@]}" --control "$NODE")
 expect 1 "no-root" "$AYNI" init "${store[@]}" --root no-root --branch xo/stable "${me[@]}"
 expect 1 "head.pub" "$AYNI" init "${store[@]}" --root head.pub --branch xo/stable "${me[@]}"
 check "a store was made for a root that is none" [ ! -e store ]
-expect 2 "not empty" "$AYNI" init --store tree1 --root root-1 --branch x "${me[@]}"
+expect 1 "not empty" "$AYNI" init --store tree1 --root root-1 --branch x "${me[@]}"
 expect 2 "is no branch name" "$AYNI" init "${store[@]}" --root root-1 --branch X
 expect 0 "follows branch: xo/stable" "$AYNI" init "${store[@]}" --root root-1 --branch xo/stable "${me[@]}"
 expect_json 0 '"root_version": 1' "$AYNI" init "${store[@]}" --root root-1 --branch xo/stable --json
@@ -265,9 +268,9 @@ expect_json 3 "[]" "$AYNI" list "${store[@]}" --json
 expect 3 "has no tree yet" "$AYNI" rollback xo/stable "${store[@]}"
 expect 3 "has no tree yet" "$AYNI" verify xo/stable "${store[@]}"
 expect 2 "import needs" "${imp[@]}"
-expect 2 "no store there: \`ayni init\`" "$AYNI" import --store tree1 --control "$NODE" repo1
-expect 2 "is not a repository" "${imp[@]}" tree1
-expect 2 "is not there" "${imp[@]}" nowhere
+expect 1 "no store there: \`ayni init\`" "$AYNI" import --store tree1 --control "$NODE" repo1
+expect 1 "is not a repository" "${imp[@]}" tree1
+expect 1 "is not there" "${imp[@]}" nowhere
 expect 3 "repo1 has no branch other" "${imp[@]}" repo1 other
 expect 0 "xo/stable: release 1 (1 bundle" "${imp[@]}" repo1
 expect 3 "which is not newer" "${imp[@]}" repo1
@@ -349,7 +352,7 @@ head -c 100 many3 >repo/roots/3
 expect 1 "repo/roots/3" "${imp[@]}" repo
 expect 1 "repo/roots/3" "${other[@]}" tree2
 rm repo/roots/3
-expect 2 "has another root version 1 already" "${other[@]}" --root again tree1
+expect 1 "has another root version 1 already" "${other[@]}" --root again tree1
 
 say "output that cannot be written"
 expect 1 "cannot write the output" sh -c '"$1" --help >/dev/full' - "$AYNI"
@@ -358,7 +361,7 @@ expect 1 "cannot write the output" sh -c '"$1" list --store store >/dev/full' - 
 expect 1 "cannot write the output" sh -c '"$1" list --json --store store >/dev/full' - "$AYNI"
 expect 1 "cannot write the output" sh -c '"$1" show "$2" >/dev/full' - "$AYNI" "$(ls repo/manifests/* | head -n 1)"
 expect 1 "cannot write the output" sh -c '"$1" show --json root-1 >&-' - "$AYNI"
-expect 2 "" sh -c '"$1" list --store "$2" <&- 2>&-' - "$AYNI" nowhere
+expect 1 "" sh -c '"$1" list --store "$2" <&- 2>&-' - "$AYNI" nowhere
 before=$(snapshot store)
 expect 3 "" sh -c '"$1" import --store store --control none repo >&- <&- 2>&-' - "$AYNI"
 same "a store after a command with closed streams" "$(snapshot store)" "$before"

@@ -34,7 +34,7 @@ printf 'odd' >"new/odd name
 chmod 4711 new/bin/tool
 chmod 555 new/deep
 touch -d '2001-02-03 04:05:06.789' new/empty
-expect 0 "as differences, 2 whole" "${delta[@]}" make old new -o d
+expect 0 "as differences" "${delta[@]}" make old new -o d
 expect 0 "manifest" "${delta[@]}" apply old d -o got
 [ "$(id -u)" != 0 ] || same "the new directory" "$(tree_of got)" "$(tree_of new)"
 same "a copied content" "$(stat -c %h got/copy1)" 1
@@ -180,6 +180,22 @@ expect 1 "outside the old file's 100" "${delta[@]}" apply short p -o x
 expect 1 "bad: " "${delta[@]}" apply old bad -o x
 check "a bad patch gave something" [ ! -e x ]
 nothing_stays "hostile patches"
+
+say "interrupted: nothing stays"
+mkdir many
+for i in $(seq 60); do head -c 200000 /dev/urandom >many/$i; done
+"${delta[@]}" make --from-nothing many -o i --threads 1 >/dev/null 2>err2 &
+for _ in $(seq 100); do [ -z "$(find . -name '.tmp-*')" ] || break; sleep 0.01; done
+kill -TERM $!
+wait $!
+rc=$?
+if [ $rc = 1 ]; then
+	check "not told why" grep -q stopped err2
+	check "an interrupted delta was made" [ ! -e i ]
+else
+	same "exit code of what was too fast to be interrupted" $rc 0
+fi
+nothing_stays "an interruption"
 
 say "killed while it works: nothing of that name, or all of it"
 expect 0 "" "${delta[@]}" make --from-nothing new -o whole --force

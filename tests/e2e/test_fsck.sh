@@ -44,8 +44,8 @@ expect_json 0 '"damaged": 0' "$AYNI" fsck "${F[@]}" --json
 expect 0 "nothing is damaged" "$AYNI" fsck "${F[@]}" --heal
 expect 2 "give --heal too" "$AYNI" fsck "${F[@]}" --repo "$T/repo"
 expect 2 "takes no arguments" "$AYNI" fsck "${F[@]}" x
-expect 2 "no store there" "$AYNI" fsck --store "$T/nowhere" --config /dev/null
-expect 2 "" "$AYNI" fsck "${F[@]}" --heal --repo "$T/nowhere"
+expect 1 "no store there" "$AYNI" fsck --store "$T/nowhere" --config /dev/null
+expect 1 "" "$AYNI" fsck "${F[@]}" --heal --repo "$T/nowhere"
 
 # ---- a rotten object, while somebody reads it
 rot() {

@@ -179,55 +179,106 @@ wait_has bad 11
 sees 10
 [ "$(wc -l <"$T/tries")" = 3 ] || fail "tried $(wc -l <"$T/tries") times, not 3"
 
+say "the process that switches is killed in a hook before, and in one after"
+no_hooks
+hook pre-switch.d/10-once "[ \$AYNI_SERIAL = 12 ] || exit 0
+[ \$(cat $store/branches/*/current/os-release | tr -dc 0-9) = 10 ] && echo before >>$T/killed-at
+[ -e $T/killed-before ] && exit 0
+touch $T/killed-before
+kill -9 \$PPID; sleep 1"
+hook post-switch.d/10-once "[ \$AYNI_SERIAL = 12 ] || exit 0
+[ \$(cat $store/branches/*/current/os-release | tr -dc 0-9) = 12 ] && echo after >>$T/killed-at
+[ -e $T/killed-after ] && exit 0
+touch $T/killed-after
+kill -9 \$PPID; sleep 1"
+publish_next
+wait_all_current 12 1
+wait_has unconfirmed 0
+wait_has ready 0
+has bad 0 || fail "12 counts as bad"
+sees 12
+[ -e "$T/killed-before" ] && [ -e "$T/killed-after" ] || fail "it was not killed in both hooks"
+[ "$(grep -c before "$T/killed-at")" -ge 2 ] && [ "$(grep -c after "$T/killed-at")" -ge 1 ] ||
+	fail "hooks did not run again, or saw another tree: $(cat "$T/killed-at")"
+must 0 "" "$AYNI" fsck --store "$store"
+
 say "node and switch are killed in the trial: the next node goes on"
-hook health.d/10-once "[ \$AYNI_SERIAL = 12 ] || exit 0
+hook health.d/10-once "[ \$AYNI_SERIAL = 13 ] || exit 0
 echo \$PPID >$T/switching
 [ -e $T/go ] || sleep 1.5"
 publish_next
 wait_for "a trial" test -s "$T/switching"
 stop_node 1 KILL
 kill -9 "$(cat "$T/switching")"
-[ -e "$store/branches/"*"/12/root" ] || fail "the tree is gone"
-sees 12
+[ -e "$store/branches/"*"/13/root" ] || fail "the tree is gone"
+sees 13
 touch "$T/go"
 start_node 1 --config "$conf"
 wait_has unconfirmed 0
-sees 12
+sees 13
 no_hooks
 
 say "a rolled back release is taken again with --force"
-must 0 "rolled back from release 12 to 10" here rollback $BRANCH
-wait_has bad 12
-sees 10
+must 0 "rolled back from release 13 to 12" here rollback $BRANCH
+wait_has bad 13
+sees 12
 must 4 "not taken" "$AYNI" update --control "$T/1.sock"
-must 0 "serial 12" "$AYNI" update --force --control "$T/1.sock"
-wait_all_current 12 1
-has bad 0 || fail "12 is still remembered as bad"
+must 0 "serial 13" "$AYNI" update --force --control "$T/1.sock"
+wait_all_current 13 1
+has bad 0 || fail "13 is still remembered as bad"
 
 say "a pinned release stays"
-must 0 "stays at release 12" here pin $BRANCH
+must 0 "stays at release 13" here pin $BRANCH
 must 3 "pinned already" here pin $BRANCH
 publish_next
 must 4 "stays at a pinned release" "$AYNI" update --force --control "$T/1.sock"
-sees 12
+sees 13
 must 0 "pinned any more" here unpin $BRANCH
-wait_all_current 13 1
+wait_all_current 14 1
 
 say "boots are counted, until it is confirmed or left"
 configure "confirm = boot" "tries = 2"
 restart
 publish_next
-wait_all_current 14 1
-wait_has unconfirmed 14
+wait_all_current 15 1
+wait_has unconfirmed 15
 must 0 "it has 1 left" here boot-count
-must 0 "release 14 is good" here confirm
+must 0 "release 15 is good" here confirm
 must 3 "" here confirm
 must 3 "" here boot-count
 publish_next
-wait_all_current 15 1
+wait_all_current 16 1
 must 0 "it has 1 left" here boot-count
 must 0 "it has 0 left" here boot-count
-must 1 "rolled back to 14" here boot-count
-wait_has bad 15
-sees 14
+must 1 "rolled back to 15" here boot-count
+wait_has bad 16
+sees 15
+
+say "a trigger: the node only touches a file; whoever waits for it switches, with the hooks"
+configure "switch-trigger = $T/trigger"
+hook health.d/10-who "echo \$PPID >$T/health"
+restart
+for n in 17 18; do
+	rm -f "$T/trigger" "$T/health"
+	publish_next
+	wait_has ready $n
+	wait_for "the trigger" test -e "$T/trigger"
+	[ ! -e "$T/health" ] || fail "the node ran hooks itself"
+	[ "$(cat "$(tree_of 1)/os-release")" != "release $n" ] || fail "the node switched itself"
+	must 0 "release $n is current" here switch --due # as packaging/ayni-switch.service does
+	wait_has have $n
+	wait_has ready 0
+	sees $n
+	[ -e "$T/health" ] || fail "no hook ran"
+done
+must 3 "" here switch --due
+
+say "a trigger that cannot be written is told, and nothing is lost"
+configure "switch-trigger = $T/no/such/trigger"
+restart
+publish_next
+wait_has ready 19
+wait_logged "cannot write $T/no/such/trigger"
+must 0 "release 19 is current" here switch --due
+wait_has have 19
 say "all is as it should be"

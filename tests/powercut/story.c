@@ -18,6 +18,7 @@
 #include "store/use.h"
 #include "tests/powercut/facts.h"
 #include "tests/powercut/promise.h"
+#include "tests/support/set_branch.h"
 
 void story_phase(struct teller *t, const char *name)
 {
@@ -96,7 +97,7 @@ static int begin(struct teller *t, struct ay_err *err)
 	story_phase(t, "state");
 	story_say(t, "may follow:b 1\n");
 	struct ay_branch_state b = {.follow = true, .branch = "b"};
-	if ((r = ay_state_set_branch(t->s, &b, err)) < 0)
+	if ((r = set_branch(t->s, &b, err)) < 0)
 		return r;
 	story_say(t, "must follow:b 1\n");
 	return 0;

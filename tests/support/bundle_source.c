@@ -20,6 +20,15 @@ void source_release(struct source *s)
 	ay_merkle_free(s->merkle);
 }
 
+uint64_t blocks_had(struct ay_bundle_file *f)
+{
+	uint64_t n = ay_blocks_of(ay_merkle_size(ay_bundle_file_merkle(f))), had = 0;
+
+	for (uint64_t i = 0; i < n; i++)
+		had += ay_bundle_file_has(f, i);
+	return had;
+}
+
 struct ay_bundle_file *open_bundle(struct ay_store *s, const struct source *src, bool create)
 {
 	struct ay_bundle_file *f = NULL;
@@ -75,6 +84,6 @@ void complete(struct ay_store *s, const struct source *src)
 	assert_false(there(s->partial, src->hashes));
 	f = open_bundle(s, src, false);
 	assert_true(ay_bundle_file_whole(f));
-	assert_int_equal(ay_bundle_file_blocks_had(f), ay_blocks_of(src->size));
+	assert_int_equal(blocks_had(f), ay_blocks_of(src->size));
 	ay_bundle_file_close(f);
 }

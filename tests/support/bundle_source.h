@@ -18,6 +18,8 @@ struct source {
 struct source source_of(uint64_t seed, size_t size);
 void source_release(struct source *s);
 
+/** blocks_had() - how many blocks of it are there. */
+uint64_t blocks_had(struct ay_bundle_file *f);
 struct ay_bundle_file *open_bundle(struct ay_store *s, const struct source *src, bool create);
 int give_block(struct ay_bundle_file *f, const struct source *src, uint64_t i, struct ay_err *err);
 int give_hash(struct ay_bundle_file *f, const struct source *src, unsigned level, uint64_t i,

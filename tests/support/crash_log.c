@@ -107,7 +107,8 @@ uint32_t crash_sync_at(struct crash_log *l, uint32_t time, enum crash_sync kind,
 				c->durable = time;
 			if (fate == CRASH_SUSPECT && c->suspect == 0)
 				c->suspect = time;
-			c->lost = fate == CRASH_LOST && c->what == CRASH_PAGE_DATA;
+			c->lost =
+				fate == CRASH_LOST_ALL || (fate == CRASH_LOST && c->what == CRASH_PAGE_DATA);
 		}
 		if (c->durable == CRASH_NEVER && !c->lost && i < clean)
 			clean = i;

@@ -94,7 +94,7 @@ struct crash_change *crash_add(struct crash_log *l, uint32_t time, enum crash_wh
 uint64_t crash_current(const struct crash_log *l, enum crash_what what, uint32_t inode, uint32_t key,
 		       uint64_t none);
 enum crash_sync { CRASH_FSYNC, CRASH_FDATASYNC, CRASH_SYNCFS };
-enum crash_fate { CRASH_DURABLE, CRASH_SUSPECT, CRASH_LOST };
+enum crash_fate { CRASH_DURABLE, CRASH_SUSPECT, CRASH_LOST, CRASH_LOST_ALL /* names and metadata too */ };
 /**
  * crash_sync_at() - a sync of @inode (0 with SYNCFS) of all changes before now: it works, is left out, or fails.
  * Return: how many changes it was for that were not durable yet.

@@ -262,7 +262,8 @@ static int crash_link(struct ay_fs *fs, int from_dirfd, const char *from, int to
 		return r;
 	if (inode == 0)
 		crash_die("%s: a link to something outside", from);
-	note_slot(c, inode_at(c, to_dirfd, ""), to, inode, CRASH_ALONE);
+	uint32_t to_dir = split(c, to_dirfd, &to);
+	note_slot(c, to_dir, to, inode, CRASH_ALONE);
 	return r;
 }
 
@@ -421,7 +422,8 @@ static int sync_one(struct ay_fs *fs, int fd, const char *op, enum crash_sync ki
 	if (c->fail_at && c->calls >= c->fail_at) {
 		c->fail_at = 0;
 		c->failed = true;
-		crash_sync_at(&c->log, c->calls, kind, inode, CRASH_LOST);
+		crash_sync_at(&c->log, c->calls, kind, inode,
+			      c->names_too && kind != CRASH_SYNCFS ? CRASH_LOST_ALL : CRASH_LOST);
 		return -EIO;
 	}
 	if (crash_sync_at(&c->log, c->calls, kind, inode, mutant ? CRASH_SUSPECT : CRASH_DURABLE) > 0)
@@ -450,6 +452,32 @@ static int crash_syncfs(struct ay_fs *fs, int fd)
 	return sync_one(fs, fd, "syncfs", CRASH_SYNCFS, __builtin_return_address(0));
 }
 
+/* Blocks are shared or not: what a file holds is the same. */
+static int64_t crash_dedupe(struct ay_fs *fs, int from_fd, int to_fd, uint64_t offset, uint64_t len)
+{
+	struct fs_crash *c = fs->ctx;
+	int r = turn(c);
+
+	return r < 0 ? r : real()->dedupe(ay_fs_real(), from_fd, to_fd, offset, len);
+}
+
+/* Both names or none; of one directory, or of two that are synced apart: then it is modelled as two. */
+static int crash_exchange(struct ay_fs *fs, int a_dirfd, const char *a, int b_dirfd, const char *b)
+{
+	ENTER;
+	uint32_t x = inode_at(c, a_dirfd, a), y = inode_at(c, b_dirfd, b);
+	if ((r = real()->exchange(ay_fs_real(), a_dirfd, a, b_dirfd, b)) < 0)
+		return r;
+	if (x == 0 || y == 0)
+		crash_die("%s, %s: exchanged from outside", a, b);
+	uint32_t a_dir = split(c, a_dirfd, &a), b_dir = split(c, b_dirfd, &b);
+	if (a_dir != b_dir)
+		crash_die("an exchange between directories, which is not modelled");
+	note_slot(c, a_dir, a, y, CRASH_TOGETHER);
+	note_slot(c, b_dir, b, x, CRASH_ALONE);
+	return overtaken(c, r);
+}
+
 /* It changes neither content nor names; the model is of those. */
 static int crash_verity(struct ay_fs *fs, int fd)
 {
@@ -470,6 +498,8 @@ static const struct ay_fs_ops ops = {
 	.truncate = crash_truncate,
 	.allocate = crash_allocate,
 	.reflink = crash_reflink,
+	.dedupe = crash_dedupe,
+	.exchange = crash_exchange,
 	.chmod = crash_chmod,
 	.chown = crash_chown,
 	.utimens = crash_utimens,

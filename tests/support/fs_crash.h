@@ -12,8 +12,10 @@
  *                 the store and open it anew; then kill_at may be set again. What it did is in the kernel and may yet
  *                 come to the disk.
  *     fail_at     a sync that fails, as Linux fails one: the pages that it was to write stay in the cache, are marked as
- *                 clean, and never come to the disk by a later sync. Names and metadata stay dirty: a file system
- *                 that cannot write its journal changes nothing any more.
+ *                 clean, and never come to the disk by a later sync. With @names_too, and where one file or directory
+ *                 was to be synced, so do its names (renames are two) and metadata: as on a file system without a
+ *                 journal. Of a failed syncfs they stay dirty: a file system that cannot write its journal
+ *                 changes nothing any more.
  *     mutant      one sync of the store left out, as if its line were not there; or done after the next rename or removal
  *                 that should have waited for it
  *
@@ -44,6 +46,7 @@ struct fs_crash {
 	uint32_t kill_at_sync; /* likewise, before the Nth sync from now: when most is at stake */
 	bool dead;             /* it was reached */
 	uint32_t fail_at;
+	bool names_too; /* what fails then loses names and metadata as well: a later sync says nothing of them */
 	unsigned links_max; /* if set, link gives EMLINK for an inode that has so many */
 	bool failed;        /* it was a sync, and it was reached */
 	const char *mutant; /* borrowed; NULL: none */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,14 +15,20 @@
 #include "base/prng.h"
 #include "manifest/head.h"
 #include "manifest/root.h"
+#include "store/adopt.h"
 #include "store/bundles.h"
+#include "store/dedupe.h"
+#include "store/fsck.h"
+#include "store/hash_pool.h"
+#include "store/store_internal.h"
 #include "store/turn.h"
+#include "store/use.h"
 
 const char *const life_branch[LIFE_BRANCHES] = {"b", "c/x"};
-const char *const op_names[OPS] = {"make",     "root",    "import", "apply",       "switch", "trial",
-				   "try",      "confirm", "fail",   "ready",       "pin",    "unpin",
-				   "rollback", "gc",      "remove", "head",        "follow", "doc",
-				   "drop-doc", "collect", "finish", "drop-bundle", "id"};
+const char *const op_names[OPS] = {
+	"make",     "root",    "import", "apply",       "switch", "trial",  "try",  "confirm",     "fail",
+	"ready",    "pin",     "unpin",  "rollback",    "gc",     "remove", "head", "follow",      "doc",
+	"drop-doc", "collect", "finish", "drop-bundle", "id",     "adopt",  "heal", "remove-used", "dedupe"};
 
 /* ---- the publisher ---- */
 
@@ -233,6 +240,108 @@ static int do_tree(const struct world *w, struct ay_store *s, const struct step 
 	return kit_apply(s, branch, t, w->bundle[step->serial][has], &w->offer[step->serial][has], err);
 }
 
+/* The published directory is on the laptop already. */
+static int do_adopt(const struct world *w, struct ay_store *s, const struct step *step, struct ay_err *err)
+{
+	const struct kit_tree *t = &w->tree[step->b][step->serial];
+	struct ay_adopted out;
+	AY_CLOSE int dir = openat(w->k.fd, t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AY_CLOSE int manifest = memfd_create("manifest", MFD_CLOEXEC);
+	const struct ay_adopt a = {.branch = life_branch[step->b],
+				   .dirfd = dir,
+				   .dir = t->dir,
+				   .threads = AY__HASH_INLINE}; /* calls are counted: one after the other */
+
+	if (write(manifest, t->manifest.data, t->manifest.len) != (ssize_t)t->manifest.len)
+		crash_die("memfd");
+	return ay_store_adopt_match(s, &a, t->release.data, t->release.len, manifest, &out, err);
+}
+
+/* The name of the first object that trees link, below objects/. */
+static bool first_object(struct ay_store *s, char out[300])
+{
+	out[0] = '\0';
+	for (unsigned b = 0; b < 256; b++) {
+		char bucket[8];
+		struct dirent *e;
+		struct stat st;
+		snprintf(bucket, sizeof(bucket), "%02x", b);
+		int fd = ay__open_beneath(s->objects, bucket, O_RDONLY | O_DIRECTORY);
+		AY_CLOSEDIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
+		while (d && (e = readdir(d))) {
+			char name[300];
+			snprintf(name, sizeof(name), "%s/%s", bucket, e->d_name);
+			if (e->d_name[0] != '.' && fstatat(s->objects, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			    st.st_nlink > 1 && (!out[0] || strcmp(name, out) < 0))
+				memcpy(out, name, sizeof(name));
+		}
+		if (out[0])
+			return true;
+	}
+	return false;
+}
+
+static int do_heal(struct ay_store *s, struct ay_err *err)
+{
+	const struct ay_fsck how = {.heal = true, .threads = 1};
+	struct ay_fsck_result res;
+	char name[300];
+
+	if (first_object(s, name)) {
+		int r = s->fs->ops->unlink(s->fs, s->objects, name, 0);
+		if (r == 0) /* it was lost long ago */
+			r = s->fs->ops->syncfs(s->fs, s->dir);
+		if (r < 0)
+			return ay_err_errno(err, -r, "lose object %s", name);
+	}
+	int r = ay_store_fsck(s, &how, &res, err);
+	return r == 0 && res.left > 0
+		       ? ay_err_set(err, AY_ESTORE, "%llu are not healed", (unsigned long long)res.left)
+		       : r;
+}
+
+static int do_remove_used(struct ay_store *s, const struct step *step, struct ay_err *err)
+{
+	struct ay_use use = AY_USE_NONE;
+	struct ay_gc_result res;
+	int r = ay_store_use(s, life_branch[step->b], step->serial, &use, err);
+
+	if (r == -ENOENT) /* an earlier try came so far */
+		return ay_store_gc(s, LIFE_SERIALS, NULL, err);
+	if (r < 0)
+		return r;
+	r = ay_store_remove_tree(s, life_branch[step->b], step->serial, err);
+	struct stat st;
+	if (r == 0 && fstatat(use.tree, "root/kept", &st, AT_SYMLINK_NOFOLLOW) < 0)
+		r = ay_err_set(err, AY_ESTORE, "a tree that is in use lost its files");
+	ay_use_release(&use);
+	if (r == 0 && (r = ay_store_gc(s, LIFE_SERIALS, &res, err)) == 0 && res.in_use)
+		r = ay_err_set(err, AY_ESTORE, "a tree that was in use is kept");
+	return r;
+}
+
+void life_home(unsigned i, char name[32], char *out, size_t size)
+{
+	snprintf(name, 32, "home/%s/f%u", i % 2 ? "a" : "b", i / 2);
+	for (size_t k = 0; k < size; k++)
+		out[k] = (char)('a' + (k / 7 + i / 2) % 26);
+	if (i == 0 && size > 0) /* the only one without its like */
+		out[0] = '#';
+}
+
+static int do_dedupe(const char *disk, struct ay_store *s, struct ay_err *err)
+{
+	char a[300], b[300];
+	const char *const dirs[] = {a, b};
+	const struct ay_dedupe how = {
+		.dirs = dirs, .n_dirs = 2, .read_only = true, .threads = AY__HASH_INLINE};
+	struct ay_deduped out;
+
+	snprintf(a, sizeof(a), "%.200s/home/a", disk);
+	snprintf(b, sizeof(b), "%.200s/home/b", disk);
+	return ay_dedupe(s->fs, &how, &out, err);
+}
+
 static int do_turn(struct ay_store *s, const struct step *step, struct ay_err *err)
 {
 	const char *branch = life_branch[step->b];
@@ -262,6 +371,7 @@ static int do_turn(struct ay_store *s, const struct step *step, struct ay_err *e
 
 int life_step(const struct world *w, struct ay_store *s, const struct step *step, struct ay_err *err)
 {
+	char disk[256];
 	uint8_t id[16];
 	int r;
 
@@ -295,6 +405,17 @@ int life_step(const struct world *w, struct ay_store *s, const struct step *step
 	case OP_ID:
 		r = ay_state_install_id(s, id, err);
 		return r;
+	case OP_ADOPT:
+		return do_adopt(w, s, step, err);
+	case OP_HEAL:
+		return do_heal(s, err);
+	case OP_REMOVE_USED:
+		return do_remove_used(s, step, err);
+	case OP_DEDUPE:
+		snprintf(disk, sizeof(disk), "%.200s", ay_store_path(s));
+		if (strlen(disk) > strlen("/lib/store"))
+			disk[strlen(disk) - strlen("/lib/store")] = '\0';
+		return do_dedupe(disk, s, err);
 	default:
 		return do_turn(s, step, err);
 	}
@@ -302,7 +423,7 @@ int life_step(const struct world *w, struct ay_store *s, const struct step *step
 
 bool life_nothing_wrong(const struct step *step, int r)
 {
-	return r == AY_ENOTHING || (r == AY_EBUSY && step->op == OP_REMOVE) ||
+	return r == AY_ENOTHING || (r == AY_EBUSY && (step->op == OP_REMOVE || step->op == OP_REMOVE_USED)) ||
 	       (r == -ENOENT && step->op == OP_FAIL);
 }
 
@@ -340,8 +461,9 @@ static bool draw_tree_step(struct step *s, const struct branch_facts *b, struct 
 	switch (s->op) {
 	case OP_IMPORT:
 	case OP_APPLY:
+	case OP_ADOPT:
 		s->serial = next;
-		return next <= LIFE_SERIALS && (s->op == OP_IMPORT || s->b == 0);
+		return next <= LIFE_SERIALS && (s->op != OP_APPLY || s->b == 0);
 	case OP_SWITCH:
 	case OP_TRIAL:
 	case OP_READY:
@@ -395,6 +517,10 @@ static bool draw_other_step(struct step *s, const struct facts *f, struct ay_prn
 		return f->bundle[s->b].there;
 	case OP_ID:
 		return !f->has_id;
+	case OP_HEAL:
+		return f->b[0].trees || f->b[1].trees;
+	case OP_DEDUPE:
+		return true;
 	default:
 		return draw_tree_step(s, &f->b[s->b], r);
 	}
@@ -429,7 +555,10 @@ static struct mishap draw_mishap(const struct life_options *o, const struct step
 
 	if (o->mishaps && ay_prng_below(r, o->mishaps) == 0)
 		m.kind = KILL_AT_CALL + (int)ay_prng_below(r, 3);
-	m.n = 1 + (uint32_t)ay_prng_below(r, m.kind == KILL_AT_SYNC ? 6 : step->op <= OP_APPLY ? 80 : 12);
+	m.n = 1 + (uint32_t)ay_prng_below(r, m.kind == KILL_AT_SYNC                         ? 6
+					     : step->op <= OP_APPLY || step->op == OP_ADOPT ? 80
+					     : step->op >= OP_HEAL                          ? 30
+											    : 12);
 	return m;
 }
 
@@ -448,6 +577,7 @@ static bool live_step(struct life *l, struct ay_store **s, const struct step *st
 	l->c.kill_at = m->kind == KILL_AT_CALL ? l->c.calls + m->n : 0;
 	l->c.kill_at_sync = m->kind == KILL_AT_SYNC ? m->n : 0;
 	l->c.fail_at = m->kind == SYNC_FAILS ? l->c.calls + m->n : 0;
+	l->c.names_too = m->n % 2;
 	for (int tries = 0; tries < 3; tries++) {
 		int r = 0;
 		if (!*s) {
@@ -465,6 +595,7 @@ static bool live_step(struct life *l, struct ay_store **s, const struct step *st
 		bool met = l->c.dead || l->c.failed;
 		l->kills += l->c.dead;
 		l->failures += l->c.failed;
+		l->sync_failed[l->n] |= l->c.failed;
 		if (l->c.dead || m->n % 2) { /* the process ended, or tries again by itself */
 			ay_store_close(*s);
 			*s = NULL;
@@ -508,6 +639,20 @@ static bool live(struct life *l, const struct life_options *o, struct verdict *v
 	return ok;
 }
 
+static void make_homes(struct kit *k)
+{
+	static const char *const dirs[] = {"disk/home", "disk/home/a", "disk/home/b"};
+
+	for (int i = 0; i < 3; i++)
+		kit_mkdir(k, dirs[i], 0755);
+	for (unsigned i = 0; i < LIFE_HOMES; i++) {
+		char name[32], path[64], content[5000];
+		life_home(i, name, content, sizeof(content));
+		snprintf(path, sizeof(path), "disk/%s", name);
+		kit_write(k, path, content, sizeof(content), 0644, 1700000000);
+	}
+}
+
 bool life_tell(struct life *l, const struct world *w, const struct life_options *o, struct verdict *v)
 {
 	memset(l, 0, sizeof(*l));
@@ -517,6 +662,7 @@ bool life_tell(struct life *l, const struct world *w, const struct life_options 
 	struct kit k = w->k;
 	kit_rm(&k, "disk");
 	kit_mkdir(&k, "disk", 0755);
+	make_homes(&k);
 	fs_crash_init(&l->c, l->disk.dir);
 	l->starts_only_open = o->starts_only_open;
 	l->c.sites = o->sites;

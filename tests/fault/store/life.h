@@ -24,6 +24,7 @@
 #define LIFE_SERIALS  5
 #define LIFE_BUNDLES  2 /* in collection */
 #define LIFE_DOCS     3
+#define LIFE_HOMES    6 /* files beside the store, which OP_DEDUPE makes one where they are equal */
 #define LIFE_STEPS    64
 
 /* What the publisher has. Made once; lives only read it. */
@@ -88,6 +89,10 @@ enum op {
 	OP_FINISH,
 	OP_DROP_BUNDLE,
 	OP_ID,
+	OP_ADOPT,
+	OP_HEAL,        /* an object has lost its name, and gets it back */
+	OP_REMOVE_USED, /* a tree that somebody uses is removed; he ends, and what is left is collected */
+	OP_DEDUPE,
 	OPS
 };
 extern const char *const op_names[OPS];
@@ -105,6 +110,7 @@ struct life {
 	struct step step[LIFE_STEPS];
 	struct facts behind[LIFE_STEPS]; /* each step */
 	uint32_t end[LIFE_STEPS];        /* calls when it was done */
+	bool sync_failed[LIFE_STEPS];    /* one of its syncs did */
 	unsigned n;
 	bool starts_only_open;
 	unsigned kills, failures; /* that were met */
@@ -138,6 +144,8 @@ void life_release(struct life *l);
 void life_story(const struct life *l);
 /** life_step() - do one step with the open store. */
 int life_step(const struct world *w, struct ay_store *s, const struct step *step, struct ay_err *err);
+/** life_home() - the name, below the disk, of a file beside the store, and its content: @size bytes at @out. */
+void life_home(unsigned i, char name[32], char *out, size_t size);
 /** life_doc() - the text of a document. */
 void life_doc(enum ay_doc_kind kind, uint32_t i, char out[64]);
 /** life_nothing_wrong() - such a code means: it is so already, or a tree that is needed stays. */

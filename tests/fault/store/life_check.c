@@ -15,6 +15,7 @@
 #include "store/scan.h"
 #include "tests/fault/store/life.h"
 #include "tests/support/fs_fault.h"
+#include "tests/support/kit_fsck.h"
 
 /* ---- looking ---- */
 
@@ -113,6 +114,21 @@ static bool look_docs(struct ay_store *s, struct facts *f, struct verdict *v)
 	return true;
 }
 
+/* Whatever becomes one inode with whatever: each name has its bytes. */
+static bool look_homes(const char *dir, struct verdict *v)
+{
+	for (unsigned i = 0; i < LIFE_HOMES; i++) {
+		char name[32], path[300], want[5000], have[5001];
+		life_home(i, name, want, sizeof(want));
+		snprintf(path, sizeof(path), "%.250s/%s", dir, name);
+		AY_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || read(fd, have, sizeof(have)) != (ssize_t)sizeof(want) ||
+		    memcmp(have, want, sizeof(want)) != 0)
+			return NOT(v, "%s is not what it was", name);
+	}
+	return true;
+}
+
 static bool look(const struct world *w, const char *dir, struct ay_store *s, struct facts *f,
 		 struct verdict *v)
 {
@@ -139,7 +155,7 @@ static bool look(const struct world *w, const char *dir, struct ay_store *s, str
 	if (f->has_id && read(fd, text, sizeof(text)) != 33)
 		return NOT(v, "the install-id is %zu bytes long", strlen(text));
 	memcpy(f->id, text, sizeof(f->id));
-	return look_docs(s, f, v);
+	return look_homes(dir, v) && look_docs(s, f, v);
 }
 
 bool life_look(const struct world *w, const char *dir, struct facts *f, struct verdict *v)
@@ -292,6 +308,7 @@ struct after {
 	struct step what;
 	struct facts none;
 	const struct facts *was, *will;
+	bool fsck;
 };
 
 static void after_dir(struct after *a, const struct world *w, const char *name)
@@ -363,12 +380,19 @@ static bool all_is_well(struct after *a, struct verdict *v)
 		ok = NOT(v, "gc: %s", err.msg);
 	ok = ok && look(w, a->kit.dir, s, &is, v) && facts_between(a->will, &is, a->will, op, v);
 	ay_store_close(s);
+	if (ok && a->fsck) {
+		char path[300], why[1024];
+		snprintf(path, sizeof(path), "%.256s/lib/store", a->kit.dir);
+		if (kit_fsck(path, why, sizeof(why)))
+			ok = NOT(v, "%s", why);
+	}
 	return ok && no_garbage(a->kit.dir, false, v) && no_second_names(w, a->kit.dir, v);
 }
 
 bool life_cut(const struct life *l, const struct crash_cut *cut, bool again, struct verdict *v)
 {
-	struct after a = {.l = l};
+	struct facts forgotten;
+	struct after a = {.l = l, .fsck = cut->seed % 3 == 0};
 	struct crash_cut second = {.seed = cut->seed + 1, .flavour = cut->flavour, .choice = cut->choice};
 	struct fs_fault quiet;
 	struct fs_crash c;
@@ -376,6 +400,13 @@ bool life_cut(const struct life *l, const struct crash_cut *cut, bool again, str
 	while (a.step < l->n && l->end[a.step] <= cut->at)
 		a.step++;
 	a.was = a.step ? &l->behind[a.step - 1] : &a.none;
+	/* A sync of a partial bundle failed: nobody knows what of it is on the disk, so it is collected anew. */
+	if (a.step < l->n && l->sync_failed[a.step] &&
+	    (l->step[a.step].op == OP_COLLECT || l->step[a.step].op == OP_FINISH)) {
+		forgotten = *a.was;
+		forgotten.bundle[l->step[a.step].b].had = 0;
+		a.was = &forgotten;
+	}
 	a.will = a.step < l->n ? &l->behind[a.step] : a.was;
 	if (a.step < l->n) /* else all was done, and nothing is cut */
 		a.what = l->step[a.step];

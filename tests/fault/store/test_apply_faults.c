@@ -34,6 +34,7 @@
 
 #include "base/cleanup.h"
 #include "store/state.h"
+#include "tests/fault/store/copy_tree.h"
 #include "tests/support/fs_fault.h"
 #include "tests/support/kit_fsck.h"
 #include "tests/support/store_kit.h"
@@ -57,19 +58,6 @@ struct fixture {
 	char sentence[1024]; /* why the last work failed */
 };
 
-/* ---- a store is copied before each run ---- */
-
-struct seen {
-	ino_t ino;
-	char path[200];
-};
-
-struct copier {
-	int from, to; /* the two stores */
-	struct seen seen[64];
-	size_t n;
-};
-
 static void must(bool ok, const char *what)
 {
 	if (!ok) {
@@ -78,75 +66,10 @@ static void must(bool ok, const char *what)
 	}
 }
 
-static void copy_file(struct copier *c, const char *path, const struct stat *st)
-{
-	char buf[65536];
-	const struct timespec ts[2] = {st->st_mtim, st->st_mtim};
-
-	for (size_t i = 0; i < c->n; i++) {
-		if (c->seen[i].ino == st->st_ino) {
-			must(linkat(c->to, c->seen[i].path, c->to, path, 0) == 0, path);
-			return;
-		}
-	}
-	AY_CLOSE int in = openat(c->from, path, O_RDONLY | O_CLOEXEC);
-	AY_CLOSE int out = openat(c->to, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	must(in >= 0 && out >= 0, path);
-	for (ssize_t n; (n = read(in, buf, sizeof(buf))) != 0;)
-		must(n > 0 && write(out, buf, (size_t)n) == n, path);
-	must(fchmod(out, st->st_mode) == 0 && futimens(out, ts) == 0, path);
-	if (st->st_nlink > 1) {
-		must(c->n < 64, "fixture grew");
-		c->seen[c->n].ino = st->st_ino;
-		snprintf(c->seen[c->n++].path, sizeof(c->seen[0].path), "%s", path);
-	}
-}
-
-static void copy_dir(struct copier *c, const char *path)
-{
-	struct stat st;
-	int fd = openat(c->from, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	AY_CLOSEDIR DIR *d = fdopendir(fd);
-	struct dirent *e;
-
-	must(d && fstat(fd, &st) == 0, path);
-	must(mkdirat(c->to, path, 0700) == 0 || errno == EEXIST, path);
-	while ((e = readdir(d))) {
-		char sub[200], target[200];
-		struct stat s;
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		must(snprintf(sub, sizeof(sub), "%s/%s", path, e->d_name) < (int)sizeof(sub), path);
-		must(fstatat(c->from, sub, &s, AT_SYMLINK_NOFOLLOW) == 0, sub);
-		const struct timespec ts[2] = {s.st_mtim, s.st_mtim};
-		if (S_ISDIR(s.st_mode)) {
-			copy_dir(c, sub);
-		} else if (S_ISLNK(s.st_mode)) {
-			ssize_t n = readlinkat(c->from, sub, target, sizeof(target) - 1);
-			must(n > 0, sub);
-			target[n] = '\0';
-			must(symlinkat(target, c->to, sub) == 0, sub);
-			must(utimensat(c->to, sub, ts, AT_SYMLINK_NOFOLLOW) == 0, sub);
-		} else {
-			copy_file(c, sub, &s);
-		}
-	}
-	const struct timespec ts[2] = {st.st_mtim, st.st_mtim};
-	must(fchmodat(c->to, path, st.st_mode, 0) == 0 && utimensat(c->to, path, ts, 0) == 0, path);
-}
-
 /* kit.dir/store becomes what kit.dir/before is. */
 static void fresh_store(struct fixture *x)
 {
-	struct copier c = {.n = 0};
-
-	kit_rm(&x->k, "store");
-	must(mkdirat(x->k.fd, "store", 0755) == 0, "store");
-	c.from = openat(x->k.fd, "before", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	c.to = openat(x->k.fd, "store", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	copy_dir(&c, ".");
-	close(c.from);
-	close(c.to);
+	copy_tree(&x->k, "before", "store");
 }
 
 /* ---- the trees: few files, every kind of change ---- */

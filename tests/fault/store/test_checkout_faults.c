@@ -118,6 +118,9 @@ static void each_call_fails(struct state *t, bool link, const struct fs_fault_ca
 			if (names_in_place(t) != left)
 				fail_msg("left after %s failed: %s", t->f.failed, t->err.msg);
 		assert_true(r == 0 || (t->err.msg[0] && c->error));
+		if (t->f.failed && strstr(t->f.failed, "sync") &&
+		    r == 0) /* a failed sync is never passed over */
+			fail_msg("%s at call %u: %s failed, and nobody was told", c->name, n, t->f.failed);
 		kit_rm(&t->k, "place/out");
 		if (!t->f.failed)
 			break;

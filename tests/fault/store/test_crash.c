@@ -21,9 +21,9 @@
 #include "tests/fault/store/life.h"
 
 #ifdef __SANITIZE_ADDRESS__
-#define STATES 1500
+#define STATES 1200
 #else
-#define STATES 6000
+#define STATES 5000
 #endif
 #define PER_LIFE 24 /* states that are looked at in one life */
 

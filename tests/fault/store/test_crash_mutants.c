@@ -38,7 +38,7 @@
 #define CUTS_EACH   25 /* with so many cuts in each */
 
 /*
- * What no cut need show, and why. Of syncs that are left out there is one, and test_heal_crash.c shows that it is needed.
+ * What no cut need show, and why. Of syncs that are left out there are few, and each is shown to be needed elsewhere.
  * Done too late, a sync that closes a step is still done before the step is: only where the next rename or removal depends on
  * it can the order be seen.
  */
@@ -53,6 +53,18 @@ static const struct {
 	{CRASH_LEFT_OUT, "apply fsync lib/store/tmp/staging-\\*/\\* #1 *", "likewise"},
 	{CRASH_TOO_LATE, "import fsync lib/store/tmp/staging-\\*/\\* #1 *", "likewise"},
 	{CRASH_TOO_LATE, "apply fsync lib/store/tmp/staging-\\*/\\* #1 *", "likewise"},
+	{CRASH_LEFT_OUT, "adopt fsync lib/store/tmp/staging-\\*/\\* #1 *", "likewise"},
+	{CRASH_TOO_LATE, "adopt fsync lib/store/tmp/staging-\\*/\\* #1 *", "likewise"},
+	{CRASH_LEFT_OUT, "remove-used *sync*",
+	 "a tree that is moved aside while it is used stays whole there, and who takes it apart later syncs all first: either "
+	 "makes up for the other; `remove` and `open` need each"},
+	{CRASH_TOO_LATE, "remove-used *sync*", "likewise"},
+	{CRASH_LEFT_OUT, "heal *sync*",
+	 "only a name is lost and given back: two syncs of which either makes up for the other; test_heal_crash.c shows each"},
+	{CRASH_TOO_LATE, "heal *sync*", "likewise"},
+	{CRASH_TOO_LATE, "adopt fsync lib/store/tmp/staging-* #1 *",
+	 "what is removed next is staging without a tree in it"},
+	{CRASH_TOO_LATE, "adopt fsync lib/store/branches/\\* #1 *", "likewise"},
 	{CRASH_TOO_LATE, "open fsync lib/store #*",
 	 "nothing is promised before the store is open, which is later"},
 	{CRASH_TOO_LATE, "open fsync lib/store/roots #*",

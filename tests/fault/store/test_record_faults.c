@@ -2,45 +2,12 @@
 /* State and repository on a disk that fails or is cut off at every change: the old or the new, never half. */
 #include <sys/wait.h>
 
-#include "store/repo.h"
 #include "store/state.h"
 #include "store/store_internal.h"
+#include "tests/fault/store/publish.h"
 #include "tests/support/fs_fault.h"
 #include "tests/support/place.h"
-
-/* What a publisher does, once more for each serial. */
-static int publish(struct ay_fs *fs, const char *path, uint32_t serial, struct ay_err *err)
-{
-	struct ay_repo *r = NULL;
-	struct ay_buf root = {0};
-	struct ay_digest d, to = {{(uint8_t)serial}};
-	uint8_t head[AY_HEAD_SIZE];
-	char name[64];
-	int fd = -1;
-
-	fleet_root_envelope(1, &root);
-	fleet_head("xo/stable", serial, 1, head);
-	int rc = ay_repo_open(fs, path, true, &r, err);
-	if (rc == 0 && serial == 1)
-		rc = ay_repo_put_root(r, 1, root.data, root.len, err);
-	if (rc == 0)
-		rc = ay_repo_put(r, AY_REPO_MANIFEST, &serial, sizeof(serial), &d, err);
-	if (rc == 0)
-		rc = ay_repo_bundle_begin(r, &fd, name, err);
-	if (rc == 0 && pwrite(fd, &serial, sizeof(serial), 0) == sizeof(serial))
-		rc = ay_repo_bundle_commit(r, name, &d, err);
-	if (fd >= 0)
-		close(fd);
-	if (rc == 0)
-		rc = ay_repo_put_offer(r, &to, &serial, sizeof(serial), err);
-	if (rc == 0)
-		rc = ay_repo_put(r, AY_REPO_RELEASE, &serial, sizeof(serial), &d, err);
-	if (rc == 0)
-		rc = ay_repo_put_head(r, "xo/stable", head, err);
-	ay_repo_close(r);
-	ay_buf_release(&root);
-	return rc;
-}
+#include "tests/support/set_branch.h"
 
 /* The serial that readers see, 0 for none; all that belongs to it is there. */
 static uint32_t published(const char *path)
@@ -175,7 +142,7 @@ static int remember(struct ay_fs *fs, const char *path, uint32_t n, struct ay_er
 		b.floor = n;
 		b.has_head = true;
 		fleet_head("a", n, 1, b.head);
-		rc = ay_state_set_branch(s, &b, err);
+		rc = set_branch(s, &b, err);
 	}
 	if (rc == 0)
 		rc = ay_state_put_doc(s, AY_DOC_OFFER, &n, sizeof(n), err);

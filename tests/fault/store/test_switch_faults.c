@@ -14,6 +14,7 @@
 
 #include "store/state.h"
 #include "tests/support/fs_fault.h"
+#include "tests/support/set_branch.h"
 #include "tests/support/store_kit.h"
 
 #define B           "xo/stable"
@@ -165,7 +166,7 @@ static void what_cannot_be_finished_is_left_alone(void **state)
 	assert_int_equal(serial, 0);
 	assert_int_equal(ay_state_branch(s, B, &b, &err), 0);
 	b.floor = 3;
-	assert_int_equal(ay_state_set_branch(s, &b, &err), 0);
+	assert_int_equal(set_branch(s, &b, &err), 0);
 	assert_int_equal(ay_store_finish_switch(s, B, &serial, &err), 0);
 	assert_int_equal(serial, 0);
 	assert_int_equal(ay_store_current(s, B, &serial, &err), 0);

@@ -25,13 +25,14 @@ static void test_codes(void **state)
 	assert_int_equal(AY_EFORMAT, -5001);
 	assert_int_equal(AY_ESTORE, -5014);
 	assert_int_equal(AY_EHEALTH, -5016);
+	assert_int_equal(AY_ESTATE, -5017);
 	assert_string_equal(ay_error_name(AY_EFORMAT), "AY_EFORMAT");
 	assert_string_equal(ay_strerror(AY_EROLLBACK), "older than allowed");
 	assert_string_equal(ay_error_name(-ENOSPC), "ENOSPC");
 	assert_string_equal(ay_strerror(-ENOSPC), "No space left on device");
 	assert_string_equal(ay_strerror(0), "success");
 	assert_string_equal(ay_error_name(0), "OK");
-	static const int strange[] = {1, 5001, -4000, -4999, -5000, -5017, INT32_MIN, INT32_MAX};
+	static const int strange[] = {1, 5001, -4000, -4999, -5000, -5018, INT32_MIN, INT32_MAX};
 	for (size_t i = 0; i < sizeof(strange) / sizeof(strange[0]); i++) {
 		assert_string_equal(ay_strerror(strange[i]), "unknown error");
 		assert_string_equal(ay_error_name(strange[i]), "UNKNOWN");

@@ -211,12 +211,53 @@ static void test_deterministic(void **state)
 	free(new_);
 }
 
+/*
+ * A changelog grows at its front: the new part has pieces from many places, and behind it all is as it was. So many alignments
+ * are used in the new part that the one which leads on behind it was forgotten once: all the rest came as literals.
+ */
+static void test_front_of_pieces(void **state)
+{
+	(void)state;
+	struct ay_bsdiff_params params = {.threshold = AY_BSDIFF_THRESHOLD, .shortcut = AY_BSDIFF_SHORTCUT};
+	struct ay_prng r;
+	size_t len = 400000, front = 3000;
+	uint8_t *all = malloc(len + front + 64);
+
+	assert_non_null(all);
+	ay_prng_init(&r, 17);
+	for (unsigned round = 0; round < 40; round++, front++) {
+		struct ay_bsdiff_ops ops = {0};
+		size_t extra = 0;
+		uint8_t *old = all + front;
+
+		/* Words of one numbered list. */
+		for (size_t at = 0, n; at < front + len; at += n) {
+			uint64_t word = ay_prng_below(&r, 3000) * 0x9e3779b97f4a7c15u;
+
+			n = 3 + (word >> 60) % 6 < front + len - at ? 3 + (word >> 60) % 6 : front + len - at;
+			for (size_t i = 0; i < n; i++)
+				all[at + i] = i + 1 == n ? ' ' : (uint8_t)('a' + (word >> 5 * i & 15));
+		}
+		for (unsigned i = 0; i < 6; i++)
+			memcpy(all + i * 500, old + ay_prng_below(&r, 90000), 200);
+		assert_int_equal(ay_bsdiff((struct ay_slice){old, len}, (struct ay_slice){all, front + len},
+					   &params, &ops),
+				 0);
+		for (size_t i = 0; i < ops.n; i++)
+			extra += ops.ops[i].extra_len;
+		assert_true(extra <= front);
+		ay_bsdiff_ops_release(&ops);
+	}
+	free(all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tiny),         cmocka_unit_test(test_random_edits),
-		cmocka_unit_test(test_moved_blocks), cmocka_unit_test(test_addresses),
-		cmocka_unit_test(test_pathological), cmocka_unit_test(test_deterministic),
+		cmocka_unit_test(test_front_of_pieces), cmocka_unit_test(test_tiny),
+		cmocka_unit_test(test_random_edits),    cmocka_unit_test(test_moved_blocks),
+		cmocka_unit_test(test_addresses),       cmocka_unit_test(test_pathological),
+		cmocka_unit_test(test_deterministic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,6 +148,61 @@ static int skip_it(void *ctx, const struct ay_bundle_record *r, bool *skip, stru
 	return 0;
 }
 
+/* The image begins somewhere in the file, not at the same place in both, and something follows it. */
+static void image_inside(void **state)
+{
+	struct ay_buf a = {0}, b = {0};
+
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++)
+		ay_put_u8(&a, (uint8_t)i);
+	ay_put_bytes(&b, a.data, 800);
+	elf_kit_program(11, 600, 0, AY__ELF_X86_64, AY__ELF_EXEC, &a);
+	elf_kit_program(11, 600, 3, AY__ELF_X86_64, AY__ELF_EXEC, &b);
+	for (unsigned i = 0; i < 400; i++) {
+		ay_put_u32(&a, 0x401000 + 64 * i);
+		ay_put_u32(&b, 0x401010 + 64 * i);
+	}
+	struct tree *old = tree_of(a.data, a.len), *new_ = tree_of(b.data, b.len);
+	uint64_t plain = round_trip(old, new_, AY_METHOD_BSDIFF, AY_BUNDLE_PART_DEFAULT);
+	uint64_t elf = round_trip(old, new_, AY_METHOD_ELF, AY_BUNDLE_PART_DEFAULT);
+	assert_true(elf > 0 && elf * 3 < plain);
+	assert_true(round_trip(new_, old, AY_METHOD_ELF, AY_BUNDLE_PART_DEFAULT) > 0);
+	ay_buf_release(&a);
+	ay_buf_release(&b);
+	tree_free(old);
+	tree_free(new_);
+}
+
+/* A real program, this one: with bytes put into it, cut, and against a made-up one. */
+static void this_program(void **state)
+{
+	struct ay_buf a = {0}, b = {0};
+	FILE *f = fopen("/proc/self/exe", "rb");
+
+	(void)state;
+	assert_non_null(f);
+	uint8_t *p = ay_buf_reserve(&a, 4u << 20);
+	assert_non_null(p);
+	a.len = fread(p, 1, 4u << 20, f);
+	fclose(f);
+	ay_put_bytes(&b, a.data, a.len / 2);
+	ay_put_bytes(&b, a.data, 1000);
+	ay_put_bytes(&b, a.data + a.len / 2, a.len - a.len / 2);
+	struct tree *whole = tree_of(a.data, a.len), *longer = tree_of(b.data, b.len);
+	struct tree *cut = tree_of(a.data, a.len - a.len / 3), *other = program(1, 900, 0, 0);
+	struct tree *all[] = {whole, longer, cut, other};
+
+	for (unsigned i = 0; i < 16; i++) {
+		if (i / 4 != i % 4)
+			round_trip(all[i / 4], all[i % 4], AY_METHOD_ELF, AY_BUNDLE_PART_DEFAULT);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		tree_free(all[i]);
+	ay_buf_release(&a);
+	ay_buf_release(&b);
+}
+
 /* Who does not want the file reads over it without its base. */
 static void skipped(void **state)
 {
@@ -228,6 +283,75 @@ static void damaged_bundles(void **state)
 	}
 	assert_true(refused > 2500);
 	ay_buf_release(&good);
+	tree_free(old);
+	tree_free(new_);
+}
+
+/* One byte of one column of a good record is @value instead (a whole residue; < 0: less than it was): refused, with @word in the reason. */
+static void refused(struct tree *old, struct tree *new_, unsigned stream, size_t at, int value,
+		    const char *word)
+{
+	struct ay_slice o = {old->files[0].data, old->files[0].len},
+			n = {new_->files[0].data, new_->files[0].len};
+	struct ay_bundle_record r = {.method = AY_METHOD_ELF,
+				     .n_bases = 1,
+				     .size = n.len,
+				     .target = new_->files[0].digest,
+				     .bases = {old->files[0].digest},
+				     .base_sizes = {o.len},
+				     .extra_memory = ay__elf_extra_memory(o.len)};
+	struct ay_bundle_writer_options w = {.from = old->digest,
+					     .to = new_->digest,
+					     .part_limit = AY_BUNDLE_PART_DEFAULT,
+					     .level = 3,
+					     .codecs = AY_CODECS_ALL};
+	struct ay_bsdiff_params params = {.threshold = AY_BSDIFF_THRESHOLD};
+	struct ay_bsdiff_ops ops = {0};
+	struct ay_columns c = {0};
+	struct applied a = {0};
+	struct ay_err err = {0};
+	int fd = bundle_fd("", 0);
+
+	assert_int_equal(ay_bsdiff(o, n, &params, &ops), 0);
+	assert_int_equal(ay__elf_columns_encode(&c, o, n, &ops, NULL, 65536), 0);
+	assert_true(at < c.col[stream].len);
+	if (value < 0)
+		value += c.col[stream].data[at];
+	memset(c.col[stream].data + at, value, stream == AY_STREAM_FIELD_CODE ? 4 : 1);
+	struct ay_bundle_writer *writer = ay_bundle_writer_new(fd, &w);
+	assert_non_null(writer);
+	assert_int_equal(ay_bundle_writer_record(writer, &r, NULL), 0);
+	assert_int_equal(ay_bundle_writer_columns(writer, &c, NULL), 0);
+	assert_int_equal(ay_bundle_writer_finish(writer, NULL), 0);
+	ay_bundle_writer_free(writer);
+	int rc = bundle_apply(fd, old, new_, &limits, &a, &err);
+	if (rc != AY_EFORMAT || !strstr(err.msg, word) || !strstr(err.msg, "record 0"))
+		fail_msg("%d \"%s\" instead of \"%s\"", rc, err.msg, word);
+	close(fd);
+	ay_columns_release(&c);
+	ay_bsdiff_ops_release(&ops);
+	ay_buf_release(&a.delta);
+}
+
+/* The columns of this record: elf-run is the number of operations, 0 (all that is left), and three numbers. */
+static void rules(void **state)
+{
+	struct tree *old = program(5, 60, 0, 0), *new_ = program(5, 60, 7, 0);
+
+	(void)state;
+	refused(old, new_, AY_STREAM_ELF_MAP, 0, 5, "no ELF image");
+	refused(old, new_, AY_STREAM_ELF_MAP, 1, 1, "map that makes no sense");   /* one section */
+	refused(old, new_, AY_STREAM_ELF_MAP, 4, 2, "map that makes no sense");   /* which: 0 says the same */
+	refused(old, new_, AY_STREAM_ELF_MAP, 4, 120, "map that makes no sense"); /* no such section */
+	refused(old, new_, AY_STREAM_ELF_MAP, 8, 2, "map that makes no sense");   /* section 1 again */
+	refused(old, new_, AY_STREAM_ELF_RUN, 0, -1, "end before the record does");
+	refused(old, new_, AY_STREAM_ELF_RUN, 2, 127, "more numbers than there are");
+	refused(old, new_, AY_STREAM_ELF_RUN, 2, -1, "");
+	refused(old, new_, AY_STREAM_FIELD_CODE, 0, 0, "no field needs");
+	refused(old, new_, AY_STREAM_FIELD_RUN, 0, 0, "a pair that does not fit");
+	refused(old, new_, AY_STREAM_FIELD_RUN, 0, 127, "a pair that does not fit");
+	refused(old, new_, AY_STREAM_FIELD_ZERO, 1, 0, "a pair that does not fit");
+	refused(old, new_, AY_STREAM_DIFF_LEN, 0, 0, "");
 	tree_free(old);
 	tree_free(new_);
 }
@@ -354,10 +478,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(prediction_pays), cmocka_unit_test(over_parts),
-		cmocka_unit_test(skipped),         cmocka_unit_test(damaged_files),
-		cmocka_unit_test(damaged_bundles), cmocka_unit_test(chosen),
-		cmocka_unit_test(memory_declared), cmocka_unit_test(base_is_none),
-		cmocka_unit_test(golden),
+		cmocka_unit_test(skipped),         cmocka_unit_test(image_inside),
+		cmocka_unit_test(this_program),    cmocka_unit_test(damaged_files),
+		cmocka_unit_test(damaged_bundles), cmocka_unit_test(rules),
+		cmocka_unit_test(chosen),          cmocka_unit_test(memory_declared),
+		cmocka_unit_test(base_is_none),    cmocka_unit_test(golden),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

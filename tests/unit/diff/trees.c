@@ -273,7 +273,46 @@ struct applier {
 	struct tree *old, *new_;
 	struct ay_buf file;
 	uint64_t begun;
+	int scratch;
+	uint64_t scratch_size, scratch_at;
 };
+
+static int scratch_begin(void *ctx, uint64_t size, struct ay_err *err)
+{
+	struct applier *x = ctx;
+
+	(void)err;
+	if (x->scratch >= 0)
+		close(x->scratch);
+	x->scratch = memfd_create("scratch", MFD_CLOEXEC);
+	assert_true(x->scratch >= 0);
+	x->scratch_size = size;
+	x->scratch_at = 0;
+	return 0;
+}
+
+static int scratch_data(void *ctx, const void *data, size_t len, struct ay_err *err)
+{
+	struct applier *x = ctx;
+
+	(void)err;
+	assert_true(len <= x->scratch_size - x->scratch_at);
+	assert_int_equal(pwrite(x->scratch, data, len, (off_t)x->scratch_at), len);
+	x->scratch_at += len;
+	return 0;
+}
+
+static int scratch_end(void *ctx, int *fd, struct ay_err *err)
+{
+	struct applier *x = ctx;
+
+	(void)err;
+	assert_int_equal(x->scratch_at, x->scratch_size);
+	*fd = x->scratch;
+	x->scratch = -1;
+	x->a->scratched = x->scratch_size > x->a->scratched ? x->scratch_size : x->a->scratched;
+	return 0;
+}
 
 static const struct tree_file *find(const struct tree *t, const struct ay_digest *d)
 {
@@ -360,8 +399,11 @@ static int on_end(void *ctx, const struct ay_bundle_record *r, struct ay_err *er
 int bundle_apply(int fd, struct tree *old, struct tree *new_, const struct ay_bundle_limits *limits,
 		 struct applied *a, struct ay_err *err)
 {
-	struct applier x = {.a = a, .old = old, .new_ = new_};
+	struct applier x = {.a = a, .old = old, .new_ = new_, .scratch = -1};
+	const struct ay_bundle_scratch scratch = {
+		.ctx = &x, .begin = scratch_begin, .data = scratch_data, .end = scratch_end};
 	const struct ay_bundle_sink sink = {.ctx = &x,
+					    .scratch = a->no_scratch ? NULL : &scratch,
 					    .delta = on_delta,
 					    .begin = on_begin,
 					    .base = on_base,
@@ -373,6 +415,8 @@ int bundle_apply(int fd, struct tree *old, struct tree *new_, const struct ay_bu
 	ay_buf_reset(&a->delta);
 	int rc = ay_bundle_read(fd, limits, &sink, true, err);
 	ay_buf_release(&x.file);
+	if (x.scratch >= 0)
+		close(x.scratch);
 	return rc;
 }
 

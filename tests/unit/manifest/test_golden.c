@@ -185,6 +185,27 @@ static void test_signed_texts(void **state)
 	ay_buf_release(&m);
 }
 
+/* Version 2 of the text, which a root has exactly when a branch shares. The file of version 1 stays. */
+static void test_root_that_shares(void **state)
+{
+	(void)state;
+	struct ay_err err = {0};
+	struct ay_buf root_env = {0};
+	struct ay_root *made = fleet_root(1), *root = NULL;
+
+	made->branches[1].share = true;
+	seal_root(made, "AB", &root_env);
+	golden_check("test-2.root", root_env);
+	ay_root_free(made);
+	root_env = golden_read("test-2.root");
+	assert_non_null(memmem(root_env.data, root_env.len, "ayni-root 2\n", 12));
+	assert_code(ay_trust_first_root(root_env.data, root_env.len, &root, &err), 0);
+	assert_false(ay_root_branch_rule(root, "one/own")->share);
+	assert_true(ay_root_branch_rule(root, "one/small")->share);
+	ay_root_free(root);
+	ay_buf_release(&root_env);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +213,7 @@ int main(void)
 		cmocka_unit_test(test_delta),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_signed_texts),
+		cmocka_unit_test(test_root_that_shares),
 	};
 	return cmocka_run_group_tests_name("manifest/golden", tests, NULL, NULL);
 }

@@ -57,7 +57,7 @@ static void test_error_is_sticky(void **state)
 	assert_non_null(r);
 	assert_code(ay_manifest_next(r, &e, &err), 1);
 	assert_code(ay_manifest_next(r, &e, &err), AY_EFORMAT);
-	assert_int_equal(ay_manifest_reader_line(r), 3);
+	assert_non_null(strstr(err.msg, "line 3"));
 	assert_code(ay_manifest_next(r, &e, &err), AY_EFORMAT);
 	ay_manifest_reader_free(r);
 	ay_manifest_reader_free(NULL);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "node/load.h"
+#include "tests/support/set_branch.h"
 #include "tests/support/store_kit.h"
 
 #define B "xo/stable"
@@ -57,10 +58,10 @@ static void a_switch_that_was_cut_off_is_finished_before_anything_is_told(void *
 	assert_int_equal(ay_store_switch(s, B, 1, false, &err), 0);
 	assert_int_equal(ay_state_branch(s, B, &b, &err), 0);
 	b.follow = true;
-	assert_int_equal(ay_state_set_branch(s, &b, &err), 0);
+	assert_int_equal(set_branch(s, &b, &err), 0);
 	assert_loads(s, B " at serial 1");
 	b.floor = b.pending = 2;
-	assert_int_equal(ay_state_set_branch(s, &b, &err), 0);
+	assert_int_equal(set_branch(s, &b, &err), 0);
 	assert_int_equal(current(s), 1);
 	assert_loads(s, B " at serial 2");
 	assert_int_equal(current(s), 2);

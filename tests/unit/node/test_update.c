@@ -132,9 +132,9 @@ static void test_no_branch(void **state)
 	(void)state;
 	struct ay_err err = {0};
 	start(AY_PHASE_IDLE);
-	assert_int_equal(ay_update_start(&update, "c", &status, 0, &err), AY_EUSAGE);
+	assert_int_equal(ay_update_start(&update, "c", &status, 0, &err), AY_ESTATE);
 	status.n_branches = 0;
-	assert_int_equal(ay_update_start(&update, "", &status, 0, &err), AY_EUSAGE);
+	assert_int_equal(ay_update_start(&update, "", &status, 0, &err), AY_ESTATE);
 }
 
 int main(void)

@@ -18,6 +18,7 @@
 #include "store/bundles.h"
 #include "store/store_internal.h"
 #include "store/turn.h"
+#include "tests/support/set_branch.h"
 #include "tests/support/store_kit.h"
 
 #define TREES 5
@@ -231,7 +232,7 @@ static void a_bundle_that_leads_forward_is_never_shed(void **arg)
 	assert_int_equal(ay_state_branch(t->s, "b", &b, &t->err), 0);
 	b.has_head = true;
 	assert_int_equal(ay_head_sign(&h, &t->k.key, b.head), 0);
-	assert_int_equal(ay_state_set_branch(t->s, &b, &t->err), 0);
+	assert_int_equal(set_branch(t->s, &b, &t->err), 0);
 	kit_rm(&t->k, "store/branches/b/5");
 	struct ay_digest next = put_bundle(t, &t->t[3].totals.manifest, &t->t[4].totals.manifest, 50000, 1);
 	collect(t, 1, 1, UINT64_MAX);

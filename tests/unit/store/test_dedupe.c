@@ -154,6 +154,34 @@ static void a_writer_is_left_alone(void **arg)
 	assert_int_equal(t->out.skipped[AY_DEDUPE_WRITER], 1);
 }
 
+static void skipped_under(void *ctx, enum ay_dedupe_skip why, const char *path)
+{
+	(void)why;
+	snprintf(ctx, 400, "%s", path);
+}
+
+/* The oldest is open for writing: the others become one, and nobody is told of metadata. The directory is told with it. */
+static void a_writer_first_is_no_other_metadata(void **arg)
+{
+	struct state *t = *arg;
+	char name[400] = "", want[400];
+
+	kit_text(&t->k, "d/a", "the same in both", 0644);
+	AY_CLOSE int fd = openat(t->k.fd, "d/a", O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(linkat(t->k.fd, "d/a", t->k.fd, "d/a2", 0), 0); /* more names, so it is the first */
+	kit_text(&t->k, "d/e/b", "the same in both", 0644);
+	kit_text(&t->k, "d/e/c", "the same in both", 0644);
+	t->how.skipped = skipped_under;
+	t->how.ctx = name;
+	assert_int_equal(run(t), 0);
+	assert_true(one(t, "d/e/b", "d/e/c"));
+	assert_int_equal(t->out.skipped[AY_DEDUPE_WRITER], 1);
+	assert_int_equal(t->out.skipped[AY_DEDUPE_METADATA], 0);
+	snprintf(want, sizeof(want), "%s/a", t->dir);
+	assert_string_equal(name, want);
+}
+
 /* An inode that is full is followed by another one: six names, three links each at most. */
 static void a_full_inode_is_followed_by_another(void **arg)
 {
@@ -178,6 +206,7 @@ static void a_full_inode_is_followed_by_another(void **arg)
 		inodes += !seen;
 	}
 	assert_int_equal(inodes, 2);
+	assert_int_equal(t->out.skipped[AY_DEDUPE_METADATA], 0); /* it is not for that that they are two */
 	assert_int_equal(kit_count(&t->k, "d"), 6);
 }
 
@@ -229,13 +258,10 @@ static void a_store_is_left_alone(void **arg)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(equal_files_become_one_inode),
-		T(attributes_count),
-		T(nothing_happens_in_a_dry_run),
-		T(a_writer_is_left_alone),
-		T(a_full_inode_is_followed_by_another),
-		T(a_failing_disk_loses_nothing),
-		T(a_store_is_left_alone),
+		T(equal_files_become_one_inode),        T(attributes_count),
+		T(nothing_happens_in_a_dry_run),        T(a_writer_is_left_alone),
+		T(a_writer_first_is_no_other_metadata), T(a_full_inode_is_followed_by_another),
+		T(a_failing_disk_loses_nothing),        T(a_store_is_left_alone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,6 +24,7 @@
 #include "store/state.h"
 #include "store/tree_internal.h"
 #include "store/use.h"
+#include "tests/support/set_branch.h"
 #include "tests/support/store_kit.h"
 
 #define TREES 6
@@ -187,6 +188,39 @@ static bool as_if_removed(int branch, const char *name)
 	close(ref);
 	assert_int_equal(renameat(branch, aside, branch, name), 0);
 	return free_;
+}
+
+/* A /proc with @n processes, each in a mount namespace of its own, where nothing is mounted. */
+static bool mounted_among(struct state *t, unsigned n)
+{
+	char path[64], name[64];
+
+	kit_rm(&t->k, "proc");
+	kit_rm(&t->k, "aside");
+	kit_mkdir(&t->k, "proc", 0755);
+	for (unsigned i = 1; i <= n; i++) {
+		snprintf(path, sizeof(path), "proc/%u", i);
+		assert_int_equal(mkdirat(t->k.fd, path, 0755), 0);
+		snprintf(path, sizeof(path), "proc/%u/ns", i);
+		assert_int_equal(mkdirat(t->k.fd, path, 0755), 0);
+		snprintf(path, sizeof(path), "proc/%u/ns/mnt", i);
+		snprintf(name, sizeof(name), "mnt:[%u]", i);
+		assert_int_equal(symlinkat(name, t->k.fd, path), 0);
+	}
+	kit_mkdir(&t->k, "aside", 0755);
+	kit_mkdir(&t->k, "aside/root", 0755);
+	AY_CLOSE int tree = openat(t->k.fd, "aside", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int proc = openat(t->k.fd, "proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(tree >= 0 && proc >= 0);
+	return ay__tree_mounted(proc, tree, "staging-x");
+}
+
+static void what_cannot_all_be_looked_at_is_in_use(void **arg)
+{
+	struct state *t = *arg;
+
+	assert_false(mounted_among(t, 3));
+	assert_true(mounted_among(t, AY__SPACES_MAX + 1));
 }
 
 /* Uses the current tree over and over; exit status 1: it was not to be had, 2: it was not whole. */
@@ -395,7 +429,7 @@ static void hear_of_6(struct state *t)
 	assert_int_equal(ay_state_branch(t->s, "b", &b, &t->err), 0);
 	b.has_head = true;
 	assert_int_equal(ay_head_sign(&h, &t->k.key, b.head), 0);
-	assert_int_equal(ay_state_set_branch(t->s, &b, &t->err), 0);
+	assert_int_equal(set_branch(t->s, &b, &t->err), 0);
 	kit_rm(&t->k, "store/branches/b/6");
 }
 
@@ -467,6 +501,7 @@ int main(void)
 		TEST(nothing_current_keeps_the_newest),
 		TEST(the_current_tree_and_the_one_before_stay),
 		TEST(a_tree_in_use_goes_aside_until_it_is_left),
+		TEST(what_cannot_all_be_looked_at_is_in_use),
 		TEST(the_current_tree_is_used_while_others_switch_and_remove),
 		TEST(who_died_uses_nothing),
 		TEST(a_branch_in_which_a_tree_is_made_is_left_alone),

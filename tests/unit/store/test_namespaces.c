@@ -33,6 +33,7 @@
 #include "store/fsck.h"
 #include "store/state.h"
 #include "tests/support/kit_repo.h"
+#include "tests/support/set_branch.h"
 
 #define OURS   "ours"
 #define OTHERS "others"
@@ -343,7 +344,7 @@ static void test_leaving_a_branch(void **arg)
 	begin(&t, "nosuid", true);
 	expect(&t, kit_import(&t.k, t.s, OURS, &t.mine, &t.err), 0);
 	expect(&t, kit_import(&t.k, t.s, OTHERS, &t.theirs, &t.err), 0);
-	expect(&t, ay_state_set_branch(t.s, &b, &t.err), 0);
+	expect(&t, set_branch(t.s, &b, &t.err), 0);
 	expect(&t, ay_store_switch(t.s, OURS, 1, false, &t.err), 0);
 	expect(&t, ay_store_switch(t.s, OTHERS, 1, false, &t.err), 0);
 	ino_t before = look(&t, "store/branches/" OURS "/1/root/same").st_ino;

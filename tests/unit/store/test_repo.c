@@ -32,17 +32,17 @@ static void test_open(void **state)
 	struct ay_repo *r;
 	struct ay_err err;
 
-	expect_code(try_open(p, "r", false, &r, &err), AY_EUSAGE);
+	expect_code(try_open(p, "r", false, &r, &err), AY_ESTATE);
 	expect_says(&err, "/r is not there");
 	assert_int_equal(mkdirat(p->dir, "r", 0755), 0);
-	expect_code(try_open(p, "r", false, &r, &err), AY_EUSAGE);
+	expect_code(try_open(p, "r", false, &r, &err), AY_ESTATE);
 	expect_says(&err, "/r is not a repository");
 	put_text(p->dir, "r/letter.txt", "dear");
-	expect_code(try_open(p, "r", true, &r, &err), AY_EUSAGE);
+	expect_code(try_open(p, "r", true, &r, &err), AY_ESTATE);
 	expect_says(&err, "not a repository and not empty");
 	assert_false(there(p->dir, "r/.lock"));
 	put_text(p->dir, "file", "");
-	expect_code(try_open(p, "file", true, &r, &err), AY_EUSAGE);
+	expect_code(try_open(p, "file", true, &r, &err), AY_ESTATE);
 	expect_code(try_open(p, "missing/parent/r", true, &r, &err), -ENOENT);
 	assert_int_equal(unlinkat(p->dir, "r/letter.txt", 0), 0);
 
@@ -59,7 +59,7 @@ static void test_open(void **state)
 	put_text(p->dir, "r/ayni-repo", "ayni-repo 2\n");
 	expect_code(try_open(p, "r", true, &r, &err), AY_EVERSION);
 	put_text(p->dir, "r/ayni-repo", "something\n");
-	expect_code(try_open(p, "r", true, &r, &err), AY_EUSAGE);
+	expect_code(try_open(p, "r", true, &r, &err), AY_ESTATE);
 	/* Made by somebody who was killed before the marker: going on is allowed. */
 	assert_int_equal(unlinkat(p->dir, "r/ayni-repo", 0), 0);
 	put_text(p->dir, "r/.tmp-0011223344556677", "half");
@@ -164,7 +164,7 @@ static void test_roots(void **state)
 	put_text(p->dir, "r/roots/014", "");
 	put_text(p->dir, "r/roots/99999999999", "");
 	expect_code(ay_repo_put_root(r, 12, &(uint32_t){12}, 4, &err), 0);
-	expect_code(ay_repo_put_root(r, 12, &(uint32_t){13}, 4, &err), AY_EUSAGE);
+	expect_code(ay_repo_put_root(r, 12, &(uint32_t){13}, 4, &err), AY_ESTATE);
 	expect_code(ay_repo_get_root(r, 0, &found, &data, &len, &err), 0);
 	assert_int_equal(found, 12);
 	assert_int_equal(len, 4);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What survives: roots along their chain, a branch's floor and head, the install-id, documents. */
 #include "tests/support/place.h"
+#include "tests/support/set_branch.h"
 
 #include <sys/file.h>
 #include <sys/wait.h>
@@ -100,7 +101,7 @@ static void test_changed_roots(void **state)
 		if (rc != AY_EVERSION)
 			expect_code(rc, AY_ESTORE);
 		expect_says(&err, "roots/2: ");
-		expect_code(ay_state_set_branch(s, &(struct ay_branch_state){.branch = "a"}, &err),
+		expect_code(set_branch(s, &(struct ay_branch_state){.branch = "a"}, &err),
 			    0); /* needs none */
 		ay_store_close(s);
 		s = open_store(p);
@@ -162,37 +163,37 @@ static void test_branch(void **state)
 	expect_code(ay_state_branch(s, "Xo", &got, &err), AY_EUSAGE);
 	expect_code(ay_state_branch(s, "../x", &got, &err), AY_EUSAGE);
 	expect_code(ay_state_branch(s, "", &got, &err), AY_EUSAGE);
-	expect_code(ay_state_set_branch(s, &b, &err), 0);
+	expect_code(set_branch(s, &b, &err), 0);
 	ay_store_close(s);
 	s = open_store(p);
 	assert_branch(s, &b);
 	b.floor = 6;
-	expect_code(ay_state_set_branch(s, &b, &err), AY_EROLLBACK);
+	expect_code(set_branch(s, &b, &err), AY_EROLLBACK);
 	expect_says(&err, "xo/stable");
 	b.floor = UINT32_MAX;
 	b.bad_serial = 0;
 	b.follow = false;
-	expect_code(ay_state_set_branch(s, &b, &err), 0);
+	expect_code(set_branch(s, &b, &err), 0);
 	assert_branch(s, &b);
 
 	/* Who does not know the newest head does not take it away. */
 	struct ay_branch_state stale = b;
 	fleet_head("xo/stable", 6, 2000, stale.head);
-	expect_code(ay_state_set_branch(s, &stale, &err), 0);
+	expect_code(set_branch(s, &stale, &err), 0);
 	assert_branch(s, &b);
 	stale.has_head = false;
-	expect_code(ay_state_set_branch(s, &stale, &err), 0);
+	expect_code(set_branch(s, &stale, &err), 0);
 	assert_branch(s, &b);
 	fleet_head("xo/stable", 8, 3000, b.head); /* the same serial, signed anew */
-	expect_code(ay_state_set_branch(s, &b, &err), 0);
+	expect_code(set_branch(s, &b, &err), 0);
 	assert_branch(s, &b);
 	fleet_head("xo/stable", 9, 1, b.head);
-	expect_code(ay_state_set_branch(s, &b, &err), 0);
+	expect_code(set_branch(s, &b, &err), 0);
 	assert_branch(s, &b);
 	ay_store_close(s);
 	s = open_store_readonly(p);
 	assert_branch(s, &b);
-	expect_code(ay_state_set_branch(s, &b, &err), -EROFS);
+	expect_code(set_branch(s, &b, &err), -EROFS);
 	ay_store_close(s);
 }
 
@@ -229,7 +230,7 @@ static void test_change_branch(void **state)
 	int status, nothing = 1, no = AY_EROLE;
 
 	b.bad_serial = 0;
-	expect_code(ay_state_set_branch(s, &b, &err), 0);
+	expect_code(set_branch(s, &b, &err), 0);
 	pid_t child = fork();
 	if (child == 0) {
 		struct ay_store *other = open_store(p);
@@ -272,7 +273,7 @@ static void test_lock_is_ours(void **state)
 	pid_t child = fork();
 	if (child == 0) {
 		alarm(10);
-		_exit(ay_state_set_branch(s, &b, &err) == 0 ? 0 : 1);
+		_exit(set_branch(s, &b, &err) == 0 ? 0 : 1);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
@@ -290,13 +291,13 @@ static void test_branch_strict(void **state)
 	struct ay_err err = {0};
 	size_t len;
 
-	expect_code(ay_state_set_branch(s, &b, &err), 0);
+	expect_code(set_branch(s, &b, &err), 0);
 	uint8_t *text = get_file(s->state, "branches/a%2Fb", &len);
 	for (size_t to = 0; to < len; to++) {
 		put_file(s->state, "branches/a%2Fb", text, to);
 		expect_code(ay_state_branch(s, "a/b", &got, &err), AY_ESTORE);
 		expect_says(&err, "branches/a%2Fb is damaged");
-		expect_code(ay_state_set_branch(s, &b, &err), AY_ESTORE);
+		expect_code(set_branch(s, &b, &err), AY_ESTORE);
 	}
 	uint8_t *longer = malloc(len + 2000);
 	memset(longer, '\n', len + 2000);
@@ -315,7 +316,7 @@ static void test_branch_strict(void **state)
 		if (rc == 0 &&
 		    valid++ % 16 == 0) { /* then it is what we would write; not all, because writing syncs */
 			assert_int_equal(unlinkat(s->state, "branches/a%2Fb", 0), 0);
-			expect_code(ay_state_set_branch(s, &got, &err), 0);
+			expect_code(set_branch(s, &got, &err), 0);
 			uint8_t *now = get_file(s->state, "branches/a%2Fb", &again);
 			assert_int_equal(again, len);
 			assert_memory_equal(now, text, len);
@@ -353,7 +354,7 @@ static void test_branches(void **state)
 	assert_int_equal(n, 0);
 	for (uint32_t i = 0; i < 4; i++) {
 		struct ay_branch_state b = branch_of(names[i], i, i);
-		expect_code(ay_state_set_branch(s, &b, &err), 0);
+		expect_code(set_branch(s, &b, &err), 0);
 	}
 	put_text(s->state, "branches/.tmp-0011223344556677", "half a f");
 	expect_code(ay_state_branches(s, &all, &n, &err), 0);

@@ -62,7 +62,7 @@ static void a_store_is_made_and_opened_again(void **arg)
 	struct ay_err err;
 	struct stat st;
 
-	assert_int_equal(open_close(k, "a/b/store", ME, &err), AY_EUSAGE);
+	assert_int_equal(open_close(k, "a/b/store", ME, &err), AY_ESTATE);
 	assert_non_null(strstr(err.msg, "no store there"));
 	mode_t old = umask(0077); /* the store's modes are its own, whatever the umask */
 	assert_int_equal(open_close(k, "a/b/store", AY_STORE_CREATE | ME, &err), 0);
@@ -83,7 +83,7 @@ static void what_is_not_a_store_is_left_alone(void **arg)
 
 	kit_mkdir(k, "home", 0755);
 	kit_text(k, "home/letter", "dear", 0644);
-	assert_int_equal(open_close(k, "home", AY_STORE_CREATE | ME, &err), AY_EUSAGE);
+	assert_int_equal(open_close(k, "home", AY_STORE_CREATE | ME, &err), AY_ESTATE);
 	assert_non_null(strstr(err.msg, "not empty"));
 	assert_int_equal(kit_count(k, "home"), 1);
 	kit_text(k, "file", "x", 0644);

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * diff/make_inside.c - a whole file seen through what is packed inside of it, when that costs less.
+ *
+ * The file's recipe must be one that was proved to give its bytes back; its base's only has to unpack. Both views
+ * are coded like any other bytes.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "diff/codec.h"
+#include "diff/encoders.h"
+#include "diff/make_window_internal.h"
+
+#define INSIDE_MIN 200         /* a diff of fewer bytes is not worth a look inside */
+#define LOOK       (64u << 10) /* bytes of a file in which something packed must begin */
+#define VIEW_SHARE 16          /* what is inside has at most so many bytes for each of the file's */
+
+/* One base, seen through what is inside of both. Kept when it costs less than @best. */
+static int try_inside(struct ay__window *w, struct ay__inside *target, uint32_t base_index,
+		      const struct ay__bytes *old, uint64_t *best)
+{
+	AY_CLEANUP(ay__inside_release) struct ay__inside in = {0};
+	AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
+	struct ay__inside_options o = {
+		.view_max = w->view_max, .memory_max = w->filter_memory, .encoders = AY_ENCODERS_ALL};
+	struct ay_slice file = {.data = old->data, .len = old->len};
+	uint64_t this = 0;
+	size_t recipe = 0;
+	int rc = ay__inside(file, &o, &in);
+
+	if (rc)
+		return rc;
+	struct ay__view base = {.bytes = in.recipe.len ? (struct ay_slice){in.view.data, in.view.len} : file};
+	struct ay__view view = {.bytes = {target->view.data, target->view.len}};
+	base.size = base.bytes.len;
+	view.size = view.bytes.len;
+	uint64_t extra_max = w->extra_max;
+	uint64_t taken = ay__recipes_memory(target->recipe.len + in.recipe.len, &in.sums, &target->sums);
+	w->extra_max = taken < extra_max ? extra_max - taken : 0;
+	rc = ay__window_encode(w, &base, &view, AY__METHODS_DIFF, &e);
+	w->extra_max = extra_max;
+	if (rc == 0)
+		rc = ay__encoded_cost(&e, &this);
+	if (rc == 0)
+		rc = ay_codec_estimate(target->recipe.data, target->recipe.len, &recipe);
+	if (rc || this + recipe + in.recipe.len / 4 >= *best)
+		return rc;
+	*best = this + recipe + in.recipe.len / 4;
+	ay__window_take(w, &e, base_index);
+	ay__inside_release(&w->base_in);
+	w->base_in = in;
+	in = (struct ay__inside){0};
+	ay_buf_release(&w->base_in.view);
+	return 0;
+}
+
+/* Does it cost less seen through what is inside of it? @best: what it costs as it is. */
+int ay__window_inside(struct ay__window *w, const struct ay__bytes *new_, uint64_t best, struct ay_err *err)
+{
+	AY_CLEANUP(ay__bytes_free) struct ay__bytes old = {0};
+	AY_CLEANUP(ay__inside_release) struct ay__inside target = {0};
+	struct ay__inside_options o = {.target = true,
+				       .view_max = w->view_max,
+				       .memory_max = w->filter_memory,
+				       .encoders = AY_ENCODERS_ALL};
+	struct ay_slice file = {.data = new_->data, .len = new_->len};
+	uint64_t plain = best;
+
+	/* What is hardly anything already does not get less. */
+	if (best <= INSIDE_MIN)
+		return 0;
+	int rc = ay__inside(file, &o, &target);
+	if (rc || target.recipe.len == 0)
+		return rc;
+	for (unsigned i = 0; i < w->record->match.n; i++) {
+		uint32_t index = w->record->match.base[i];
+		struct ay_entry e = ay__plan_entry(&w->plan->old.files[index]);
+
+		if (e.size > w->view_max)
+			continue;
+		rc = ay__window_read(w->old_tree, &e, NULL, 0, (size_t)e.size, &old, err);
+		if (rc == 0)
+			rc = try_inside(w, &target, index, &old, &best);
+		if (rc)
+			return rc;
+		if (best <= new_->len / AY__GOOD_SHARE)
+			break;
+	}
+	if (best < plain) {
+		w->target_in = target;
+		target = (struct ay__inside){0};
+		ay_buf_release(&w->target_in.view);
+	}
+	return 0;
+}
+
+void ay__window_look(struct ay__window *w, uint64_t filter_memory)
+{
+	struct ay_entry e = ay__plan_entry(&w->plan->new_.files[w->record->file]);
+	AY_CLOSE int fd = -1;
+	AY_FREE uint8_t *head = NULL;
+	uint64_t largest = w->len;
+	struct ay_err err;
+
+	if (!filter_memory || !w->whole || w->record->match.n == 0 || w->len < 64)
+		return;
+	for (unsigned i = 0; i < w->record->match.n; i++) {
+		uint64_t size = w->plan->old.files[w->record->match.base[i]].size;
+
+		largest = size > largest ? size : largest;
+	}
+	head = malloc(LOOK);
+	if (!head || w->new_tree->open(w->new_tree->ctx, &e, &fd, &err) < 0)
+		return;
+	ssize_t n = pread(fd, head, LOOK, 0);
+	if (n <= 0 || !ay__inside_maybe((struct ay_slice){head, (size_t)n}))
+		return;
+	w->view_max = AY__VIEW_FREE + VIEW_SHARE * largest;
+	if (w->view_max > w->sizes.new_max)
+		w->view_max = w->sizes.new_max;
+	w->filter_memory = filter_memory;
+	w->inside = w->view_max > largest;
+}
