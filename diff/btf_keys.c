@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 
 #define ROUNDS 3
-#define CLOSE  64 /* a module's guess at where its own numbers begin is low by a few */
+#define CLOSE  64 /* where own numbers begin is known to a few */
 
 void ay__btf_keys_release(struct ay__btf_keys *k)
 {
@@ -59,9 +59,9 @@ int ay__btf_keys_make(struct ay__btf_keys *k, struct ay_slice section, const str
 	int rc = ay__btf_types_read(&k->types, section);
 	AY_FREE uint32_t *next = malloc((k->types.n + 1) * sizeof(*next));
 
+	/* All modules together know better than one; but the kernel's own .BTF has no kernel before it. */
 	for (unsigned s = 0; s < AY__BTF_SPACES && map; s++) {
-		/* All modules together know better; but one built for another kernel knows best. */
-		if (map->own[s][!old] - k->types.own[s] < CLOSE)
+		if (k->types.n + CLOSE < map->own[AY__BTF_TYPE][!old])
 			k->types.own[s] = map->own[s][!old];
 	}
 	k->map = old ? map : NULL;

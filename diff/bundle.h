@@ -117,6 +117,7 @@ struct ay_bundle_limits {
 	uint64_t unpacked_size; /* the offer's; 0: any */
 	uint64_t delta_size;    /* bytes of manifest delta at most; 0: AY_MANIFEST_SIZE_MAX */
 	uint64_t scratch_size;  /* bytes of a temporary file at most; 0: AY_BUNDLE_SCRATCH_MAX */
+	bool look_only; /* every record will be skipped: the encoders that would pack them need not be here */
 };
 
 /**

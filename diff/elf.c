@@ -17,14 +17,15 @@
 #define SHDR_SIZE 64
 #define NAME_MAX_ 32 /* bytes of a section's name that are looked at */
 
-#define SHT_SYMTAB  2
-#define SHT_RELA    4
-#define SHT_NOBITS  8
-#define SHT_DYNSYM  11
-#define SHT_GNUHASH 0x6ffffff6u
-#define SHF_ALLOC   2
-#define SHF_EXEC    4
-#define SHF_TLS     0x400
+#define SHT_SYMTAB     2
+#define SHT_RELA       4
+#define SHT_NOBITS     8
+#define SHT_DYNSYM     11
+#define SHT_GNUHASH    0x6ffffff6u
+#define SHF_COMPRESSED 0x800
+#define SHF_ALLOC      2
+#define SHF_EXEC       4
+#define SHF_TLS        0x400
 
 static const struct {
 	const char *name;
@@ -51,7 +52,8 @@ static enum ay__elf_holds what_holds(const struct ay__elf_section *s, const char
 	if (strcmp(name, ".BTF") == 0)
 		return AY__HOLDS_BTF;
 	if (!(s->flags & SHF_ALLOC))
-		return AY__HOLDS_OTHER;
+		return strncmp(name, ".debug_", 7) == 0 && !(s->flags & SHF_COMPRESSED) ? AY__HOLDS_DEBUG
+											: AY__HOLDS_OTHER;
 	for (size_t i = 0; i < sizeof(by_name) / sizeof(by_name[0]); i++) {
 		if (strcmp(name, by_name[i].name) == 0)
 			return by_name[i].holds;

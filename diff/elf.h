@@ -36,7 +36,8 @@ enum ay__elf_holds {
 	AY__HOLDS_EH_FRAME,
 	AY__HOLDS_EH_FRAME_HDR,
 	AY__HOLDS_BTF,
-	AY__HOLDS_DATA, /* loaded, not code: pointers, jump tables */
+	AY__HOLDS_DEBUG, /* DWARF: addresses of 8 bytes anywhere */
+	AY__HOLDS_DATA,  /* loaded, not code: pointers, jump tables */
 	/* the kernel's tables: rows of a fixed length */
 	AY__HOLDS_REL32,           /* 4: .orc_unwind_ip, .retpoline_sites, .smp_locks... */
 	AY__HOLDS_KSYMTAB,         /* 12: three */

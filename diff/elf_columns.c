@@ -224,10 +224,8 @@ static int files_encode(struct encoder *e, struct ay__elf *old, struct ay__sourc
 	if (rc == 0) {
 		uint32_t n = control_put(e, ops, copies);
 
-		e->predict = ay__predict_new(old, src, &e->fields, map, copies, n);
+		e->predict = ay__predict_new(old, src, &e->fields, map, copies, n, e->btf);
 		rc = e->predict ? e->rc : -ENOMEM;
-		if (e->predict)
-			ay__predict_btf(e->predict, e->btf);
 	}
 	for (size_t i = 0; rc == 0 && i < ops->n; i++) {
 		copy_put(e, &ops->ops[i]);

@@ -133,6 +133,10 @@ static void section_find(struct ay__source *src, struct ay__elf *elf, const stru
 		else
 			ay__fields_a64(src, elf, s, f);
 		break;
+	case AY__HOLDS_DEBUG:
+		if (elf->type != AY__ELF_REL)
+			ay__fields_debug(src, elf, s, f);
+		break;
 	case AY__HOLDS_BTF:
 		ay__fields_btf(src, s, f);
 		break;

@@ -162,6 +162,8 @@ void ay__fields_table(struct ay__source *src, struct ay__elf *elf, const struct 
 		      struct ay__fields *f);
 void ay__fields_data(struct ay__source *src, struct ay__elf *elf, const struct ay__elf_section *s,
 		     struct ay__fields *f);
+void ay__fields_debug(struct ay__source *src, struct ay__elf *elf, const struct ay__elf_section *s,
+		      struct ay__fields *f);
 void ay__fields_btf(struct ay__source *src, const struct ay__elf_section *s, struct ay__fields *f);
 void ay__fields_eh_frame(struct ay__source *src, const struct ay__elf_section *s, struct ay__fields *f);
 

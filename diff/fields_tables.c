@@ -6,6 +6,7 @@
  * C Library's elf/dl-lookup.c; for the kernel's tables the structures in Linux's include/asm-generic/bug.h,
  * arch/x86/include/asm/extable.h and alternative.h.
  */
+#include "base/sparse.h"
 #include "diff/fields.h"
 
 #define SHF_WRITE 1
@@ -201,6 +202,51 @@ void ay__fields_data(struct ay__source *src, struct ay__elf *elf, const struct a
 				}
 			}
 			i += n ? n : 4;
+		}
+		at += i;
+	}
+}
+
+/*
+ * Not an address but a smaller number that begins further on: zeros, it, and as many zeros behind the 8 bytes at @p as
+ * before it.
+ */
+static bool shifted(const uint8_t *p, size_t left)
+{
+	size_t zeros = 0;
+
+	while (zeros < 8 && p[zeros] == 0)
+		zeros++;
+	return zeros > 0 && (left < 8 + zeros || ay_is_zero(p + 8, zeros));
+}
+
+/*
+ * DWARF has its addresses at any place. Where a file may be loaded anywhere they are small numbers like others: there only those
+ * of code count, which most are.
+ */
+void ay__fields_debug(struct ay__source *src, struct ay__elf *elf, const struct ay__elf_section *s,
+		      struct ay__fields *f)
+{
+	bool exec = elf->type == AY__ELF_EXEC;
+	uint64_t low = elf->n_by_addr ? elf->sections[elf->by_addr[0]].addr : UINT64_MAX, at = 0;
+
+	while (s->size - at >= 8 && src->rc == 0) {
+		size_t have = s->size - at < CHUNK ? (size_t)(s->size - at) : CHUNK, i = 0;
+		const uint8_t *p = ay__source_at(src, s->offset + at, have);
+
+		if (!p)
+			return;
+		size_t stop = have == s->size - at ? have - 7 : have - 16;
+		while (i < stop) {
+			uint64_t v = ay_get_le64(p + i);
+
+			if (v >= low && v >= 4096 && (exec ? ay__elf_loaded(elf, v) : ay__elf_code(elf, v)) &&
+			    !shifted(p + i, (size_t)(s->size - at - i < 16 ? s->size - at - i : 16))) {
+				ay__field_mark(f, s->offset + at + i, AY__FIELD_ABS64);
+				i += 8;
+			} else {
+				i++;
+			}
 		}
 		at += i;
 	}

@@ -290,9 +290,9 @@ static uint32_t part_limit_for(uint64_t apply_memory)
 	limit = apply_memory > fixed ? (apply_memory - fixed) / 3 / AY_LEAF_SIZE * AY_LEAF_SIZE : 0;
 	if (limit < AY_BUNDLE_PART_MIN)
 		return AY_BUNDLE_PART_MIN;
-	/* Parts larger than usual take half: predicting addresses needs memory too. */
+	/* Parts larger than usual take a quarter: predicting addresses and packing again need memory too. */
 	if (limit > AY_BUNDLE_PART_DEFAULT)
-		limit = limit / 2 > AY_BUNDLE_PART_DEFAULT ? limit / 2 : AY_BUNDLE_PART_DEFAULT;
+		limit = limit / 4 > AY_BUNDLE_PART_DEFAULT ? limit / 4 : AY_BUNDLE_PART_DEFAULT;
 	return limit < AY_BUNDLE_PART_MAX ? (uint32_t)limit : AY_BUNDLE_PART_MAX;
 }
 

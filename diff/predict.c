@@ -16,6 +16,7 @@
 #define WEIGHT_ONE 4096
 #define RATE       4 /* a weight moves by a 16th of what is missing */
 #define SHF_EXEC   4
+#define COPY_SPACE (1ull << 59) /* numbers of copies, where targets are looked up */
 
 /* The guesses, from the most special on: of two of equal weight the first one is taken. */
 enum guess {
@@ -30,8 +31,11 @@ enum guess {
 static const uint8_t near_bits[NEAR] = {0, 4, 7, 11, 16};
 static const uint16_t weight_start[GUESSES] = {3200, 2800, 2400, 2000, 1600, 3000, 1200, 1000};
 
-/* Numbers of .BTF that the map knows: it is hardly ever wrong, and what happened to the next number says nothing. */
+/* Numbers of .BTF that the bundle's map knows: it is hardly ever wrong, and what happened to the next number says nothing. */
 static const uint16_t weight_start_mapped[GUESSES] = {4000, 1500, 1200, 1000, 800, 3950, 0, 500};
+
+/* A section's own: GUESS_NEAR is what was learned of the same copy, GUESS_COPY what ranks say. */
+static const uint16_t weight_start_own[GUESSES] = {3900, 3400, 1500, 1000, 800, 3300, 0, 700};
 
 struct learned {
 	uint32_t key;
@@ -53,7 +57,9 @@ struct pending {
 	uint32_t key[NEAR];
 	int64_t shift[GUESSES];
 	struct context *context;
-	bool counts; /* it is learned */
+	bool counts;       /* it is learned */
+	bool own;          /* a number of .BTF that is its section's own */
+	uint64_t near_key; /* what stands for the target in the first neighbourhood */
 };
 
 struct ay__predict {
@@ -61,7 +67,7 @@ struct ay__predict {
 	struct ay__source *src;
 	const struct ay__fields *fields;
 	struct ay__elf_map *map;
-	const struct ay__btf_map *btf; /* may be NULL */
+	struct ay__btf_guess btf;
 	const struct ay__copy *copies;
 	uint32_t n_copies;
 	uint32_t *order; /* copies by their place in the old file */
@@ -126,8 +132,10 @@ static uint32_t table_size(uint64_t file, unsigned per, uint32_t max)
 }
 
 struct ay__predict *ay__predict_new(struct ay__elf *old, struct ay__source *src, const struct ay__fields *f,
-				    struct ay__elf_map *map, const struct ay__copy *copies, uint32_t n_copies)
+				    struct ay__elf_map *map, const struct ay__copy *copies, uint32_t n_copies,
+				    const struct ay__btf_map *btf)
 {
+	static const struct ay__btf_map none;
 	static const uint8_t per[NEAR] = {16, 16, 32, 128, 255};
 	static const uint32_t max[NEAR] = {1u << 20, 1u << 19, 1u << 18, 1u << 16, 1u << 14};
 	struct ay__predict *p = calloc(1, sizeof(*p));
@@ -158,18 +166,17 @@ struct ay__predict *ay__predict_new(struct ay__elf *old, struct ay__source *src,
 		       sizeof(weight_start));
 		memcpy(p->contexts[AY__FIELD_BTF_NAME][1][same][0].weight, weight_start_mapped,
 		       sizeof(weight_start));
+		memcpy(p->contexts[AY__FIELD_BTF_TYPE][0][same][0].weight, weight_start_own,
+		       sizeof(weight_start));
+		memcpy(p->contexts[AY__FIELD_BTF_NAME][0][same][0].weight, weight_start_own,
+		       sizeof(weight_start));
 	}
-	if (!ok || copies_index(p, old->size)) {
+	if (!ok || copies_index(p, old->size) ||
+	    ay__btf_guess_init(&p->btf, old, src, btf ? btf : &none, copies, n_copies)) {
 		ay__predict_free(p);
 		return NULL;
 	}
 	return p;
-}
-
-void ay__predict_btf(struct ay__predict *p, const struct ay__btf_map *map)
-{
-	/* An empty map is none, for the writer and for the reader. */
-	p->btf = map && map->n[AY__BTF_TYPE] + map->n[AY__BTF_NAME] > 0 ? map : NULL;
 }
 
 void ay__predict_free(struct ay__predict *p)
@@ -178,6 +185,7 @@ void ay__predict_free(struct ay__predict *p)
 		return;
 	for (unsigned i = 0; i < NEAR; i++)
 		free(p->near[i]);
+	ay__btf_guess_release(&p->btf);
 	free(p->order);
 	free(p->page);
 	free(p);
@@ -199,12 +207,11 @@ static void guess(struct pending *now, unsigned which, int64_t shift)
 	now->shift[which] = shift;
 }
 
-/* By how much the copies move the byte at @at: the copy that it lies in, else the nearest one before. */
-static bool copy_shift(const struct ay__predict *p, uint64_t at, int64_t *shift, bool *inside)
+/* The copy that the byte at @at lies in, else the nearest one before. */
+static const struct ay__copy *copy_of(const struct ay__predict *p, uint64_t at, bool *inside)
 {
 	uint64_t page = at / PAGE < p->n_pages ? at / PAGE : p->n_pages - 1;
 	uint32_t lo = p->page[page], hi = p->page[page + 1];
-	const struct ay__copy *c;
 
 	while (lo < hi) {
 		uint32_t mid = (lo + hi) / 2;
@@ -216,31 +223,28 @@ static bool copy_shift(const struct ay__predict *p, uint64_t at, int64_t *shift,
 	}
 	*inside = false;
 	if (lo == 0)
-		return false;
-	c = &p->copies[p->order[lo - 1]];
+		return NULL;
 	for (uint32_t i = lo; i > 0 && lo - i < OVERLAPS; i--) {
 		const struct ay__copy *over = &p->copies[p->order[i - 1]];
 
 		if (at - over->old < over->len) {
-			c = over;
 			*inside = true;
-			break;
+			return over;
 		}
 	}
-	*shift = (int64_t)(c->new_ - c->old);
-	return true;
+	return &p->copies[p->order[lo - 1]];
 }
 
 /* The copies' guess at where @target will be. Returns whether @target lies inside a copy. */
 static bool guess_copy(struct ay__predict *p, uint64_t target, struct pending *now)
 {
-	int64_t shift;
+	const struct ay__copy *c;
 	uint64_t at;
 	bool inside = false;
 
-	if (ay__elf_offset(p->old, target, &at) && copy_shift(p, at, &shift, &inside))
+	if (ay__elf_offset(p->old, target, &at) && (c = copy_of(p, at, &inside)) != NULL)
 		guess(now, GUESS_COPY,
-		      (int64_t)(ay__elf_addr(&p->map->image, at + (uint64_t)shift) - target));
+		      (int64_t)(ay__elf_addr(&p->map->image, at + (c->new_ - c->old)) - target));
 	return inside;
 }
 
@@ -255,14 +259,35 @@ static void guess_section(struct ay__predict *p, uint64_t target, struct pending
 		guess(now, GUESS_SECTION, (int64_t)(p->map->image.sections[n].addr - s->addr));
 }
 
-/* Numbers of .BTF: what the bundle's map says of them. Returns whether it is the kernel's: before the last row, the module's own. */
+/* Numbers of .BTF. Returns whether it is one of the kernel's. */
 static bool guess_number(struct ay__predict *p, const struct ay__field *d, struct pending *now)
 {
 	enum ay__btf_space space = d->kind == AY__FIELD_BTF_TYPE ? AY__BTF_TYPE : AY__BTF_NAME;
-	uint32_t number = (uint32_t)(d->target - d->base);
+	uint32_t number = (uint32_t)(d->target - d->base), index = 0;
+	uint64_t at = 0;
+	bool inside;
 
-	guess(now, GUESS_COPY, (int32_t)(ay__btf_mapped(p->btf, space, number) - number));
-	return p->btf->n[space] && number < p->btf->rows[space][p->btf->n[space] - 1].from;
+	now->own = false;
+	switch (ay__btf_guess_place(&p->btf, space, number, &at, &index)) {
+	case AY__BTF_THEIRS:
+		if (p->btf.map->n[space] == 0)
+			return false;
+		guess(now, GUESS_COPY, ay__btf_guess_theirs(&p->btf, space, number));
+		return true;
+	case AY__BTF_OWN: {
+		const struct ay__copy *c = copy_of(p, at, &inside);
+
+		if (!c || !inside)
+			return false;
+		now->own = true;
+		/* Neighbours are those of the same copy. */
+		now->near_key = COPY_SPACE + d->base + ((uint64_t)(c - p->copies) << near_bits[1]);
+		guess(now, GUESS_COPY, ay__btf_guess_own(&p->btf, space, (uint32_t)(c - p->copies), index));
+		return false;
+	}
+	default:
+		return false;
+	}
 }
 
 static int64_t weigh(const struct pending *now)
@@ -362,24 +387,29 @@ uint64_t ay__predict_field(struct ay__predict *p, uint64_t at, uint64_t new_at, 
 	now->counts = d->from != AY__FROM_NUMBER;
 	if (!now->counts)
 		return known(p, d, new_at);
+	bool number = d->from == AY__FROM_SPACE;
+	now->near_key = d->target;
+	bool inside = number && guess_number(p, d, now);
 	for (unsigned i = 0; i < NEAR; i++) {
-		now->place[i] = slot(p, i, d->target, &now->key[i]);
+		now->place[i] = slot(p, i, i == 1 ? now->near_key : d->target, &now->key[i]);
 		__builtin_prefetch(now->place[i]); /* while the copies are looked through */
 	}
-	bool inside = false;
-	if (d->from == AY__FROM_SPACE && p->btf) {
-		inside = guess_number(p, d, now);
-	} else if (d->from != AY__FROM_SPACE) {
+	if (!number) {
 		inside = guess_copy(p, d->target, now);
 		guess_section(p, d->target, now);
 	}
-	for (unsigned i = 0; i < NEAR; i++) {
+	/* What happened to other numbers of the kernel's says nothing when there is a map, and to own ones only in the same copy. */
+	bool told = number && now->available & 1u << GUESS_COPY;
+	unsigned near = !told ? NEAR : now->own ? 2 : 1;
+	for (unsigned i = 0; i < near; i++) {
 		if (now->place[i]->key == now->key[i])
 			guess(now, i, now->place[i]->shift);
 	}
+	if (told && now->available & 1u << GUESS_SAME)
+		now->available = 1u << GUESS_SAME; /* a type is one type all through a file */
 	bool same = now->available & 1u << GUESS_SAME;
 	now->context = &p->contexts[d->kind][inside][same][0];
-	if (now->context->has_last)
+	if (now->context->has_last && !told)
 		guess(now, GUESS_LAST, now->context->last);
 	uint64_t target = d->target + (uint64_t)weigh(now);
 	if (d->from == AY__FROM_TARGET && p->last_at != at - d->back)
@@ -428,6 +458,9 @@ void ay__predict_learn(struct ay__predict *p, uint64_t raw)
 	weights_move(now, shift, 0);
 	now->context->has_last = true;
 	now->context->last = shift;
+	if (d->from == AY__FROM_SPACE && now->own)
+		ay__btf_guess_learn(&p->btf, d->kind == AY__FIELD_BTF_TYPE ? AY__BTF_TYPE : AY__BTF_NAME,
+				    shift);
 	if (shift != (int32_t)shift)
 		return;
 	for (unsigned i = 0; i < NEAR; i++) {

@@ -13,16 +13,11 @@
 #ifndef AYNI_DIFF_PREDICT_H
 #define AYNI_DIFF_PREDICT_H
 
-#include "diff/btf.h"
 #include "diff/elf_map.h"
 #include "diff/fields.h"
+#include "diff/predict_btf.h"
 
 #define AY__COPIES_MAX (1u << 19) /* of one record, at most; 28 bytes each */
-
-/* One copy of the record's: @len bytes from @old in the old file to @new_ in the new one. */
-struct ay__copy {
-	uint64_t old, new_, len;
-};
 
 struct ay__predict;
 
@@ -37,16 +32,15 @@ static inline uint32_t ay__copies_max(uint64_t base_size)
 
 /**
  * ay__predict_new() - a predictor for one record.
+ * @btf: the bundle's map; NULL: none.
  * @copies: all of them, in the order of the new file; none outside its file. All arguments are borrowed for its life.
  *
  * Return: NULL when out of memory.
  */
 struct ay__predict *ay__predict_new(struct ay__elf *old, struct ay__source *src, const struct ay__fields *f,
-				    struct ay__elf_map *map, const struct ay__copy *copies,
-				    uint32_t n_copies);
+				    struct ay__elf_map *map, const struct ay__copy *copies, uint32_t n_copies,
+				    const struct ay__btf_map *btf);
 
-/** ay__predict_btf() - use the bundle's map of type numbers; @map is borrowed for @p's life. Before the first field. */
-void ay__predict_btf(struct ay__predict *p, const struct ay__btf_map *map);
 void ay__predict_free(struct ay__predict *p);
 
 /**

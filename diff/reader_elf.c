@@ -118,7 +118,7 @@ static int operations_read(struct elf_record *e)
 
 	if (rc == 0)
 		rc = ay__reader_number(r, AY_STREAM_ELF_RUN, &n);
-	if (rc == 0 && n > ay__copies_max(r->r.base_sizes[0]))
+	if (rc == 0 && n > ay__copies_max(r->base_size))
 		rc = ay__reader_bad(r, AY_STREAM_ELF_RUN, "more operations than a record may have");
 	for (uint64_t i = 0; rc == 0 && i < n; i++) {
 		rc = ay__reader_part_for(r, AY_STREAM_EXTRA_LEN);
@@ -319,9 +319,8 @@ static int ready(struct elf_record *e)
 	int rc = ay__fields_find(&e->src, &e->old, &e->fields);
 
 	if (rc == 0) {
-		e->predict = ay__predict_new(&e->old, &e->src, &e->fields, &e->map, e->copies, e->n_copies);
-		if (e->predict)
-			ay__predict_btf(e->predict, &r->map);
+		e->predict = ay__predict_new(&e->old, &e->src, &e->fields, &e->map, e->copies, e->n_copies,
+					     &r->map);
 		e->chunk = malloc(CHUNK);
 		rc = e->predict && e->chunk ? 0 : -ENOMEM;
 	}

@@ -116,7 +116,7 @@ int ay__reader_header(struct ay__reader *r, const struct ay_bundle_limits *limit
 	rc = limits_check(r, limits);
 	if (rc)
 		return rc;
-	if (r->records && h->encoders) {
+	if (r->records && h->encoders && !limits->look_only) {
 		rc = ay_encoders_check(h->encoders, r->err);
 		if (rc)
 			return rc;

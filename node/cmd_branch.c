@@ -143,7 +143,7 @@ static int list(struct args *a, struct ay_err *err)
 		if (row.current)
 			printf("release %" PRIu32 " of %zu", row.current, row.trees);
 		else
-			printf("%zu %s, none current", row.trees, row.trees == 1 ? "tree" : "trees");
+			printf("%zu tree%s, none current", row.trees, ay_s(row.trees));
 		print_limits(row.rule);
 		putchar('\n');
 	}
@@ -205,8 +205,8 @@ static int drop(struct args *a, struct ay_err *err)
 					       (json_int_t)res.trees, "objects", (json_int_t)res.objects,
 					       "bytes", (json_int_t)res.bytes),
 				     err);
-	printf("removed branch %s: %u %s, %" PRIu64 " objects that nothing else uses: %s\n", a->names[0],
-	       res.trees, res.trees == 1 ? "tree" : "trees", res.objects, ay_human_bytes(res.bytes, size));
+	printf("removed branch %s: %u tree%s, %" PRIu64 " object%s that nothing else uses: %s\n", a->names[0],
+	       res.trees, ay_s(res.trees), res.objects, ay_s(res.objects), ay_human_bytes(res.bytes, size));
 	return 0;
 }
 

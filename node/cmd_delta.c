@@ -21,9 +21,10 @@
 
 struct delta_args {
 	const char *out, *format;
-	int json, force, from_nothing, owner_root, fast;
+	int json, force, from_nothing, owner_root, fast, no_filters;
 	uint32_t memory_mib, apply_memory_mib, max_mib, threads;
 	bool make;
+	char name[NAME_MAX + 1]; /* the result's, in its directory */
 };
 
 enum { OPT_FORMAT = 256, OPT_MEMORY, OPT_APPLY_MEMORY, OPT_THREADS, OPT_MAX_SIZE };
@@ -72,8 +73,7 @@ static void side_close(struct ay_patch_side *side)
 }
 
 /* The directory that @path lies in, and its name there; what is there already is not written over unasked. */
-static int open_target(const struct delta_args *a, bool dir, char name[NAME_MAX + 1], struct ay_patch_to *to,
-		       struct ay_err *err)
+static int open_target(struct delta_args *a, bool dir, struct ay_patch_to *to, struct ay_err *err)
 {
 	char parent[PATH_MAX];
 	size_t n = strlen(a->out);
@@ -87,16 +87,16 @@ static int open_target(const struct delta_args *a, bool dir, char name[NAME_MAX 
 	if (n - cut == 0 || n - cut > NAME_MAX || cut >= sizeof(parent) ||
 	    (n - cut == 1 && a->out[cut] == '.') || (n - cut == 2 && strncmp(a->out + cut, "..", 2) == 0))
 		return ay_err_set(err, AY_EUSAGE, "-o %s: that is no name for something new", a->out);
-	memcpy(name, a->out + cut, n - cut);
-	name[n - cut] = '\0';
+	memcpy(a->name, a->out + cut, n - cut);
+	a->name[n - cut] = '\0';
 	memcpy(parent, a->out, cut);
 	parent[cut] = '\0';
 	to->parent = open(cut ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (to->parent < 0)
 		return ay_err_errno(err, errno, "cannot open the directory of %s", a->out);
-	to->name = name;
+	to->name = a->name;
 	to->replace = a->force && !dir;
-	if (fstatat(to->parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(to->parent, a->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
 	if (dir || !S_ISREG(st.st_mode))
 		return ay_err_set(err, -EEXIST, "%s is there already, and only files are replaced", a->out);
@@ -167,13 +167,12 @@ static int print_made(const struct delta_args *a, const struct ay_make_result *r
 	return 0;
 }
 
-static int make(const struct delta_args *a, const struct ay_patch_side *old, const char *new_path,
+static int make(struct delta_args *a, const struct ay_patch_side *old, const char *new_path,
 		struct ay_patch_to *to, struct ay_err *err)
 {
 	AY_CLEANUP(side_close) struct ay_patch_side new_ = {.fd = -1};
 	struct ay_make_result res = {0};
 	enum ay_patch_format format;
-	char name[NAME_MAX + 1];
 	int r = parse_format(a->format, &format, err);
 
 	if (r == 0)
@@ -187,7 +186,7 @@ static int make(const struct delta_args *a, const struct ay_patch_side *old, con
 		r = ay_err_set(err, AY_EUSAGE, "the bsdiff40 format is for files; %s is a directory",
 			       new_.name);
 	if (r == 0)
-		r = open_target(a, false, name, to, err);
+		r = open_target(a, false, to, err);
 	if (r < 0)
 		return r;
 	struct ay_progress progress;
@@ -195,6 +194,7 @@ static int make(const struct delta_args *a, const struct ay_patch_side *old, con
 	const struct ay_make_options options = {.threads = a->threads,
 						.memory = (uint64_t)a->memory_mib << 20,
 						.apply_memory = (uint64_t)a->apply_memory_mib << 20,
+						.no_filters = a->no_filters,
 						.fast = a->fast,
 						.progress = show_progress,
 						.progress_ctx = &progress};
@@ -236,13 +236,12 @@ static int print_applied(const struct delta_args *a, const struct ay_patch_resul
 	return 0;
 }
 
-static int apply(const struct delta_args *a, const struct ay_patch_side *old, const char *delta,
+static int apply(struct delta_args *a, const struct ay_patch_side *old, const char *delta,
 		 struct ay_patch_to *to, struct ay_err *err)
 {
 	AY_CLEANUP(side_close) struct ay_patch_side file = {.fd = -1};
 	enum ay_patch_format format, said;
 	struct ay_patch_result res;
-	char name[NAME_MAX + 1];
 	bool dir = old->fd < 0 || old->is_dir;
 	int r = parse_format(a->format, &said, err);
 
@@ -257,7 +256,7 @@ static int apply(const struct delta_args *a, const struct ay_patch_side *old, co
 	if (r == 0 && format == AY_PATCH_BSDIFF40 && dir)
 		r = ay_err_set(err, AY_EUSAGE, "%s is a bsdiff40 patch, which is for a file", delta);
 	if (r == 0)
-		r = open_target(a, dir, name, to, err);
+		r = open_target(a, dir, to, err);
 	if (r < 0)
 		return r;
 	struct ay_progress progress;
@@ -288,6 +287,7 @@ static int parse(struct delta_args *a, int argc, char **argv, int *first, struct
 				       {"max-size", required_argument, NULL, OPT_MAX_SIZE},
 				       {"threads", required_argument, NULL, OPT_THREADS},
 				       {"fast", no_argument, &a->fast, 1},
+				       {"no-filters", no_argument, &a->no_filters, 1},
 				       {"force", no_argument, &a->force, 1},
 				       {"json", no_argument, &a->json, 1},
 				       {0}};
@@ -307,8 +307,9 @@ static int parse(struct delta_args *a, int argc, char **argv, int *first, struct
 		return ay_usage(err, "delta", "say where the result goes: -o NAME");
 	if (a->make && a->max_mib)
 		return ay_usage(err, "delta", "--max-size is for apply");
-	if (!a->make && (a->apply_memory_mib || a->threads || a->fast))
-		return ay_usage(err, "delta", "--apply-memory, --threads and --fast are for make");
+	if (!a->make && (a->apply_memory_mib || a->threads || a->fast || a->no_filters))
+		return ay_usage(err, "delta",
+				"--apply-memory, --threads, --fast and --no-filters are for make");
 	return 0;
 }
 
@@ -350,6 +351,7 @@ const struct ay_cmd ay_cmd_delta = {
 	"      --owner-root     directories: write every owner as 0:0; to be said when it is applied too\n"
 	"      --force          replace a file that is there under the result's name (a directory never is)\n"
 	"      --fast           make: in less time, larger\n"
+	"      --no-filters     make: do not look into what is packed (gzip, xz, zstd); applying then needs no encoder\n"
 	"      --memory MIB     make: memory for it, at most (half of the machine); apply: refuse a bundle that needs more\n"
 	"      --apply-memory MIB   make: memory that applying may need\n"
 	"      --threads N      make: so many (one per core)\n"

@@ -142,12 +142,15 @@ static int report(struct args *a, const struct ay_fsck_result *res, struct ay_er
 				  (json_int_t)res->leftovers, "leftover_bytes",
 				  (json_int_t)res->leftover_bytes, "findings", a->findings),
 			err);
-	printf("%" PRIu64 " objects, %" PRIu64 " trees with %" PRIu64 " entries, %" PRIu64
-	       " bundles: %s read\n",
-	       res->objects, res->trees, res->entries, res->bundles, ay_human_bytes(res->bytes, size));
+	printf("%" PRIu64 " object%s, %" PRIu64 " tree%s with %" PRIu64 " %s, %" PRIu64
+	       " bundle%s: %s read\n",
+	       res->objects, ay_s(res->objects), res->trees, ay_s(res->trees), res->entries,
+	       res->entries == 1 ? "entry" : "entries", res->bundles, ay_s(res->bundles),
+	       ay_human_bytes(res->bytes, size));
 	if (res->leftovers > 0)
-		printf("%" PRIu64 " objects that no tree uses (%s)%s\n", res->leftovers,
-		       ay_human_bytes(res->leftover_bytes, more), a->heal ? ": removed" : "");
+		printf("%" PRIu64 " object%s that no tree uses (%s)%s\n", res->leftovers,
+		       ay_s(res->leftovers), ay_human_bytes(res->leftover_bytes, more),
+		       a->heal ? ": removed" : "");
 	if (res->damaged == 0)
 		puts("nothing is damaged");
 	else if (a->heal)

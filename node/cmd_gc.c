@@ -72,11 +72,11 @@ static int gc(const struct args *a, struct ay_store *s, const struct ay_config *
 					       "bytes", (json_int_t)res.bytes),
 				     err);
 	if (res.in_use)
-		printf("%u removed %s wait for their last user\n", res.in_use,
-		       res.in_use == 1 ? "tree" : "trees");
-	printf("removed %u %s and %" PRIu64 " objects, and %u %s: %s\n", res.trees,
-	       res.trees == 1 ? "tree" : "trees", res.objects, res.bundles,
-	       res.bundles == 1 ? "bundle" : "bundles", ay_human_bytes(res.bytes, size));
+		printf("%u removed tree%s wait%s for the last user\n", res.in_use, ay_s(res.in_use),
+		       res.in_use == 1 ? "s" : "");
+	printf("removed %u tree%s and %" PRIu64 " object%s, and %u bundle%s: %s\n", res.trees,
+	       ay_s(res.trees), res.objects, ay_s(res.objects), res.bundles, ay_s(res.bundles),
+	       ay_human_bytes(res.bytes, size));
 	return 0;
 }
 

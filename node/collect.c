@@ -86,8 +86,9 @@ static void collect_and_say(struct ay_store *s, const struct ay_config *c, uint6
 	if (ay_collect(s, c, 0, need, res, &err) < 0)
 		ay_log(AY_LOG_WARNING, "%s", err.msg);
 	if (res->trees || res->objects || res->bundles)
-		ay_log(AY_LOG_INFO, "collected %u trees, %llu objects, %u bundles: %s", res->trees,
-		       (unsigned long long)res->objects, res->bundles, ay_human_bytes(res->bytes, size));
+		ay_log(AY_LOG_INFO, "collected %u tree%s, %llu object%s, %u bundle%s: %s", res->trees,
+		       ay_s(res->trees), (unsigned long long)res->objects, ay_s(res->objects), res->bundles,
+		       ay_s(res->bundles), ay_human_bytes(res->bytes, size));
 }
 
 void ay_collect_after_update(struct ay_store *s, const struct ay_config *c)

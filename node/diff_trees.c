@@ -103,6 +103,7 @@ static int each(void *ctx, enum ay_change change, const struct ay_entry *old, co
 	const struct ay_entry *e = new_ ? new_ : old;
 	struct row row = {.kind = CHANGED};
 
+	AY_ASSERT(e);
 	if (change != AY_CHANGE_KEPT) {
 		if (old)
 			fix(old, &row.old);
@@ -168,7 +169,7 @@ static void rename_run(struct diff *d, struct row **run, size_t n)
 
 static int find_renames(struct diff *d, struct ay_err *err)
 {
-	AY_FREE struct row **files = calloc(d->n + 1, sizeof(*files));
+	AY_FREE struct row **files = calloc(d->n + 1, sizeof(struct row *));
 	size_t n = 0, end;
 
 	if (!files)
@@ -179,7 +180,7 @@ static int find_renames(struct diff *d, struct ay_err *err)
 			files[n++] = r;
 	}
 	if (n > 1)
-		qsort(files, n, sizeof(*files), cmp_content);
+		qsort(files, n, sizeof(struct row *), cmp_content);
 	for (size_t i = 0; i < n; i = end) {
 		const struct ay_digest digest = of(files[i])->digest;
 		for (end = i; end < n && ay_digest_eq(&of(files[end])->digest, &digest); end++)

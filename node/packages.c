@@ -172,6 +172,15 @@ static void warn_of_log(int root, const char *path, const char *name, void (*war
 	warn(sentence);
 }
 
+/* In a merged /usr, /lib is a link: what is behind it is found under its own name. */
+static bool is_merged(int root, const char *path)
+{
+	struct stat st;
+
+	return strncmp(path, "lib/", 4) == 0 && fstatat(root, "lib", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISLNK(st.st_mode);
+}
+
 int ay_packages_read(struct ay_packages *list, int root, const char *name, void (*warn)(const char *sentence),
 		     struct ay_err *err)
 {
@@ -179,8 +188,7 @@ int ay_packages_read(struct ay_packages *list, int root, const char *name, void 
 
 	for (size_t i = 0; r == 0 && i < sizeof(places) / sizeof(places[0]); i++) {
 		unsigned before = list->dbs;
-		/* In a merged /usr both names are one directory. A link to it is not followed, so the other finds it. */
-		if (before >> places[i].db & 1)
+		if ((before >> places[i].db & 1) || is_merged(root, places[i].path))
 			continue;
 		r = read_file(list, root, places[i].db, places[i].path, err);
 		if (r == 0 && places[i].db == AY_PACKAGES_RPM && list->dbs != before)

@@ -24,6 +24,11 @@ void ay_progress_end(struct ay_progress *p);
 
 /** ay_human_bytes() - "17.3 MB" (powers of 1000) into @out; returns @out. */
 char *ay_human_bytes(uint64_t bytes, char out[32]);
+/** ay_s() - the ending of a word of which there are @n: "tree", "trees". */
+static inline const char *ay_s(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
 /** ay_monotonic_ns() - CLOCK_MONOTONIC. */
 uint64_t ay_monotonic_ns(void);
 

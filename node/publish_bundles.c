@@ -111,7 +111,8 @@ static int put_offer(struct ay__publication *w, const struct ay_digest *from,
 }
 
 /*
- * @old: NULL for the bundle from nothing. @no_filters: the one for machines that cannot pack again what another packed.
+ * @old: NULL for the bundle from nothing. @no_filters: the one for machines that cannot pack again what another packed, in
+ * SMALL_MEMORY.
  * @more: should there be such a one besides?
  */
 static int make_bundle(struct ay__publication *w, struct kept_tree *old, uint32_t from,
@@ -121,10 +122,11 @@ static int make_bundle(struct ay__publication *w, struct kept_tree *old, uint32_
 	ay_progress_init(&progress, no_filters ? "bundle for small machines"
 				    : old      ? "bundle from the release before"
 					       : "bundle from nothing");
+	bool small = no_filters && (!w->p->apply_memory || w->p->apply_memory > SMALL_MEMORY);
 	struct ay_make_options opts = {.threads = w->p->threads,
 				       .memory = w->p->memory,
 				       .fast = w->p->fast,
-				       .apply_memory = w->p->apply_memory,
+				       .apply_memory = small ? SMALL_MEMORY : w->p->apply_memory,
 				       .no_filters = no_filters,
 				       .progress = show_progress,
 				       .progress_ctx = &progress};
@@ -160,7 +162,7 @@ static int make_bundle(struct ay__publication *w, struct kept_tree *old, uint32_
 	w->out->bundles[w->out->n_bundles].from = from;
 	w->out->bundles[w->out->n_bundles].memory = res.apply_memory;
 	w->out->bundles[w->out->n_bundles++].size = res.bundle_size;
-	*more = !no_filters && res.encoders && res.apply_memory > SMALL_MEMORY;
+	*more = !no_filters && res.apply_memory > SMALL_MEMORY;
 	return 0;
 }
 

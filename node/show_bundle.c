@@ -232,7 +232,7 @@ int ay_show_bundle(const struct ay_show *s, int fd, struct ay_err *err)
 					    .part = on_part,
 					    .stream = on_stream,
 					    .cost = on_cost};
-	const struct ay_bundle_limits limits = {.memory = UINT64_MAX};
+	const struct ay_bundle_limits limits = {.memory = UINT64_MAX, .look_only = true};
 	ay_buf_init(&b.delta, (size_t)AY_MANIFEST_SIZE_MAX);
 	int r = ay_bundle_read(fd, &limits, &sink, true, err);
 	if (r < 0)

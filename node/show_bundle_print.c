@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "diff/encoders.h"
 #include "node/cmd.h"
 #include "node/progress.h"
 #include "node/show_bundle.h"
@@ -36,8 +37,9 @@ static int cmp_sums(const void *a, const void *b)
 	return x->cost > y->cost ? -1 : x->cost < y->cost ? 1 : strcmp(x->name, y->name);
 }
 
-/* How a record's bytes come about, in a word. */
-static const char *way_of(const struct ay_bundle_record *r)
+#define KIND_MAX 48
+
+static const char *method_of(const struct ay_bundle_record *r)
 {
 	switch (r->method) {
 	case AY_METHOD_LITERAL:
@@ -50,8 +52,20 @@ static const char *way_of(const struct ay_bundle_record *r)
 	return "?";
 }
 
+/* How a record's bytes come about: the method, and the filters through which base or target are looked into. */
+static const char *way_of(const struct ay_bundle_record *r, char out[KIND_MAX])
+{
+	static const char *const filters[] = {"?", "deflate", "lzma2", "zstd"};
+	size_t n = (size_t)snprintf(out, KIND_MAX, "%s", method_of(r));
+	for (unsigned i = 0; i < 32 && n < KIND_MAX; i++) {
+		if (r->filters >> i & 1)
+			n += (size_t)snprintf(out + n, KIND_MAX - n, "+%s", filters[i < 4 ? i : 0]);
+	}
+	return out;
+}
+
 /* ".so" of "/usr/lib/libz.so.1.2": the ending by which people tell kinds of files apart, without its numbers. */
-static const char *ending_of(const char *path, char out[24])
+static const char *ending_of(const char *path, char out[KIND_MAX])
 {
 	const char *name = path ? strrchr(path, '/') : NULL, *dot = name ? strchr(name + 2, '.') : NULL;
 	if (!path)
@@ -68,24 +82,25 @@ static const char *ending_of(const char *path, char out[24])
 	return out;
 }
 
-typedef const char *kind_fn(const struct ay__bundle_shown *b, const struct ay__bundle_row *row, char out[24]);
+typedef const char *kind_fn(const struct ay__bundle_shown *b, const struct ay__bundle_row *row,
+			    char out[KIND_MAX]);
 
-static const char *kind_way(const struct ay__bundle_shown *b, const struct ay__bundle_row *row, char out[24])
+static const char *kind_way(const struct ay__bundle_shown *b, const struct ay__bundle_row *row,
+			    char out[KIND_MAX])
 {
 	(void)b;
-	(void)out;
-	return way_of(&row->r);
+	return way_of(&row->r, out);
 }
 
 static const char *kind_ending(const struct ay__bundle_shown *b, const struct ay__bundle_row *row,
-			       char out[24])
+			       char out[KIND_MAX])
 {
 	size_t count;
 	return ending_of(ay__names_find(&b->new_, &row->r.target, &count), out);
 }
 
 struct key {
-	char name[24];
+	char name[KIND_MAX];
 	const struct ay__bundle_row *row;
 };
 
@@ -104,7 +119,7 @@ static int sums_by(const struct ay__bundle_shown *b, kind_fn *kind, struct key *
 	if (!*keys || !*sums)
 		return ay_err_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < b->n; i++) {
-		char buf[24];
+		char buf[KIND_MAX];
 		(*keys)[i].row = &b->rows[i];
 		snprintf((*keys)[i].name, sizeof((*keys)[i].name), "%s", kind(b, &b->rows[i], buf));
 	}
@@ -148,17 +163,23 @@ static void print_header(const struct ay__bundle_shown *b)
 	       ay_digest_hex(&h->to, to), h->delta_size, ay_human_bytes(h->unpacked_size, human),
 	       h->n_records, h->n_parts, h->part_limit);
 	printf("memory to apply: %" PRIu64 " bytes\n", ay_bundle_memory(h->part_limit) + h->extra_memory);
+	if (h->scratch_size)
+		printf("temporary file: %" PRIu64 " bytes\n", h->scratch_size);
+	for (unsigned i = 0; i < 32; i++) {
+		if (h->encoders >> i & 1)
+			printf("encoder: %s\n", ay_encoder_name(i));
+	}
 	putchar('\n');
 }
 
 static void print_row(const struct ay__bundle_shown *b, const struct ay__bundle_row *row)
 {
-	char hex[AY_DIGEST_HEX + 1];
+	char hex[AY_DIGEST_HEX + 1], way[KIND_MAX];
 	size_t count;
 	const char *path = ay__names_find(&b->new_, &row->r.target, &count);
 	printf("%12.0f %12" PRIu64 " ", row->cost, row->r.size);
 	print_saved(row->cost, row->r.size);
-	printf(" %-8s ", way_of(&row->r));
+	printf(" %-14s ", way_of(&row->r, way));
 	if (path)
 		printf("%s", path);
 	else
@@ -176,9 +197,9 @@ static void print_row(const struct ay__bundle_shown *b, const struct ay__bundle_
 
 static void print_sums(const char *title, const struct sum *sums, size_t n)
 {
-	printf("%-12s %8s %12s %12s %7s\n", title, "files", "costs", "size", "saved");
+	printf("%-20s %8s %12s %12s %7s\n", title, "files", "costs", "size", "saved");
 	for (size_t i = 0; i < n && i < ENDINGS_SHOWN; i++) {
-		printf("%-12s %8" PRIu64 " %12.0f %12" PRIu64 " ", sums[i].name, sums[i].files, sums[i].cost,
+		printf("%-20s %8" PRIu64 " %12.0f %12" PRIu64 " ", sums[i].name, sums[i].files, sums[i].cost,
 		       sums[i].bytes);
 		print_saved(sums[i].cost, sums[i].bytes);
 		putchar('\n');
@@ -233,7 +254,7 @@ int ay__bundle_words(struct ay__bundle_shown *b, struct ay_err *err)
 		if (r < 0)
 			return r;
 	} else if (b->n > 0) {
-		printf("%12s %12s %7s %-8s %s\n", "costs", "size", "saved", "way", "path <- base");
+		printf("%12s %12s %7s %-14s %s\n", "costs", "size", "saved", "way", "path <- base");
 		for (size_t i = 0; i < b->n; i++)
 			print_row(b, &b->rows[i]);
 		putchar('\n');
@@ -251,7 +272,7 @@ int ay__bundle_words(struct ay__bundle_shown *b, struct ay_err *err)
 
 static json_t *row_json(const struct ay__bundle_shown *b, const struct ay__bundle_row *row)
 {
-	char hex[AY_DIGEST_HEX + 1];
+	char hex[AY_DIGEST_HEX + 1], way[KIND_MAX];
 	size_t count;
 	const char *path = ay__names_find(&b->new_, &row->r.target, &count);
 	json_t *bases = json_array();
@@ -266,7 +287,7 @@ static json_t *row_json(const struct ay__bundle_shown *b, const struct ay__bundl
 	}
 	json_t *o = json_pack("{s:I, s:s, s:I, s:I, s:s, s:o}", "record", (json_int_t)row->r.index, "target",
 			      ay_digest_hex(&row->r.target, hex), "bytes", (json_int_t)row->r.size, "cost",
-			      (json_int_t)(row->cost + 0.5), "way", way_of(&row->r), "bases", bases);
+			      (json_int_t)(row->cost + 0.5), "way", way_of(&row->r, way), "bases", bases);
 	json_object_set_new(o, "paths", json_integer((json_int_t)count));
 	if (path)
 		json_object_set_new(o, "path", json_string(path));

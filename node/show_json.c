@@ -8,6 +8,9 @@
 
 #include <stdio.h>
 
+#include "diff/bundle_format.h"
+#include "diff/encoders.h"
+
 json_t *ay_json_hex(const uint8_t *data, size_t len)
 {
 	char text[129] = "";
@@ -148,6 +151,14 @@ json_t *ay_json_bundle(const struct ay_bundle_header *h)
 	set_number(o, "unpacked", h->unpacked_size);
 	set_number(o, "records", h->n_records);
 	set_number(o, "part_limit", h->part_limit);
+	set_number(o, "memory", ay_bundle_memory(h->part_limit) + h->extra_memory);
+	set_number(o, "scratch", h->scratch_size);
+	json_t *encoders = json_array();
+	for (unsigned i = 0; i < 32; i++) {
+		if (h->encoders >> i & 1)
+			json_array_append_new(encoders, json_string(ay_encoder_name(i)));
+	}
+	json_object_set_new(o, "encoders", encoders);
 	return o;
 }
 

@@ -197,13 +197,14 @@ static int has_writers(int fd)
 static int note_linked(struct ay__intake_job *job, const struct ay__object_name *name)
 {
 	struct ay__intake *in = job->in;
-	char line[AY__OBJECT_NAME_MAX + 32];
+	char line[AY__OBJECT_NAME_MAX + 64];
 	struct stat st;
 
 	if (fstat(job->h.fd, &st) < 0)
 		return -errno;
 	job->h.before.st_ctim = st.st_ctim; /* for who finds it under another name */
-	int n = snprintf(line, sizeof(line), "%lu %s\n", (unsigned long)st.st_nlink, name->s);
+	int n = snprintf(line, sizeof(line), "%llu %llu %s\n", (unsigned long long)st.st_nlink,
+			 (unsigned long long)st.st_ino, name->s);
 	pthread_mutex_lock(&in->lock);
 	int r = ay__fd_write(in->linked, line, (size_t)n);
 	pthread_mutex_unlock(&in->lock);

@@ -14,15 +14,25 @@
 
 #define SLICE 256 /* lines under the exclusive lock at once */
 
-/* "NLINK NAME\n", and the name is of an object's form. */
-static bool parse(const char *line, unsigned long *nlink, struct ay__object_name *name)
+static bool get_number(const char **p, unsigned long long *v)
 {
 	char *end;
 
-	*nlink = strtoul(line, &end, 10);
-	if (line[0] < '1' || line[0] > '9' || *end != ' ')
+	if (**p < '1' || **p > '9')
 		return false;
-	const char *p = end + 1;
+	*v = strtoull(*p, &end, 10);
+	*p = end + 1;
+	return *end == ' ';
+}
+
+/* "NLINK INODE NAME\n", and the name is of an object's form. */
+static bool parse(const char *line, unsigned long long *nlink, unsigned long long *ino,
+		  struct ay__object_name *name)
+{
+	const char *p = line;
+
+	if (!get_number(&p, nlink) || !get_number(&p, ino))
+		return false;
 	size_t n = strcspn(p, "\n");
 	if (n != AY__OBJECT_NAME_MAX - 1 || p[n] != '\n' || p[2] != '/' || p[65] != '.')
 		return false;
@@ -38,15 +48,17 @@ static bool parse(const char *line, unsigned long *nlink, struct ay__object_name
 /* 1: more. */
 static int drop_slice(struct ay_store *s, FILE *f, struct ay_gc_result *res, int *failed, struct ay_err *err)
 {
-	char line[AY__OBJECT_NAME_MAX + 32];
+	char line[AY__OBJECT_NAME_MAX + 64];
 
 	for (int i = 0; i < SLICE; i++) {
 		struct ay__object_name name;
-		unsigned long nlink;
+		unsigned long long nlink, ino;
 		struct stat st;
-		if (!fgets(line, sizeof(line), f) || !parse(line, &nlink, &name))
+		if (!fgets(line, sizeof(line), f) || !parse(line, &nlink, &ino, &name))
 			return 0;
-		if (fstatat(s->objects, name.s, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink != nlink)
+		/* Another inode may have the name by now: the links that it has are trees'. */
+		if (fstatat(s->objects, name.s, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink != nlink ||
+		    st.st_ino != ino)
 			continue;
 		int u = ay__object_drop(s, &name);
 		if (u < 0)

@@ -4,7 +4,7 @@
  *
  *     branches/B/SERIAL/linked     one line per such object of the tree:
  *
- *         NLINK ab/cdef….VARIANT\n     NLINK: decimal, the inode's links when it became an object, its name in
+ *         NLINK INODE ab/cdef….VARIANT\n    NLINK: decimal, the inode's links when it became an object, its name in
  *                                      objects/ among them and no tree's
  *
  * The collector goes by the link count, and such an object's never falls to 1 while the source is there. But when it is

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -50,19 +49,6 @@ struct apply {
 	uint64_t content_size;
 	struct ay_patch_result *res;
 };
-
-int ay__patch_check_room(int parent, uint64_t bytes, struct ay_err *err)
-{
-	struct statvfs v;
-	uint64_t room;
-
-	if (fstatvfs(parent, &v) < 0)
-		return ay_err_errno(err, errno, "cannot ask how much room there is");
-	if (__builtin_mul_overflow((uint64_t)v.f_bavail, (uint64_t)v.f_frsize, &room) || bytes <= room)
-		return 0;
-	return ay_err_set(err, -ENOSPC, "it gives %llu bytes, and there is room for %llu",
-			  (unsigned long long)bytes, (unsigned long long)room);
-}
 
 /* ---- what the old directory has ---- */
 
@@ -127,31 +113,37 @@ static int open_old(struct apply *ap, const struct ay_digest *d, int *fd, struct
 
 /* ---- the bundle ---- */
 
+/* Nobody signed how much comes out, so it is bounded here, before anything is written. */
+static int check_size(const struct apply *ap, uint64_t bytes, struct ay_err *err)
+{
+	if (ap->a->max_size == 0)
+		return ay__patch_check_room(ap->b.parent, bytes, err);
+	if (bytes <= ap->a->max_size)
+		return 0;
+	return ay_err_set(err, AY_ELIMIT, "it gives %llu bytes, at most %llu are allowed",
+			  (unsigned long long)bytes, (unsigned long long)ap->a->max_size);
+}
+
 static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err *err)
 {
 	struct apply *ap = ctx;
 	char want[AY_DIGEST_HEX + 1], have[AY_DIGEST_HEX + 1];
 
 	ap->h = *h;
-	ay_digest_hex(&h->from, want);
-	ay_digest_hex(&ap->from.digest, have);
 	if (ay_digest_eq(&h->from, &ap->from.digest))
-		return ap->a->max_size == 0 ? ay__patch_check_room(ap->b.parent, h->unpacked_size, err)
-		       : h->unpacked_size <= ap->a->max_size
-			       ? 0
-			       : ay_err_set(err, AY_ELIMIT, "it gives %llu bytes, %llu are allowed",
-					    (unsigned long long)h->unpacked_size,
-					    (unsigned long long)ap->a->max_size);
+		return check_size(ap, h->unpacked_size, err);
 	if (ay_digest_is_zero(&h->from))
 		return ay_err_set(err, AY_EBASE, "it starts from nothing: say --from-nothing");
+	ay_digest_hex(&h->from, want);
+	ay_digest_hex(&ap->from.digest, have);
 	if (ap->old->fd < 0)
 		return ay_err_set(err, AY_EBASE, "it starts from manifest %.16s…, not from nothing", want);
-	return ay_err_set(
-		err, AY_EBASE, "%s is not what it starts from: it wants manifest %.16s…, this is %.16s…%s",
-		ap->old->name, want, have,
-		ap->old->is_dir ? " (contents, modes, owners, times and attributes count; --owner-root as it "
-				  "was made)"
-				: "");
+	return ay_err_set(err, AY_EBASE,
+			  "%s is not what it starts from: it wants manifest %.16s…, this is %.16s…%s",
+			  ap->old->name, want, have,
+			  ap->old->is_dir ? " (contents, modes, owners, times and attributes count; "
+					    "--owner-root as it was made)"
+					  : "");
 }
 
 static int on_delta(void *ctx, const void *data, size_t len, struct ay_err *err)
@@ -385,31 +377,6 @@ static int make_file(struct apply *ap, mode_t mode, struct ay_err *err)
 	if ((r = fs->ops->chmod(fs, file, mode & 0777)) < 0 || (r = fs->ops->fsync(fs, file)) < 0)
 		ay_err_errno(err, -r, "cannot sync %s", ap->b.name);
 	return r;
-}
-
-int ay__patch_bsdiff40(const struct ay_patch_side *old, int fd, const struct ay_patch_apply *a,
-		       struct ay__beside *b, mode_t mode, struct ay_patch_result *res, struct ay_err *err)
-{
-	AY_FREE struct ay__fd_writer *w = calloc(1, sizeof(*w));
-	uint64_t size;
-	int r = ay_bsdiff40_new_size(fd, &size, err);
-
-	if (r == 0 && a->max_size == 0)
-		r = ay__patch_check_room(b->parent, size, err);
-	if (r < 0)
-		return r;
-	AY_CLOSE int file = b->fs->ops->open(b->fs, b->stage, "file", O_RDWR | O_CREAT | O_EXCL, mode & 0777);
-	if (!w || file < 0)
-		return ay_err_errno(err, w ? -file : ENOMEM, "cannot make %s", b->name);
-	*w = (struct ay__fd_writer){.fs = b->fs, .fd = file, .sparse = true};
-	r = ay_bsdiff40_apply(fd, old->fd, a->max_size ? a->max_size : UINT64_MAX, ay__fd_write, w, err);
-	if (r < 0)
-		return r;
-	if ((r = ay__fd_end_sparse(w)) < 0 || (r = b->fs->ops->fsync(b->fs, file)) < 0)
-		return ay_err_errno(err, -r, "cannot write %s", b->name);
-	res->bytes = size;
-	r = ay_digest_fd(file, &res->digest, NULL);
-	return r < 0 ? ay_err_errno(err, -r, "cannot read %s back", b->name) : 0;
 }
 
 /* ---- both ---- */

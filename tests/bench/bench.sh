@@ -20,6 +20,7 @@
 #   adopt     tests/bench/adopt.sh.
 #   fsck      `ayni fsck` against `ostree fsck`: tests/bench/fsck.sh.
 #   gc        `ayni gc` of the older release against `ostree prune`: tests/bench/gc.sh.
+#   bundles   of a few small pairs, beside ostree, bsdiff, xdelta3 and zstd: tests/bench/delta.sh (AYNI_BENCH_PAIRS)
 #   memory    the largest resident set of any process (/usr/bin/time).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -282,6 +283,13 @@ if [ "$(id -u)" = 0 ] && [ "$(left_s)" -gt 120 ]; then
 	within_limit "$ROOT/tests/bench/checkout.sh" >checkout.txt || bad=1
 	cat checkout.txt
 	cat checkout.txt >>bench.txt
+fi
+if [ "$(left_s)" -gt 120 ]; then
+	within_limit "$ROOT/tests/bench/delta.sh" >delta.txt || bad=1
+	cat delta.txt
+	cat delta.txt >>bench.txt
+else
+	say "no time is left to measure bundles beside the peers: tests/bench/delta.sh"
 fi
 mkdir -p "$BUILD" && cp bench.txt "$BUILD/bench.txt" && say "also in $BUILD/bench.txt"
 exit $bad

@@ -77,7 +77,7 @@ pair_of() { # PAIR: sets old and new
 	*) die "'$1' is no pair: see the head of $0" ;;
 	esac
 	[ ${#dirs[@]} = 2 ] && [ -d "${dirs[0]}" ] && [ -d "${dirs[1]}" ] || return 1
-	old=${dirs[0]} new=${dirs[1]}
+	old=${dirs[0]} new=${dirs[1]} what="$(tree_name "${dirs[0]}") -> $(tree_name "${dirs[1]}")"
 	if [ "$kind" = elf ]; then
 		rm -rf elf.1 elf.2
 		largest_elf "$old" elf.1 && largest_elf "$new" elf.2 || return 1
@@ -137,7 +137,7 @@ peer_bsdiff() {
 peer_xdelta3() {
 	local size
 	size=$(stat -L -c %s old.flat)
-	run xdelta3 xdelta3 -9 -S djw -B "$((size < 16384 ? 16384 : size > 2147483647 ? 2147483647 : size))" -f -e -s old.flat new.flat patch ||
+	run xdelta3 xdelta3 -9 -S djw -B "$((size < 524288 ? 524288 : size > 2147483647 ? 2147483647 : size))" -f -e -s old.flat new.flat patch ||
 		return 1
 	size_of patch >xdelta3.bytes
 }
@@ -187,14 +187,14 @@ command -v "$TIME" >/dev/null && [ -x "$AYNI" ] || die "$TIME or $AYNI is missin
 for pair in $PAIRS; do
 	rm -f ./*.bytes ./*.time
 	pair_of "$pair" || { say "$pair cannot be had, left out"; continue; }
-	say "$pair: $(tree_name "$old") -> $(tree_name "$new")"
+	say "$pair: $what"
 	flatten "$old" old.flat
 	flatten "$new" new.flat
 	ayni_make ayni || bad=1
 	for without in ${AYNI_BENCH_WITHOUT:-}; do ayni_make "ayni-$without" --without "$without" || bad=1; done
 	for peer in $PEERS; do peer_"$peer" || bad=1; done
 	echo
-	echo "$pair: $(tree_name "$old") -> $(tree_name "$new"), $(find "$new" -type f | wc -l) files, $(bytes "$(tree_bytes "$new")")"
+	echo "$pair: $what, $(find "$new" -type f | wc -l) files, $(bytes "$(tree_bytes "$new")")"
 	printf '  %-16s %12s %12s %12s %12s %12s %12s\n' "" ayni ostree bsdiff "bsdiff + xz" "xdelta3 -9" "zstd -19"
 	line bytes bytes
 	line "ayni's share" ratio

@@ -88,6 +88,13 @@ expect_json 0 '"endings"' "$AYNI" show --json --stats --from old d
 printf "untrusted comment: x\nRWQ\n" >key
 expect 2 "are for bundles" "$AYNI" show --stats key
 
+# One that needs an encoder which is not here can be looked at, and not applied.
+{ head -c 120 d && printf '\040\0\0\0' && tail -c +125 d | head -c 12; } >head
+{ cat head && sha256sum head | head -c 16 | sed 's/../\\x&/g' | xargs -0 printf %b && tail -c +145 d; } >later
+expect 0 "encoder: ?" "$AYNI" show later
+expect 1 "encoder" "${delta[@]}" apply old later -o no
+check "it was applied" [ ! -e no ]
+
 say "words and places"
 expect 2 "make or apply" "${delta[@]}"
 expect 2 "make or apply" "${delta[@]}" mkae old new -o x
@@ -98,7 +105,7 @@ expect 2 "bundle or bsdiff40" "${delta[@]}" make old new -o x --format=xdelta
 expect 2 "is for files" "${delta[@]}" make old new -o x --format=bsdiff40
 expect 2 "is a directory and" "${delta[@]}" make old new/empty -o x
 expect 2 "is a directory and" "${delta[@]}" make old/empty new -o x
-expect 2 "--threads and --fast are for make" "${delta[@]}" apply old d -o x --fast
+expect 2 "are for make" "${delta[@]}" apply old d -o x --fast
 expect 2 "lie in new itself" "${delta[@]}" make old new -o new/x
 expect 2 "lie in old itself" "${delta[@]}" make old new -o old/deep/x
 expect 2 "neither a file nor a directory" "${delta[@]}" make old new/fifo -o x

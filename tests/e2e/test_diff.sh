@@ -103,6 +103,10 @@ printf 'Package: base\nVersion: 2\n' >d2/var/lib/dpkg/status.d/base
 echo "0123  usr/x" >d2/var/lib/dpkg/status.d/base.md5sums
 expect 0 "~ base 1 -> 2" "$AYNI" diff --packages d1 d2
 expect 0 "+ same:amd64 7" "$AYNI" diff --packages d1 pb
+# With a merged /usr, where /lib is a link.
+cp -a pb pc && ln -s usr/lib pc/lib
+expect 3 "have the same packages" "$AYNI" diff --packages pb pc
+same "complaints" "$(cat err)" "ayni diff: pb and pc have the same packages"
 # In releases they are found, too.
 expect 0 "" "$AYNI" publish --repo repo --branch xo/p --key key.key pa
 expect 0 "" "$AYNI" publish --repo repo --branch xo/p --key key.key pb

@@ -23,7 +23,7 @@
 
 #include "tests/fault/store/life.h"
 
-#define LIVES 144 /* that are lived to collect syncs */
+#define LIVES 156 /* that are lived to collect syncs */
 /* What a mutant does is the same under sanitizers, only slower. */
 #ifdef __SANITIZE_ADDRESS__
 #define STEP 8
@@ -33,6 +33,7 @@
 
 #define REMOVALS    12 /* the first of them, */
 #define WAYS_BACK   12 /* and those after them */
+#define SWITCHES    12 /* and those after them */
 #define MUTANTS_MAX 400
 #define LIVES_EACH  16 /* a mutant is looked for in so many lives at most, */
 #define CUTS_EACH   25 /* with so many cuts in each */
@@ -99,6 +100,11 @@ static const struct step removal[] = {{OP_MAKE, 0, 0},   {OP_IMPORT, 1, 1}, {OP_
 				      {OP_SWITCH, 1, 2}, {OP_REMOVE, 1, 1}, {OP_HEAD, 0, 1},
 				      {OPS, 0, 0}};
 
+/* A switch is cut off likewise, and done again: what the first process wrote is found. */
+static const struct step switching[] = {{OP_MAKE, 0, 0},   {OP_IMPORT, 1, 1}, {OP_SWITCH, 1, 1},
+					{OP_IMPORT, 1, 2}, {OP_SWITCH, 1, 2}, {OP_HEAD, 0, 1},
+					{OPS, 0, 0}};
+
 static struct life_options options(struct mutants *m, uint64_t seed)
 {
 	if (seed <= REMOVALS)
@@ -116,6 +122,16 @@ static struct life_options options(struct mutants *m, uint64_t seed)
 					     .script = way_back,
 					     .kill_step = 5,
 					     .kill_call = (uint32_t)seed};
+	seed -= WAYS_BACK;
+	if (seed <= SWITCHES)
+		return (struct life_options){.seed = seed,
+					     .sites = &m->sites,
+					     .steps = LIFE_STEPS,
+					     .script = switching,
+					     .starts_only_open = true,
+					     .kill_step = 4,
+					     .kill_call = (uint32_t)seed};
+	seed -= SWITCHES;
 	return (struct life_options){.seed = seed,
 				     .turns = seed % 4 < 2,
 				     .starts_only_open = seed % 8 < 4,

@@ -107,8 +107,8 @@ static void pair_check(struct ay__source *old_src, struct ay__elf *old, struct a
 	for (uint32_t i = 1; i < read.image.n; i++)
 		AY_ASSERT(ay__elf_map_row(&read, &c) == 0);
 	AY_ASSERT(ay_cursor_done(&c) && ay__elf_map_end(&read) == 0);
-	struct ay__predict *w = ay__predict_new(old, old_src, &f, &map, copies, n);
-	struct ay__predict *r = ay__predict_new(old, old_src, &f, &read, copies, n);
+	struct ay__predict *w = ay__predict_new(old, old_src, &f, &map, copies, n, NULL);
+	struct ay__predict *r = ay__predict_new(old, old_src, &f, &read, copies, n, NULL);
 	AY_ASSERT(w && r);
 	walk(w, &f, copies, n, wrong, new_src->data, true);
 	walk(r, &f, copies, n, wrong, new_src->data, false);

@@ -10,6 +10,8 @@
 #include "base/error.h"
 #include "diff/btf_keys.h"
 #include "diff/btf_learn.h"
+#include "diff/predict_btf.h"
+#include "elf_kit.h"
 
 #define PTR     (2u << 24)
 #define STRUCT  (4u << 24)
@@ -305,6 +307,58 @@ static void keys(void **state)
 	kit_release(&b);
 }
 
+/* Two types that moved behind the four others: their ranks are told by the copies, the kernel's numbers by the map. */
+static void ranks(void **state)
+{
+	static const uint32_t theirs[3] = {10, 25, 30};
+	struct ay__btf_row types[] = {{20, 22}, {100, 102}}, names[] = {{1000, 1010}};
+	struct ay__btf_map m = {.rows = {types, names}, .n = {2, 1}};
+	struct ay__btf_guess g;
+	struct kit k = {0};
+	struct ay_slice s = module(&k, 100, 1000, theirs, false);
+	struct elf_kit kit = {AY__ELF_X86_64, AY__ELF_REL, {{0}, {".BTF", 1, 0, 0, s.data, s.len, 0, 0, 0}}};
+	struct ay_buf bytes = {0};
+	struct ay__elf elf;
+	uint64_t at = 0;
+	uint32_t index = 0;
+
+	(void)state;
+	/* A module is told from the kernel by having far fewer types than the border says. */
+	types[1].from = 1000, types[1].to = 1002;
+	elf_kit_build(&kit, &bytes);
+	struct ay__source src = ay__source_memory(bytes.data, bytes.len);
+	assert_int_equal(ay__elf_parse(&src, 0, &elf), 0);
+	uint64_t first = elf.sections[1].offset + 24, moved = 24 + 12, end = k.types.len;
+	struct ay__copy copies[] = {{first + moved, 5000, end - moved}, {first, 5000 + end - moved, moved}};
+	assert_int_equal(ay__btf_guess_init(&g, &elf, &src, &m, copies, 2), 0);
+	assert_int_equal(g.n, 6);
+	assert_int_equal(ay__btf_guess_place(&g, AY__BTF_TYPE, 25, &at, &index), AY__BTF_THEIRS);
+	assert_int_equal(ay__btf_guess_theirs(&g, AY__BTF_TYPE, 25), 2);
+	assert_int_equal(ay__btf_guess_place(&g, AY__BTF_TYPE, 1001, &at, &index), AY__BTF_OWN);
+	assert_int_equal(at, first);
+	assert_int_equal(ay__btf_guess_own(&g, AY__BTF_TYPE, 1, index), 2 + 4);
+	assert_int_equal(ay__btf_guess_place(&g, AY__BTF_TYPE, 1003, &at, &index), AY__BTF_OWN);
+	assert_int_equal(at, first + moved);
+	assert_int_equal(ay__btf_guess_own(&g, AY__BTF_TYPE, 0, index), 2 - 2);
+	/* one new type before them: seen once, it counts from then on */
+	ay__btf_guess_learn(&g, AY__BTF_TYPE, 1);
+	assert_int_equal(ay__btf_guess_own(&g, AY__BTF_TYPE, 1, 1), 2 + 4 + 1);
+	/* a great change must be seen twice */
+	ay__btf_guess_learn(&g, AY__BTF_TYPE, 500);
+	assert_int_equal(ay__btf_guess_own(&g, AY__BTF_TYPE, 1, 1), 2 + 4 + 1);
+	ay__btf_guess_learn(&g, AY__BTF_TYPE, 500);
+	assert_int_equal(ay__btf_guess_own(&g, AY__BTF_TYPE, 1, 1), 500);
+	assert_int_equal(ay__btf_guess_place(&g, AY__BTF_TYPE, 1007, &at, &index), AY__BTF_NOBODYS);
+	assert_int_equal(ay__btf_guess_place(&g, AY__BTF_TYPE, UINT32_MAX, &at, &index), AY__BTF_NOBODYS);
+	assert_int_equal(ay__btf_guess_place(&g, AY__BTF_NAME, UINT32_MAX, &at, &index), AY__BTF_NOBODYS);
+	assert_int_equal(ay__btf_guess_place(&g, AY__BTF_NAME, 1005, &at, &index), AY__BTF_OWN);
+	assert_int_equal(at, first + end + 5);
+	ay__btf_guess_release(&g);
+	ay__elf_release(&elf);
+	ay_buf_release(&bytes);
+	kit_release(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,6 +369,7 @@ int main(void)
 		cmocka_unit_test(learned),
 		cmocka_unit_test(nothing_learned),
 		cmocka_unit_test(keys),
+		cmocka_unit_test(ranks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

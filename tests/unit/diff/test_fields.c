@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "base/error.h"
@@ -341,6 +342,41 @@ static void parsing(void **state)
 	ay_buf_release(&b);
 }
 
+/* Debugging: an address at any place; in a file that may be loaded anywhere only those of code. */
+static void debugging(void **state)
+{
+	static const char text[] = "\x90\x90\x90\x90";
+	static const char info[] = "\3\2\x10\x40\0\0\0\0\0\0\x50\x20\0\0\0\0\0\0\2\x10\0\0\0\0\0\0";
+	struct elf_kit kit = {.machine = AY__ELF_X86_64,
+			      .type = AY__ELF_EXEC,
+			      .sections = {[1] = {".text", 1, 6, 0x401000, DATA(text)},
+					   [2] = {".debug_info", 1, 0, 0, DATA(info)}}};
+	struct found o;
+
+	(void)state;
+	find(&kit, &o);
+	expect(&o, kit.sections[2].at + 1, AY__FIELD_ABS64, 0x401002);
+	expect(&o, kit.sections[2].at + 18, AY__FIELD_NONE, 0);
+	release(&o);
+	/* 0x401000, or 0x4010 behind a zero: what follows tells */
+	static const char more[] = "\x00\x10\x40\0\0\0\0\0\7"
+				   "\x00\x10\x40\0\0\0\0\0\0\7";
+	kit.sections[2].data = more;
+	kit.sections[2].len = sizeof(more) - 1;
+	find(&kit, &o);
+	expect(&o, kit.sections[2].at, AY__FIELD_ABS64, 0x401000);
+	expect(&o, kit.sections[2].at + 9, AY__FIELD_NONE, 0);
+	release(&o);
+	kit.sections[2].data = info;
+	kit.sections[2].len = sizeof(info) - 1;
+	kit.type = AY__ELF_DYN;
+	kit.sections[1].addr = 0x1000;
+	find(&kit, &o);
+	expect(&o, kit.sections[2].at + 1, AY__FIELD_NONE, 0);
+	expect(&o, kit.sections[2].at + 18, AY__FIELD_ABS64, 0x1002);
+	release(&o);
+}
+
 /* Sections that lie over each other: the answer does not depend on what was asked before. */
 static void look_ups(void **state)
 {
@@ -367,6 +403,41 @@ static void look_ups(void **state)
 										  : NULL);
 	}
 	release(&o);
+}
+
+/* 4000 sections that are all of the same 512 KiB: looked at are four times the file's size, not 2 GB. */
+static void many_sections(void **state)
+{
+	size_t len = 64 + 4000 * 64 + (512u << 10);
+	uint8_t *p = calloc(1, len);
+	struct ay__source src;
+	struct ay__elf elf;
+	struct ay__fields f;
+
+	(void)state;
+	assert_non_null(p);
+	memcpy(p, "\177ELF\2\1\1", 7);
+	p[16] = AY__ELF_DYN;
+	p[18] = AY__ELF_X86_64;
+	p[40] = p[58] = 64;
+	p[60] = 4000 & 255;
+	p[61] = 4000 >> 8;
+	for (size_t i = 1; i < 4000; i++) {
+		uint8_t *h = p + 64 + 64 * i;
+
+		h[4] = 1;
+		h[8] = 6;
+		memcpy(h + 24, &(uint64_t){64 + 4000 * 64}, 8);
+		memcpy(h + 32, &(uint64_t){512u << 10}, 8);
+	}
+	clock_t begin = clock();
+	src = ay__source_memory(p, len);
+	assert_int_equal(ay__elf_parse(&src, 0, &elf), 0);
+	assert_int_equal(ay__fields_find(&src, &elf, &f), 0);
+	assert_true(clock() - begin < 2 * CLOCKS_PER_SEC);
+	ay__fields_release(&f);
+	ay__elf_release(&elf);
+	free(p);
 }
 
 /* A table of jumps longer than is looked at; entries say where it begins in whatever order they are asked. */
@@ -398,11 +469,12 @@ static void long_jump_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lengths),        cmocka_unit_test(x86_shared),
-		cmocka_unit_test(x86_executable), cmocka_unit_test(a64_shared),
-		cmocka_unit_test(relocatable),    cmocka_unit_test(unwind),
-		cmocka_unit_test(kernel_tables),  cmocka_unit_test(parsing),
-		cmocka_unit_test(look_ups),       cmocka_unit_test(long_jump_table),
+		cmocka_unit_test(lengths),         cmocka_unit_test(x86_shared),
+		cmocka_unit_test(x86_executable),  cmocka_unit_test(a64_shared),
+		cmocka_unit_test(relocatable),     cmocka_unit_test(unwind),
+		cmocka_unit_test(kernel_tables),   cmocka_unit_test(parsing),
+		cmocka_unit_test(look_ups),        cmocka_unit_test(debugging),
+		cmocka_unit_test(long_jump_table), cmocka_unit_test(many_sections),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

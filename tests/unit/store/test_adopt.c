@@ -252,6 +252,34 @@ static void linked_objects_go_with_their_tree(void **arg)
 }
 
 /* An object that a second branch came to use stays, although the source's links make the count unclear. */
+/* Healed, or its links went to a further inode: as many links as the source's inode had once may be trees' now. */
+static void another_inode_under_its_name_stays(void **arg)
+{
+	struct state *t = *arg;
+	char name[300] = "";
+	struct stat st;
+
+	t->a.read_only_source = true;
+	assert_int_equal(adopt_new(t), 0);
+	for (unsigned b = 0; b < 256 && !name[0]; b++) {
+		char bucket[32];
+		snprintf(bucket, sizeof(bucket), "store/objects/%02x", b);
+		int fd = openat(t->k.fd, bucket, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		AY_CLOSEDIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
+		for (struct dirent *e; d && !name[0] && (e = readdir(d));) {
+			if (e->d_name[0] != '.' && fstatat(fd, e->d_name, &st, 0) == 0 && st.st_nlink == 3)
+				snprintf(name, sizeof(name), "%s/%.200s", bucket, e->d_name);
+		}
+	}
+	assert_true(name[0] != '\0'); /* the source's, the object's, the tree's */
+	kit_text(&t->k, "healed", "as good", 0644);
+	assert_int_equal(linkat(t->k.fd, "healed", t->k.fd, "in another tree", 0), 0);
+	assert_int_equal(renameat(t->k.fd, "healed", t->k.fd, name), 0);
+	assert_int_equal(ay_store_remove_tree(t->s, B, 1, &t->err), 0);
+	assert_true(kit_exists(&t->k, name));
+	kit_rm(&t->k, "in another tree");
+}
+
 static void a_shared_linked_object_stays(void **arg)
 {
 	struct state *t = *arg;
@@ -294,6 +322,13 @@ static void the_branchs_limits_hold(void **arg)
 	assert_int_equal(adopt_new(t), AY_EROLE);
 	assert_non_null(strstr(t->err.msg, "/su: the root does not allow setuid"));
 	assert_untouched(t);
+	/* Nor by a release that is signed. */
+	struct kit_tree signed_;
+	kit_publish(&t->k, "v1", B, 1, &signed_);
+	assert_int_equal(adopt_match(t, &signed_), AY_EROLE);
+	assert_non_null(strstr(t->err.msg, "/su: the root does not allow setuid"));
+	assert_untouched(t);
+	kit_tree_release(&signed_);
 	kit_rm(&t->k, "v1/su");
 	assert_int_equal(adopt_new(t), 0);
 }
@@ -566,6 +601,7 @@ int main(void)
 		T(a_file_with_several_names_is_linked_once),
 		T(linked_objects_go_with_their_tree),
 		T(a_shared_linked_object_stays),
+		T(another_inode_under_its_name_stays),
 		T(the_store_is_not_adopted_with_it),
 		T(the_branchs_limits_hold),
 		T(a_strangers_signature_is_refused),

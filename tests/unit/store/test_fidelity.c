@@ -297,6 +297,19 @@ static void a_branchs_limits_bite_when_applied(void **arg)
 	applies_under(t, "uids=0-1000", "v1", 0, "");
 	applies_under(t, "uids=0-999", "v1", AY_EROLE, "/f: the root does not allow this owner");
 	applies_under(t, "uids=1-1000", "v1", AY_EROLE, "/: the root does not allow this owner");
+	/* Owner and group, above and below. */
+	static const struct {
+		uid_t uid;
+		gid_t gid;
+	} outside[] = {{2001, 1000}, {1000, 2001}, {999, 1000}, {1000, 999}};
+	kit_mkdir(&t->k, "u", 0755);
+	kit_text(&t->k, "u/f", "f", 0644);
+	assert_int_equal(fchownat(t->k.fd, "u", 1000, 2000, 0), 0);
+	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++) {
+		assert_int_equal(fchownat(t->k.fd, "u/f", outside[i].uid, outside[i].gid, 0), 0);
+		applies_under(t, "uids=999-2001", "u", 0, "");
+		applies_under(t, "uids=1000-2000", "u", AY_EROLE, "/f: the root does not allow this owner");
+	}
 	if (mknodat(t->k.fd, "v1/disk", S_IFBLK | 0600, makedev(8, 0)) == 0) {
 		applies_under(t, "nosuid", "v1", 0, "");
 		applies_under(t, "nodev", "v1", AY_EROLE, "/disk: the root does not allow devices");
