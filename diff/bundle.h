@@ -77,6 +77,20 @@ struct ay_bundle_scratch {
 	int (*end)(void *ctx, int *fd, struct ay_err *err);
 };
 
+/*
+ * Where the reader stood between two parts: from here it can go on, with what it gave before. Inside a record, which began in
+ * a part before, its file has @done bytes.
+ */
+struct ay_bundle_place {
+	uint32_t part;   /* that comes next; their number: only the end is left */
+	uint64_t at;     /* its offset in the bundle */
+	uint32_t record; /* that comes next, or is in hand */
+	uint64_t sizes;  /* of the records before, and of the one in hand */
+	bool inside;     /* a record is in hand: the rest is of it */
+	struct ay_bundle_record r;
+	uint64_t done, last_old;
+};
+
 /* What the reader drives. Every function returns 0 or a negative code, which ends the reading. */
 struct ay_bundle_sink {
 	void *ctx;
@@ -92,6 +106,8 @@ struct ay_bundle_sink {
 	int (*base)(void *ctx, const struct ay_bundle_record *r, unsigned base, int *fd, struct ay_err *err);
 	/* For bases that unpack to much. NULL: there is no place, and a record that needs one is AY_ELIMIT. */
 	const struct ay_bundle_scratch *scratch;
+	/* A record's bytes are about to come; it is not skipped. May be NULL. */
+	int (*open)(void *ctx, const struct ay_bundle_record *r, struct ay_err *err);
 	/* The next bytes of the record's file, in order. */
 	int (*data)(void *ctx, const struct ay_bundle_record *r, const void *data, size_t len,
 		    struct ay_err *err);
@@ -109,6 +125,11 @@ struct ay_bundle_sink {
 	 * the column is packed to. May be NULL.
 	 */
 	int (*cost)(void *ctx, const struct ay_bundle_record *r, double cost, struct ay_err *err);
+	/*
+	 * All that lies in front of @p was given: whoever keeps both can go on from there another time. Not at the bundle's
+	 * beginning, and not within records of AY_METHOD_ELF or with filters. May be NULL.
+	 */
+	int (*place)(void *ctx, const struct ay_bundle_place *p, struct ay_err *err);
 };
 
 /* What the reader may spend; all signed or local, never from the bundle. */
@@ -118,7 +139,24 @@ struct ay_bundle_limits {
 	uint64_t delta_size;    /* bytes of manifest delta at most; 0: AY_MANIFEST_SIZE_MAX */
 	uint64_t scratch_size;  /* bytes of a temporary file at most; 0: AY_BUNDLE_SCRATCH_MAX */
 	bool look_only; /* every record will be skipped: the encoders that would pack them need not be here */
+	/*
+	 * More than one thread: one reads and unpacks the next part, one computes, one hashes and gives to the sink's functions
+	 * open, data, end and place, which are then called in that thread, in order, while others are called in the caller's.
+	 * Takes up to AY_BUNDLE_THREADS_MEMORY besides @memory. Where that many threads cannot be had, there is one.
+	 */
+	bool threads;
+	/*
+	 * After header, delta and map go on at this place, as it was told for this bundle; NULL: at the beginning. Its record,
+	 * when it is inside one, begins for the sink as if it were new, but its first @done bytes are in @from_fd, from where
+	 * they are hashed; @from_fd stays the caller's. A place is believed no more than a bundle: what is wrong in it ends in one of
+	 * the errors below.
+	 */
+	const struct ay_bundle_place *from;
+	int from_fd;
 };
+
+#define AY_BUNDLE_THREADS_MEMORY                                                                             \
+	(20u << 20) /* a part more of the default size, packed and unpacked; a queue */
 
 /**
  * ay_bundle_read() - read the bundle in @fd from offset 0, driving @sink.

@@ -18,6 +18,7 @@
 #include "diff/section.h"
 #include "diff/targets.h"
 
+#define REFERENCE_MAX        6  /* bytes */
 #define PACK_MEMORY_PER_BYTE 12 /* xz -9e: ten and a half times the dictionary; the result */
 
 struct stream_job {
@@ -50,6 +51,8 @@ struct ay_bundle_writer {
 	struct ay__targets targets;
 	struct ay__target_row *target_rows; /* owned; NULL until the first record */
 	uint32_t next_target;
+	enum { NO_REFERENCE, BY_DIGEST, BY_INDEX } reference; /* that the head in hand ends with */
+	uint32_t index;
 	struct part *first, *last; /* being packed */
 	unsigned n_ahead;
 };
@@ -228,6 +231,7 @@ static int section_seal(struct ay_bundle_writer *w, enum ay_section_kind kind, s
 			stream_run(&p->streams[i].job);
 	}
 	w->header.n_parts += kind == AY_SECTION_PART;
+	w->next_target = 0;
 	while (w->n_ahead > (w->options.pool ? w->options.parts_ahead : 0)) {
 		rc = part_write(w, err);
 		if (rc)
@@ -290,13 +294,21 @@ static size_t part_len(const struct ay_bundle_writer *w)
 /* Put the record's head before a piece of @piece bytes, in the next part if this one has no room for both. */
 static int head_put(struct ay_bundle_writer *w, size_t piece, struct ay_err *err)
 {
-	size_t need = piece + w->head.len + w->head_digests.len;
+	size_t need = piece + w->head.len + w->head_digests.len + (w->reference ? REFERENCE_MAX : 0);
 	int rc = 0;
 
 	AY_ASSERT(need <= w->options.part_limit);
 	if (need > w->options.part_limit - part_len(w))
 		rc = section_seal(w, AY_SECTION_PART, err);
 	ay_put_bytes(&w->col[AY_STREAM_RECORD], w->head.data, w->head.len);
+	/* Each part counts anew: who goes on with one knows nothing of those before. */
+	if (w->reference == BY_DIGEST)
+		ay_put_varint(&w->col[AY_STREAM_RECORD], 0);
+	if (w->reference == BY_INDEX) {
+		ay_put_varint(&w->col[AY_STREAM_RECORD], 1 + ay_zigzag((int64_t)w->index - w->next_target));
+		w->next_target = w->index + 1;
+	}
+	w->reference = NO_REFERENCE;
 	ay_put_bytes(&w->col[AY_STREAM_DIGEST], w->head_digests.data, w->head_digests.len);
 	ay_buf_reset(&w->head);
 	ay_buf_reset(&w->head_digests);
@@ -311,20 +323,17 @@ uint64_t ay_bundle_writer_tables(const struct ay_bundle_writer *w)
 /* The record's target: which of the delta's contents, or its digest. */
 static int target_put(struct ay_bundle_writer *w, const struct ay_digest *target)
 {
-	uint32_t index;
-
 	if (w->options.targets && !w->target_rows) {
 		w->target_rows = ay__targets_sort(&w->targets);
 		if (!w->target_rows)
 			return -ENOMEM;
 	}
-	if (w->options.targets && ay__targets_find(&w->targets, w->target_rows, target, &index)) {
-		ay_put_varint(&w->head, 1 + ay_zigzag((int64_t)index - w->next_target));
-		w->next_target = index + 1;
+	if (w->options.targets && ay__targets_find(&w->targets, w->target_rows, target, &w->index)) {
+		w->reference = BY_INDEX;
 		return 0;
 	}
 	if (w->options.targets)
-		ay_put_varint(&w->head, 0);
+		w->reference = BY_DIGEST;
 	ay_put_bytes(&w->head_digests, target->b, AY_DIGEST_LEN);
 	return 0;
 }

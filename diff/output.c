@@ -6,20 +6,58 @@
 #include <stdlib.h>
 #include <string.h>
 
-int ay__output_init(struct ay__output *o, const struct ay_bundle_sink *sink, struct ay_err *err)
+int ay__output_init(struct ay__output *o, const struct ay_bundle_sink *sink, bool thread, struct ay_err *err)
 {
-	*o = (struct ay__output){.sink = sink, .err = err};
+	*o = (struct ay__output){.sink = sink, .err = err, .again_fd = -1};
 	o->hasher = ay_hasher_new();
 	o->buffer = malloc(AY__OUTPUT_BUFFER);
-	return o->hasher && o->buffer ? 0 : ay_err_errno(err, ENOMEM, "bundle");
+	if (!o->hasher || !o->buffer)
+		return ay_err_errno(err, ENOMEM, "bundle");
+	o->queue = thread ? ay__queue_new(sink) : NULL;
+	return 0;
 }
 
-void ay__output_release(struct ay__output *o)
+int ay__output_release(struct ay__output *o, int rc, struct ay_err *err)
 {
+	/* What it was given lies before whatever the caller fell over. */
+	int q = o->queue ? ay__queue_free(o->queue, err) : 0;
+
 	ay__rewrap_free(o->rewrap);
 	ay_hasher_free(o->hasher);
 	free(o->buffer);
 	*o = (struct ay__output){0};
+	return q ? q : rc;
+}
+
+/* The block in hand goes to the other thread. */
+static int pass(struct ay__output *o, unsigned kind)
+{
+	if (!o->block && !(o->block = ay__queue_room(o->queue)))
+		return ay_err_set(o->err, -ECANCELED, "the other thread has failed");
+	ay__queue_give(o->queue, o->record, o->block_len, o->kind | kind);
+	o->kind = 0;
+	o->block = NULL;
+	o->block_len = 0;
+	return 0;
+}
+
+static int to_blocks(struct ay__output *o, const uint8_t *data, size_t len)
+{
+	while (len > 0) {
+		size_t n = AY__QUEUE_BLOCK - o->block_len;
+
+		if (!o->block && !(o->block = ay__queue_room(o->queue)))
+			return ay_err_set(o->err, -ECANCELED, "the other thread has failed");
+		n = len < n ? len : n;
+		memcpy(o->block + o->block_len, data, n);
+		o->block_len += n;
+		data += n;
+		len -= n;
+		int rc = o->block_len == AY__QUEUE_BLOCK ? pass(o, 0) : 0;
+		if (rc)
+			return rc;
+	}
+	return 0;
 }
 
 /* Bytes of the file. */
@@ -33,19 +71,39 @@ static int file_bytes(void *ctx, const uint8_t *data, size_t len)
 				  "a library here packs differently",
 				  (unsigned long long)o->record->size);
 	o->given += len;
+	if (o->queue)
+		return to_blocks(o, data, len);
 	ay_hasher_update(o->hasher, data, len);
 	return o->sink->data(o->sink->ctx, o->record, data, len, o->err);
 }
 
+/* The file is at its beginning, or where it was left in a reading before. */
+static int file_begin(struct ay__output *o, const struct ay_bundle_place *again)
+{
+	o->given = again ? again->done : 0;
+	if (o->queue) {
+		o->kind = AY__QUEUE_OPEN;
+		if (again)
+			ay__queue_again(o->queue, o->again_fd, again->done);
+		return 0;
+	}
+	ay_hasher_reset(o->hasher);
+	int rc = o->sink->open ? o->sink->open(o->sink->ctx, o->record, o->err) : 0;
+	return rc == 0 && again ? ay__hash_again(o->hasher, o->again_fd, again->done, o->err) : rc;
+}
+
 int ay__output_begin(struct ay__output *o, const struct ay_bundle_record *r, struct ay_slice recipe)
 {
+	const struct ay_bundle_place *again = o->again;
+
 	o->record = r;
+	o->again = NULL;
 	o->len = 0;
-	o->given = 0;
-	ay_hasher_reset(o->hasher);
 	ay__rewrap_free(o->rewrap);
 	o->rewrap = recipe.len ? ay__rewrap_new(recipe, file_bytes, o, o->err) : NULL;
-	return recipe.len && !o->rewrap ? ay_err_errno(o->err, ENOMEM, "pack again") : 0;
+	if (recipe.len && !o->rewrap)
+		return ay_err_errno(o->err, ENOMEM, "pack again");
+	return file_begin(o, again);
 }
 
 static int give(struct ay__output *o, const uint8_t *data, size_t len)
@@ -97,18 +155,26 @@ int ay__output_put(struct ay__output *o, const uint8_t *data, size_t len)
 
 int ay__output_end(struct ay__output *o)
 {
-	char hex[AY_DIGEST_HEX + 1];
-	struct ay_digest digest;
 	int rc = flush(o);
 
 	if (rc == 0 && o->rewrap)
 		rc = ay__rewrap_end(o->rewrap);
+	if (rc == 0 && o->queue)
+		return pass(o, AY__QUEUE_END);
+	return rc ? rc : ay__record_end(o->sink, o->record, o->hasher, o->err);
+}
+
+int ay__output_place(struct ay__output *o, const struct ay_bundle_place *p)
+{
+	int rc = p->inside ? flush(o) : 0;
+
+	if (rc == 0 && o->queue && p->inside && (o->block_len > 0 || o->kind))
+		rc = pass(o, 0);
 	if (rc)
 		return rc;
-	ay_hasher_final(o->hasher, &digest);
-	if (!ay_digest_eq(&digest, &o->record->target))
-		return ay_err_set(o->err, AY_EDIGEST, "gave %s: the bundle is wrong, or the base changed%s",
-				  ay_digest_hex(&digest, hex),
-				  o->rewrap ? ", or a library here packs differently" : "");
-	return 0;
+	if (!o->queue)
+		return o->sink->place(o->sink->ctx, p, o->err);
+	return ay__queue_place(o->queue, p) < 0
+		       ? ay_err_set(o->err, -ECANCELED, "the other thread has failed")
+		       : 0;
 }

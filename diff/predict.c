@@ -84,12 +84,12 @@ struct ay__predict {
 };
 
 /*
- * Per byte: tables of what was learned 1.4, twice that where a size is just above a power of two; copies 3.5. At most: tables 15.4 MiB,
- * copies 14; symbols 2, sections 1, buffers 1.
+ * Per byte: tables of what was learned 1.4, twice that where a size is just above a power of two; copies 4; types 0.3. At
+ * most: tables 15.4 MiB, copies 16 (and half as much more while they grow, before there are tables); types 2, symbols 2, sections 1, buffers 1.
  */
 uint64_t ay__predict_memory(uint64_t base_size)
 {
-	return base_size < (34u << 20) / 8 ? (2u << 20) + 8 * base_size : 36u << 20;
+	return base_size < (36u << 20) / 8 ? (2u << 20) + 8 * base_size : 38u << 20;
 }
 
 /* ---- tables */

@@ -13,6 +13,7 @@
 #ifndef AYNI_DIFF_READER_H
 #define AYNI_DIFF_READER_H
 
+#include "diff/ahead.h"
 #include "diff/btf.h"
 #include "diff/output.h"
 #include "diff/recipe.h"
@@ -27,13 +28,16 @@ struct ay__reader {
 	const struct ay_bundle_sink *sink;
 	bool records; /* are decoded */
 	struct ay__section section;
-	uint32_t next_part;
-	uint64_t sizes; /* of the records so far */
+	struct ay__ahead *ahead;        /* reads the next part meanwhile; NULL: nobody does */
+	uint32_t next_part, first_part; /* the first that was, or is to be read */
+	uint64_t sizes;                 /* of the records so far */
 	/* the sequence of differences: what is left of the pair in hand */
 	uint64_t zeros, literals;
+	uint32_t index; /* of the next record */
 	/* the record in hand */
 	struct ay_bundle_record r;
 	bool skip;
+	bool inside;   /* it has begun and is not at its end */
 	uint64_t done; /* bytes of it written */
 	uint64_t last_old;
 	struct ay__btf_map map;
@@ -101,7 +105,9 @@ int ay__reader_literal(struct ay__reader *r, uint64_t len);
 /** ay__reader_elf() - the bytes of a record of AY_METHOD_ELF, whose base is open unless it is skipped. */
 int ay__reader_elf(struct ay__reader *r);
 
-/** ay__reader_bytes() - the record's bytes; also when they are skipped. */
+/** ay__reader_bytes() - the record's bytes, from @r->done and @r->last_old on; also when they are skipped. */
 int ay__reader_bytes(struct ay__reader *r);
+/** ay__reader_place() - tell the sink where it stands, between two parts. @record: the one that is next, or in hand. */
+int ay__reader_place(struct ay__reader *r, uint32_t record);
 
 #endif

@@ -176,7 +176,7 @@ int ay__reader_delta(struct ay__reader *r)
 		}
 	}
 	r->header.extra_memory -= ay__targets_memory(r->targets.n);
-	return r->sink->delta_end ? r->sink->delta_end(r->sink->ctx, r->err) : 0;
+	return 0;
 }
 
 int ay__reader_map(struct ay__reader *r)
@@ -246,6 +246,33 @@ static int part_tell(struct ay__reader *r)
 	return rc;
 }
 
+int ay__reader_place(struct ay__reader *r, uint32_t record)
+{
+	const struct ay_bundle_place p = {.part = r->next_part,
+					  .at = r->at,
+					  .record = record,
+					  .sizes = r->sizes,
+					  .inside = r->inside,
+					  .r = r->r,
+					  .done = r->done,
+					  .last_old = r->last_old};
+
+	if (!r->records || !r->sink->place || (r->inside && (r->r.method == AY_METHOD_ELF || r->r.filters)))
+		return 0;
+	return ay__output_place(&r->out, &p);
+}
+
+static int part_get(struct ay__reader *r, uint32_t wanted)
+{
+	int rc = r->ahead ? ay__ahead_take(r->ahead, r->at, &r->section, r->err) : 1;
+
+	if (rc == 1)
+		return section_next(r, AY_SECTION_PART, wanted);
+	if (rc == 0)
+		r->at = r->section.end;
+	return rc;
+}
+
 int ay__reader_part_next(struct ay__reader *r)
 {
 	uint32_t wanted = r->records ? AY__STREAMS_ALL : 1u << AY_STREAM_RECORD | 1u << AY_STREAM_DIGEST;
@@ -256,12 +283,17 @@ int ay__reader_part_next(struct ay__reader *r)
 	memset(r->told, 0, sizeof(r->told));
 	if (rc == 0 && r->next_part == r->header.n_parts)
 		rc = ay_err_set(r->err, AY_EFORMAT, "the last part ends before its records do");
+	if (rc == 0 && r->next_part > r->first_part)
+		rc = ay__reader_place(r, r->inside ? r->r.index : r->index);
 	if (rc == 0)
-		rc = section_next(r, AY_SECTION_PART, wanted);
+		rc = part_get(r, wanted);
 	if (rc)
 		return ay_err_wrap(r->err, rc, "part %u, offset %llu", r->next_part,
 				   (unsigned long long)offset);
+	r->next_target = 0;
 	r->next_part++;
+	if (r->ahead && r->next_part < r->header.n_parts)
+		ay__ahead_start(r->ahead, r->at);
 	return part_tell(r);
 }
 

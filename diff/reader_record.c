@@ -212,13 +212,13 @@ int ay__reader_bytes(struct ay__reader *r)
 {
 	int rc = 0;
 
-	r->done = r->last_old = 0;
 	rc = ay__reader_recipes(r);
 	if (rc == 0 && !r->skip) {
 		rc = ay__output_begin(&r->out, &r->r, r->target_recipe);
 		if (rc == 0 && r->r.n_bases)
 			rc = ay__reader_base(r);
 	}
+	r->inside = true;
 	if (rc == 0 && r->r.method == AY_METHOD_ELF)
 		rc = ay__reader_elf(r);
 	while (rc == 0 && r->done < r->view_size) {
@@ -226,11 +226,9 @@ int ay__reader_bytes(struct ay__reader *r)
 		if (rc == 0)
 			rc = operation(r);
 	}
-	if (rc == 0 && !r->skip) {
+	r->inside = false;
+	if (rc == 0 && !r->skip)
 		rc = ay__output_end(&r->out);
-		if (rc == 0)
-			rc = r->sink->end(r->sink->ctx, &r->r, r->err);
-	}
 	ay__view_close(&r->base);
 	return rc;
 }

@@ -8,11 +8,14 @@
 #include "diff/section.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "diff/codec.h"
+
+#define THREAD_MIN (64u << 10) /* unpacked bytes that are worth a thread */
 
 struct stream_head {
 	uint8_t id, codec;
@@ -137,11 +140,59 @@ static int raw_read(int fd, size_t head_len, uint64_t bundle_size, struct ay__se
 	return 0;
 }
 
+/* A stream to be unpacked, perhaps by another thread. */
+struct unpacking {
+	const struct stream_head *head;
+	struct ay_slice packed;
+	uint8_t *out;
+	int rc;
+	struct ay_err err;
+};
+
+static void *unpack(void *arg)
+{
+	struct unpacking *u = arg;
+
+	u->rc = ay_codec_unpack(u->head->codec, u->packed, u->out, u->head->unpacked, &u->err);
+	return NULL;
+}
+
+/*
+ * The largest by a thread of its own, where that is wanted and can be had. The dictionaries of two streams take no more
+ * memory than they unpack to, which is at most the part limit: what one might take alone.
+ */
+static int unpack_all(struct unpacking *u, unsigned n, bool threads, struct ay_err *err)
+{
+	unsigned largest = 0;
+	pthread_t thread;
+
+	for (unsigned i = 1; i < n; i++)
+		largest = u[i].head->packed > u[largest].head->packed ? i : largest;
+	threads = threads && n > 1 && u[largest].head->unpacked >= THREAD_MIN &&
+		  pthread_create(&thread, NULL, unpack, &u[largest]) == 0;
+	for (unsigned i = 0; i < n; i++) {
+		if (!threads || i != largest)
+			unpack(&u[i]);
+	}
+	if (threads)
+		pthread_join(thread, NULL);
+	for (unsigned i = 0; i < n; i++) {
+		if (u[i].rc == 0)
+			continue;
+		if (err)
+			*err = u[i].err;
+		return ay_err_wrap(err, u[i].rc, "stream %s", ay_stream_name(u[i].head->id));
+	}
+	return 0;
+}
+
 static int streams_unpack(const struct stream_head *heads, unsigned n, size_t head_len, uint32_t wanted,
 			  struct ay__section *s, struct ay_err *err)
 {
 	const uint8_t *packed = s->raw.bytes + head_len;
+	struct unpacking u[AY_STREAMS];
 	uint64_t need = 0;
+	unsigned n_packed = 0;
 
 	for (unsigned i = 0; i < n; i++) {
 		bool want = heads[i].id == AY_STREAM_DELTA || (wanted >> heads[i].id & 1);
@@ -158,10 +209,7 @@ static int streams_unpack(const struct stream_head *heads, unsigned n, size_t he
 		if (h->id != AY_STREAM_DELTA && !(wanted >> h->id & 1))
 			continue;
 		if (h->codec != AY_CODEC_NONE) {
-			int rc = ay_codec_unpack(h->codec, stream, out, h->unpacked, err);
-
-			if (rc)
-				return ay_err_wrap(err, rc, "stream %s", ay_stream_name(h->id));
+			u[n_packed++] = (struct unpacking){.head = h, .packed = stream, .out = out};
 			stream = (struct ay_slice){.data = out, .len = h->unpacked};
 			out += h->unpacked;
 		}
@@ -170,7 +218,7 @@ static int streams_unpack(const struct stream_head *heads, unsigned n, size_t he
 		else
 			ay_cursor_init(&s->col[h->id], stream.data, stream.len);
 	}
-	return 0;
+	return unpack_all(u, n_packed, s->threads, err);
 }
 
 int ay__section_read(int fd, uint64_t offset, uint64_t bundle_size, enum ay_section_kind kind,

@@ -26,6 +26,7 @@ struct ay__section {
 	} stream[AY_STREAMS];
 	struct ay_slice delta; /* a delta section's bytes */
 	struct ay__section_memory raw, streams;
+	bool threads; /* the largest stream may be unpacked by a second thread */
 };
 
 void ay__section_release(struct ay__section *s);

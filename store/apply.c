@@ -222,13 +222,13 @@ static int on_delta_end(void *ctx, struct ay_err *err)
 
 /* ---- records ---- */
 
-static int on_begin(void *ctx, const struct ay_bundle_record *rec, bool *skip, struct ay_err *err)
+/* From here to on_end() in the reader's second thread, if it has one; it goes through the records in order. */
+static int on_open(void *ctx, const struct ay_bundle_record *rec, struct ay_err *err)
 {
 	struct apply *ap = ctx;
 	struct ay_fs *fs = ap->b.s->fs;
 	char hex[AY_DIGEST_HEX + 1];
 
-	(void)skip;
 	ap->now = *rec;
 	ay_digest_hex(&rec->target, hex);
 	int fd = fs->ops->open(fs, ap->b.raw, hex, O_RDWR | O_CREAT | O_EXCL, 0600);
@@ -325,8 +325,8 @@ static int read_bundle(struct apply *ap, struct ay_err *err)
 		.header = on_header,
 		.delta = on_delta,
 		.delta_end = on_delta_end,
-		.begin = on_begin,
 		.base = on_base,
+		.open = on_open,
 		.data = on_data,
 		.end = on_end,
 	};
@@ -334,6 +334,7 @@ static int read_bundle(struct apply *ap, struct ay_err *err)
 	struct ay_bundle_limits limits = {
 		.memory = offer ? offer->memory : 0,
 		.unpacked_size = offer ? offer->unpacked_size : ap->b.release.unpacked_size,
+		.threads = ap->b.crew != NULL,
 	};
 	struct ay_fs *fs = ap->b.s->fs;
 

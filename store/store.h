@@ -84,7 +84,7 @@ struct ay_apply {
 	size_t release_len;
 	int bundle_fd;                /* read from offset 0; a stranger's file: every output is checked */
 	const struct ay_offer *offer; /* bounds: sizes, memory */
-	/* Progress: output bytes. Nonzero stops with that code. May be NULL. */
+	/* Progress: output bytes. Nonzero stops with that code. May be NULL; may be called in another thread. */
 	int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
 	void *ctx;
 };

@@ -13,7 +13,7 @@ AYNI=$(realpath "${AYNI:-$PWD/build/ayni}")
 RUNS=${AYNI_BENCH_RUNS:-3}
 FILES=${AYNI_BENCH_FILES:-50000}
 work= bad=0
-cleanup() { [ -z "$work" ] || rm -rf "$work"; }
+cleanup() { [ -z "$work" ] || put_away "$work"; }
 trap cleanup EXIT
 trap 'exit 143' INT TERM HUP
 die() {
@@ -56,8 +56,8 @@ for ((run = 0; run < RUNS; run++)); do
 	timed nosync "$AYNI" checkout b "nout$run" --hardlink --no-sync --store store
 	[ "$(find "out$run" -type f | wc -l)" = "$FILES" ] && [ "$(find "oout$run" -type f | wc -l)" = "$FILES" ] ||
 		{ echo "bench: not all files are there" >&2; bad=1; }
-	rm -rf "oout$run" "nout$run"
-	[ "$run" = 0 ] || rm -rf "out$run"
+	discard "oout$run" "nout$run"
+	[ "$run" = 0 ] || discard "out$run"
 done
 diff -r tree out0 >&2 || bad=1
 one() { median $(cat "$1.times"); }

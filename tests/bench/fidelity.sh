@@ -14,6 +14,7 @@
 #   apply         `ayni import` of the bundle from the release before, durable, against writing the same changed bytes
 #                 (`cp` of the new inodes' files into a directory) and syncing the file system
 #   memory        the largest resident set of `ayni import`; with large files: 600 MB of random bytes, 6 GB with holes
+#                 The row below adds what no way of making a tree of links can do without: its names (`cp -al`), synced.
 #   disk          growth of the store, against the bytes of content that the tree before did not have
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -85,19 +86,24 @@ on_disk() { du -s --block-size=1 "$1" | cut -f 1; }
 write_files() { mkdir "$2" && tr '\n' '\0' <"$1" | xargs -0 cp --reflink=never --backup=numbered -t "$2" && sync -f "$2"; }
 export -f write_files
 for ((i = 1; i <= RUNS; i++)); do
-	rm -rf store
+	discard store
 	cp -a store1 store
 	sync -f .
 	before=$(on_disk store)
 	timed apply 0 "$AYNI" import repo b --store store
 	[ $i != 1 ] || { cost=$(($(on_disk store) - before)) && new_files; }
-	rm -rf copies
+	discard copies
 	sync -f .
 	timed write 0 bash -c 'write_files "$1" "$2"' - files copies
+	discard names
+	sync -f .
+	timed names 0 bash -c 'cp -al "$1" names && sync -f names' - store/branches/b/2/root
 done
-content=$(sizes contents) changed=$(sizes files)
+blocks() { tr '\n' '\0' <"$1" | xargs -0 stat -c %b | awk '{ n += $1 * 512 } END { print n + 0 }'; }
+content=$(sizes contents) content_blocks=$(blocks contents) changed_blocks=$(blocks files)
+bundle=$(find repo/bundles -type f -printf '%s\n' | sort -n | head -n 1)
 dirs=$(find store/branches/b/2/root -type d -printf '%b\n' | awk '{ n += $1 * 512 } END { print n }')
-rm -rf store copies
+discard store copies
 
 # ---- memory with large files
 
@@ -109,7 +115,7 @@ printf x | dd of=large/holes bs=1 seek=5000000000 conv=notrunc status=none
 quietly publish lrepo large
 quietly "$AYNI" init --store lstore --root root.ayni --branch b "${owner[@]}"
 timed large 0 "$AYNI" import lrepo b --store lstore
-rm -rf large lrepo lstore
+discard large lrepo lstore
 
 # ---- a million names
 
@@ -124,7 +130,7 @@ if [ "${AYNI_BENCH_MILLION:-no}" = yes ]; then
 	echo changed >many/500/1
 	quietly publish mrepo --no-full many
 	timed million 0 "$AYNI" import mrepo b --store mstore
-	rm -rf many mrepo mstore
+	discard many mrepo mstore
 fi
 
 # ---- rows
@@ -142,12 +148,19 @@ row "" ayni beside ratio
 versus "scan, against sha256sum on all cores" scan sha256 1.30
 versus "second scan" again sha256 ""
 versus "apply, against writing what changed and syncfs" apply write 1.50
+limit=$(ratio $(awk -v a="$(column write 1)" -v b="$(column names 1)" 'BEGIN { print (a + b) * 1000, 1000 }'))
+row "  and the tree's names: cp -al, syncfs" "$(s "$(column apply 1)")" "$(s "$limit")" "$(ratio "$(column apply 1)" "$limit")"
 memory "  peak memory" apply
 memory "  peak memory, files of 600 MB and 6 GB" large
 [ ! -e million.times ] || memory "  peak memory, a million names" million
 [ ! -e first_million.times ] || memory "  the same, from nothing" first_million
 r=$(ratio "$((cost - dirs))" "$content")
 row "disk for new inodes, against new content" "$(bytes $((cost - dirs)))" "$(bytes "$content")" "$r" 1.05 "$r"
-echo "New inodes hold $(bytes "$changed"): what is above the new content is other variants of old content, for the most part .py files"
-echo "whose byte code changed (a reflink on xfs and btrfs). Directories of the new tree: $(bytes "$dirs"). File system: $(stat -f -c %T .)."
+part() { row "  $1" "$(bytes "$2")" "" "$(ratio "$2" "$content")"; }
+part "of it: new content, in whole blocks" "$content_blocks"
+part "other variants of old content, in whole blocks" $((changed_blocks - content_blocks))
+part "the bundle, kept for neighbours" "$bundle"
+part "manifest, release, names in objects/ and all else" $((cost - dirs - changed_blocks - bundle))
+echo "Variants: for the most part .py files whose byte code changed, which names their time; a reflink costs none on xfs and btrfs."
+echo "Directories of the new tree, not counted: $(bytes "$dirs"). File system: $(stat -f -c %T .)."
 exit $bad

@@ -8,7 +8,7 @@ bench_gc() { # STORE REPO
 	local i before after
 	for ((i = 1; i <= RUNS; i++)); do
 		say "gc: ayni, ostree, $i of $RUNS"
-		rm -rf gcstore gcrepo gctree
+		discard gcstore gcrepo gctree
 		cp -a "$1" gcstore
 		cp -a "$2" gcrepo
 		ostree checkout --repo=gcrepo -H "$first" gctree >/dev/null || die "gc: no checkout"
@@ -23,7 +23,7 @@ bench_gc() { # STORE REPO
 		run orm rm -rf gctree
 		sum_times ogcrm ogc orm
 	done
-	rm -rf gcstore gcrepo
+	discard gcstore gcrepo
 }
 
 bench_gc_rows() {

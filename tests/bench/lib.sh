@@ -6,7 +6,7 @@ AYNI=$(realpath "${AYNI:-$PWD/build/ayni}")
 RUNS=${AYNI_BENCH_RUNS:-3}
 TIME=/usr/bin/time
 work= bad=0
-cleanup() { [ -z "$work" ] || { chmod -R u+rwx "$work" 2>/dev/null; rm -rf "$work"; }; }
+cleanup() { [ -z "$work" ] || put_away "$work"; }
 trap cleanup EXIT
 trap 'exit 143' INT TERM HUP
 die() {

@@ -372,6 +372,12 @@ static void chosen(void **state)
 	bundle_complete(fd, old, new_, &limits);
 	close(fd);
 	ay_buf_release(&b);
+	/* who bounds what applying may need gets plain differences */
+	struct ay_make_options tight = {.apply_memory = ay_bundle_memory(AY_BUNDLE_PART_DEFAULT)};
+	fd = bundle_make(old, new_, &tight, &res);
+	assert_int_equal(res.apply_memory, tight.apply_memory);
+	bundle_complete(fd, old, new_, &limits);
+	close(fd);
 	tree_free(new_);
 	new_ = tree_of(old->files[0].data + 1, old->files[0].len - 1);
 	fd = bundle_make(old, new_, NULL, &res);
