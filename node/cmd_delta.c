@@ -40,6 +40,8 @@ static int delta_each(void *ctx, int val, const char *arg, struct ay_err *err)
 	case OPT_FORMAT:
 		a->format = arg;
 		return 0;
+	case 's': /* every command takes it; here there is no store */
+		return 0;
 	case OPT_MEMORY:
 		return ay_parse_u32(arg, 1, 1u << 24, "--memory (MiB)", &a->memory_mib, err);
 	case OPT_APPLY_MEMORY:
@@ -279,6 +281,7 @@ static int apply(struct delta_args *a, const struct ay_patch_side *old, const ch
 static int parse(struct delta_args *a, int argc, char **argv, int *first, struct ay_err *err)
 {
 	const struct option longs[] = {{"output", required_argument, NULL, 'o'},
+				       {"store", required_argument, NULL, 's'},
 				       {"format", required_argument, NULL, OPT_FORMAT},
 				       {"from-nothing", no_argument, &a->from_nothing, 1},
 				       {"owner-root", no_argument, &a->owner_root, 1},
@@ -356,6 +359,7 @@ const struct ay_cmd ay_cmd_delta = {
 	"      --apply-memory MIB   make: memory that applying may need\n"
 	"      --threads N      make: so many (one per core)\n"
 	"      --max-size MIB   apply: refuse what gives more (than there is room for)\n"
+	"  -s, --store DIR      accepted as everywhere; not needed\n"
 	"      --json           print JSON\n",
 	run_delta,
 };

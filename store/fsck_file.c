@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "store/fsck_internal.h"
+#include "store/spill.h"
 
 enum verdict {
 	FINE,
@@ -219,6 +220,25 @@ static int heal(struct ay__fsck_tree *t, int dir, const char *name, const struct
 	return 0;
 }
 
+/*
+ * A good inode that has no name in objects/, while the object has: nothing tells the collector that the object is needed for
+ * this path. So the path gets a link of the object.
+ */
+static int take_in(struct ay__fsck_tree *t, int dir, const char *name, const struct ay_entry *e,
+		   const struct ay__object_name *object, const struct stat *st, bool *changed,
+		   struct ay_err *err)
+{
+	struct ay__fsck *k = t->k;
+	struct stat own;
+
+	if (fstatat(k->s->objects, object->s, &own, AT_SYMLINK_NOFOLLOW) < 0 || own.st_ino == st->st_ino ||
+	    ay__spill_has(k->s, object, st->st_ino))
+		return 0;
+	int r = relink(t, dir, name, e, err);
+	*changed |= r == 0;
+	return r == AY_EBASE || r == -ENOENT ? 0 : r;
+}
+
 int ay__fsck_file(struct ay__fsck_tree *t, int dir, const char *name, const struct ay_entry *e, bool *changed,
 		  struct ay_err *err)
 {
@@ -247,6 +267,9 @@ int ay__fsck_file(struct ay__fsck_tree *t, int dir, const char *name, const stru
 		row->named = 1;
 	if (k->collect)
 		return gather(t, dir, name, e, &object, row, v, &st, err);
+	if (k->heal && (v == FINE || v == NO_OBJECT) && !(row && row->ino == st.st_ino) &&
+	    (!row || row_is_good(row)))
+		return take_in(t, dir, name, e, &object, &st, changed, err);
 	if (v == FINE || v == UNREADABLE)
 		return 0;
 	if (v == NO_OBJECT) {

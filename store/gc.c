@@ -23,6 +23,7 @@
 #include "store/gc_bundles.h"
 #include "store/gc_internal.h"
 #include "store/gc_objects.h"
+#include "store/switch_internal.h"
 #include "store/turn.h"
 #include "store/tree_internal.h"
 
@@ -156,6 +157,8 @@ int ay__gc_branch(struct ay_store *s, const char *branch, const struct ay__gc_tr
 		if (how->enough && how->enough(how->ctx))
 			return 0;
 		AY_CLOSE int lock = ay__branch_lock(s, dir, ".switch", LOCK_EX, err);
+		if (lock >= 0 && above == 0)
+			ay__switch_sweep(s->fs, dir);
 		int r = lock < 0 ? lock : pick(s, branch, how, above, &serial, err);
 		if (r < 0 || serial == 0)
 			return r;

@@ -182,13 +182,31 @@ static int settle_one(void *ctx, int dir, const char *file, const struct ay__obj
 
 	if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
 		return 0;
-	int r = fstatat(s->objects, name->s, &own, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 	/* A power cut may leave one that has moved to the object's name under its old name too. */
-	if (st.st_nlink == 1 || (r == 0 && own.st_ino == st.st_ino))
+	bool twice = fstatat(s->objects, name->s, &own, AT_SYMLINK_NOFOLLOW) == 0 && own.st_ino == st.st_ino;
+	if (st.st_nlink == 1 || twice)
 		s->fs->ops->unlink(s->fs, dir, file, 0);
-	else if (r == -ENOENT)
-		inherit(s, file, name);
 	return 0;
+}
+
+struct one_of {
+	const struct ay__object_name *name;
+	ino_t ino;
+};
+
+static int is_one_of(void *ctx, int dir, const char *file, const struct ay__object_name *name)
+{
+	const struct one_of *x = ctx;
+	struct stat st;
+
+	return strcmp(name->s, x->name->s) == 0 && fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_ino == x->ino;
+}
+
+bool ay__spill_has(struct ay_store *s, const struct ay__object_name *name, ino_t ino)
+{
+	struct one_of x = {.name = name, .ino = ino};
+	return ay__spill_each(s, is_one_of, &x) > 0;
 }
 
 void ay__spill_settle(struct ay_store *s)

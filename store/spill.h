@@ -34,6 +34,9 @@ int ay__object_drop(struct ay_store *s, const struct ay__object_name *name);
 /** ay__spill_settle() - remove further inodes that nothing links. Under the lock, exclusive; errors are ignored. */
 void ay__spill_settle(struct ay_store *s);
 
+/** ay__spill_has() - is @ino a further inode of the object @name? */
+bool ay__spill_has(struct ay_store *s, const struct ay__object_name *name, ino_t ino);
+
 /**
  * ay__spill_each() - @each for every further inode: the object's name, and the file's name in the open directory @dir.
  * Nonzero stops. Return: what @each did, or -errno.

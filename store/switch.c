@@ -22,7 +22,7 @@
 #include "store/switch_internal.h"
 
 /* Temporary links of switches that died: nobody else makes one while we hold .switch. */
-static void sweep_links(struct ay_fs *fs, int branch_dir)
+void ay__switch_sweep(struct ay_fs *fs, int branch_dir)
 {
 	int fd = openat(branch_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -42,7 +42,7 @@ static int point_current(struct ay_store *s, int branch_dir, const char *branch,
 	struct ay_fs *fs = s->fs;
 	char rnd[17], tmp[sizeof(AY__TMP_PREFIX) + 17], target[AY__SERIAL_NAME_MAX + 8];
 
-	sweep_links(fs, branch_dir);
+	ay__switch_sweep(fs, branch_dir);
 	ay__random_name(rnd);
 	snprintf(tmp, sizeof(tmp), AY__TMP_PREFIX "%s", rnd);
 	snprintf(target, sizeof(target), "%u/root", serial);

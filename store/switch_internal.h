@@ -26,4 +26,7 @@ int ay__serial_back(struct ay_store *s, int dir, const char *branch, uint32_t no
 /** ay__state_good() - @serial was found good. @back: we came back to it. */
 void ay__state_good(struct ay_branch_state *b, uint32_t serial, bool back);
 
+/** ay__switch_sweep() - remove what switches that died left in @branch_dir. Under .switch. */
+void ay__switch_sweep(struct ay_fs *fs, int branch_dir);
+
 #endif
