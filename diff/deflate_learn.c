@@ -259,7 +259,7 @@ static bool params_find(struct run *r, const struct ay__deflate_params *hint, st
 		p.hash_bits = (uint8_t)bits;
 		try(&f, p);
 	}
-	for (unsigned bits = 16; bits >= 8 && f.least > max / 64; bits--) {
+	for (unsigned bits = 16; bits >= 8 && f.least > max / 64 && f.least < max / 2; bits--) {
 		try_levels(&f, window_bits, bits, false);
 		p = ay__deflate_level(6);
 		p.hash_bits = (uint8_t)bits;

@@ -7,6 +7,7 @@
  */
 #include "diff/deflate_match.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define MIN_MATCH 3
@@ -40,7 +41,9 @@ bool ay__deflate_params_ok(const struct ay__deflate_params *p)
 
 void ay__deflate_match_init(struct ay__deflate_match *m, const struct ay__deflate_params *p)
 {
-	memset(m, 0, sizeof(*m));
+	/* Chains are only followed from heads, and bytes looked at where they were given: neither needs clearing. */
+	memset(m, 0, offsetof(struct ay__deflate_match, head));
+	memset(m->head, 0, sizeof(m->head[0]) << p->hash_bits);
 	m->p = *p;
 }
 
@@ -263,7 +266,7 @@ void ay__deflate_match_skip(struct ay__deflate_match *m, size_t n)
 	uint32_t from = m->at + (m->looked ? 1 : 0) + (m->next_looked ? 1 : 0), to = m->at + (uint32_t)n;
 
 	if (n == 0 && m->p.resets)
-		memset(m->head, 0, sizeof(m->head));
+		memset(m->head, 0, sizeof(m->head[0]) << m->p.hash_bits);
 	if (m->p.way == AY__DEFLATE_LAZY || m->p.way == AY__DEFLATE_GREEDY)
 		insert_range(m, from < to ? from : to, to);
 	m->at = to;

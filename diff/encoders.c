@@ -43,7 +43,8 @@ static const struct answer answers[] = {
 				    .window_log = 17,                                                        \
 				    .checksum = true,                                                        \
 				    .sized = sized_,                                                         \
-				    .size = CONTENT}},                                                       \
+				    .size = CONTENT,                                                         \
+				    .worker = level_ == 9}},                                                 \
 		.sum = { __VA_ARGS__ }                                                                       \
 	}
 	XZ(1, 2, 0x14, 64, 0, 0xdf, 0xdf, 0xd0, 0x2b, 0xba, 0xb5, 0x7e, 0xbd),

@@ -66,9 +66,11 @@ static int params_find(struct ay_slice packed, struct ay_slice content, uint64_t
 	static const int8_t levels[] = {3,  19, 1,  9,  6,  15, 12, 18, 2,  4,  5,  7,  8,
 					10, 11, 13, 14, 16, 17, -1, -2, -3, -4, -5, -6, -7};
 
-	for (unsigned variant = 0; variant < 4; variant++) {
-		p->zstd.window_set = variant & 1;
-		p->zstd.long_ = variant & 2;
+	/* The command packs in a thread of its own, which cuts blocks elsewhere; libraries do not. */
+	for (unsigned variant = 0; variant < 8; variant++) {
+		p->zstd.worker = !(variant & 1);
+		p->zstd.window_set = variant & 2;
+		p->zstd.long_ = variant & 4;
 		for (unsigned i = 0; i < sizeof(levels); i++) {
 			p->zstd.level = levels[i];
 			if (ay__filter_memory(p, true) > memory_max)

@@ -156,6 +156,8 @@ static int zstd_open(struct ay__packer *p, const struct ay__zstd_params *z, stru
 		rc = ZSTD_CCtx_setParameter(c, ZSTD_c_enableLongDistanceMatching, 1);
 	if (!ZSTD_isError(rc) && z->window_set)
 		rc = ZSTD_CCtx_setParameter(c, ZSTD_c_windowLog, z->window_log);
+	if (!ZSTD_isError(rc) && z->worker)
+		rc = ZSTD_CCtx_setParameter(c, ZSTD_c_nbWorkers, 1);
 	if (!ZSTD_isError(rc) && z->sized)
 		rc = ZSTD_CCtx_setPledgedSrcSize(c, z->size);
 	return ZSTD_isError(rc) ? ay_err_set(err, AY_EFORMAT, "filter zstd: %s", ZSTD_getErrorName(rc)) : 0;

@@ -71,12 +71,13 @@ static void zstd_get(struct ay_cursor *c, bool target, struct ay__zstd_params *z
 		return;
 	int64_t level = ay_unzigzag(ay_get_varint(c));
 	unsigned flags = ay_get_u8(c);
-	*ok = *ok && level >= -7 && level <= 19 && level != 0 && flags <= 15;
+	*ok = *ok && level >= -7 && level <= 19 && level != 0 && flags <= 31;
 	z->level = *ok ? (int8_t)level : 0;
 	z->checksum = flags & 1;
 	z->sized = flags & 2;
 	z->long_ = flags & 4;
 	z->window_set = flags & 8;
+	z->worker = flags & 16;
 	if (z->sized)
 		z->size = ay_get_varint(c);
 }
@@ -141,7 +142,7 @@ void ay__filter_put(struct ay_buf *out, bool target, const struct ay__filter_par
 		if (target) {
 			ay_put_varint(out, ay_zigzag(z->level));
 			ay_put_u8(out, (uint8_t)(z->checksum | z->sized << 1 | z->long_ << 2 |
-						 z->window_set << 3));
+						 z->window_set << 3 | z->worker << 4));
 			if (z->sized)
 				ay_put_varint(out, z->size);
 		}
@@ -153,7 +154,8 @@ static uint64_t zstd_pack_memory(const struct ay__zstd_params *z)
 	/* Measured with ZSTD_sizeof_CCtx() for each level (tests/unit/diff/test_rewrap.c compares); the window apart. */
 	uint64_t tables = z->level <= 4 ? 6 : z->level <= 10 ? 24 : z->level <= 15 ? 50 : 90;
 
-	return (tables << 20) + (3ull << z->window_log) + (z->long_ ? 32ull << 20 : 0);
+	return (tables << 20) + (3ull << z->window_log) + (z->long_ ? 32ull << 20 : 0) +
+	       (z->worker ? 24ull << z->window_log : 0);
 }
 
 uint64_t ay__filter_memory(const struct ay__filter_params *p, bool target)

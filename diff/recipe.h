@@ -18,7 +18,7 @@
  *                distance - 1), u8 dictionary as in .xz; [target: u8 (pb * 5 + lp) * 9 + lc, u8 mode, u8 match finder, varint
  *                nice, varint depth: liblzma's]
  *     3 zstd     u8 log2 of the window; [target: varint level zigzag, u8 flags (1 checksum, 2 size known, 4 long, 8 window
- *                set), with 2 varint size]
+ *                set, 16 by a worker thread, as the zstd command does), with 2 varint size]
  */
 #ifndef AYNI_DIFF_RECIPE_H
 #define AYNI_DIFF_RECIPE_H
@@ -48,7 +48,7 @@ struct ay__xz_params {
 struct ay__zstd_params {
 	int8_t level;
 	uint8_t window_log;
-	bool checksum, sized, long_, window_set;
+	bool checksum, sized, long_, window_set, worker;
 	uint64_t size;
 };
 

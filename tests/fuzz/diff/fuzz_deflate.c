@@ -11,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-#define CONTENT_MAX (256u << 10)
+#define CONTENT_MAX (64u << 10)
 
 static int count_put(void *ctx, const uint8_t *data, size_t len)
 {

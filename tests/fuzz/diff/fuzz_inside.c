@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	for (unsigned target = 0; target < 2; target++) {
 		const struct ay__inside_options o = {.target = target,
 						     .view_max = len + (256u << 10),
-						     .memory_max = 24u << 20,
+						     .memory_max = 10u << 20,
 						     .encoders = data[0]};
 		struct ay__inside in = {0};
 		struct ay_slice file = {data + 1, len - 1};
