@@ -27,13 +27,16 @@
 #define SHORTCUT_MAX 256   /* a quarter: the table must stay small */
 #define BUCKETS      65536 /* pairs of bytes */
 #define BUCKETS_FROM 16384 /* bytes of the old file below which counting pairs is not worth it */
+#define RUNS_FROM    65536 /* bytes of both files below which sorting is quick */
 #define SA32_MAX     ((uint64_t)INT32_MAX)
 /* Bytes compared while searching, at most, per byte of both files; then what was found so far must do. */
 #define EFFORT_PER_BYTE 256
 
 uint64_t ay__search_memory(uint64_t old_len, uint64_t new_len)
 {
-	uint64_t sort = old_len * (old_len >= SA32_MAX ? 8 : 4) + (BUCKETS + 1) * sizeof(uint64_t);
+	/* Where stretches were cut off, what is left is held once more, and is three quarters at most. */
+	uint64_t sort = old_len * (old_len >= SA32_MAX ? 8 : 4) + (BUCKETS + 1) * sizeof(uint64_t) +
+			ay__runs_memory(old_len, new_len);
 	uint64_t gaps = new_len / AY__WINDOW * sizeof(struct ay__gap) + (new_len / 4 + GAPS_FREE) * 34;
 
 	return sort > gaps ? sort : gaps;
@@ -55,19 +58,19 @@ static uint64_t suffix_get(const struct ay__search *s, uint64_t i)
 /* Where the suffixes of each first two bytes begin: saves half of the comparisons. */
 static int buckets_build(struct ay__search *s)
 {
-	size_t n = s->old.len;
+	size_t n = s->text.len;
 	uint64_t sum = 0;
 
 	s->bucket = calloc(BUCKETS + 1, sizeof(*s->bucket));
 	if (!s->bucket)
 		return -ENOMEM;
 	for (size_t i = 0; i + 1 < n; i++)
-		s->bucket[s->old.data[i] << 8 | s->old.data[i + 1]]++;
+		s->bucket[s->text.data[i] << 8 | s->text.data[i + 1]]++;
 	for (size_t b = 0; b <= BUCKETS; b++) {
 		uint64_t here = b < BUCKETS ? s->bucket[b] : 0;
 
 		/* The file's last byte alone sorts before every pair that begins with it. */
-		if (b == (size_t)s->old.data[n - 1] << 8)
+		if (b == (size_t)s->text.data[n - 1] << 8)
 			sum++;
 		s->bucket[b] = sum;
 		sum += here;
@@ -77,7 +80,7 @@ static int buckets_build(struct ay__search *s)
 
 static int suffixes_build(struct ay__search *s)
 {
-	size_t n = s->old.len;
+	size_t n = s->text.len;
 
 	if (n < SA32_MAX)
 		s->sa32 = malloc(n * sizeof(*s->sa32));
@@ -85,8 +88,8 @@ static int suffixes_build(struct ay__search *s)
 		s->sa64 = malloc(n * sizeof(*s->sa64));
 	if (!s->sa32 && !s->sa64)
 		return -ENOMEM;
-	if (s->sa32 ? divsufsort(s->old.data, s->sa32, (saidx_t)n)
-		    : divsufsort64(s->old.data, s->sa64, (saidx64_t)n))
+	if (s->sa32 ? divsufsort(s->text.data, s->sa32, (saidx_t)n)
+		    : divsufsort64(s->text.data, s->sa64, (saidx64_t)n))
 		return -ENOMEM;
 	return n >= BUCKETS_FROM ? buckets_build(s) : 0;
 }
@@ -95,15 +98,29 @@ static int suffixes_build(struct ay__search *s)
 static size_t suffixes_range(const struct ay__search *s, const uint8_t *want, uint64_t *lo, uint64_t *hi)
 {
 	*lo = 0;
-	*hi = s->old.len;
+	*hi = s->text.len;
 	if (!s->bucket)
 		return 0;
 	size_t pair = (size_t)want[0] << 8 | want[1];
 	*lo = s->bucket[pair];
 	*hi = s->bucket[pair + 1];
-	if (want[1] == 0xff && s->old.data[s->old.len - 1] == want[0] + 1 && *hi > *lo)
+	if (want[1] == 0xff && s->text.data[s->text.len - 1] == want[0] + 1 && *hi > *lo)
 		--*hi; /* the last byte alone stands where the next first byte's suffixes begin */
 	return 2;
+}
+
+/* A match in what is left of the old file, at *@pos: as far as it is one in the old file, of which it may be longer there. */
+static size_t rest_match(const struct ay__search *s, uint64_t at, size_t want_len, uint64_t *pos, size_t len)
+{
+	if (len == 0)
+		return 0;
+	const struct ay__run *piece = ay__rest_find(&s->rest, *pos);
+	uint64_t inside = *pos - piece->new_at;
+
+	len = ay__min(len, (size_t)(piece->len - inside));
+	*pos = piece->old_at + inside;
+	size_t room = ay__min((size_t)(s->old.len - *pos), want_len);
+	return len + ay__common(s->old.data + *pos + len, s->new_.data + at + len, room - len);
 }
 
 /*
@@ -122,10 +139,10 @@ static size_t suffixes_search(struct ay__search *s, uint64_t at, uint64_t *pos)
 
 	while (lo < hi) {
 		uint64_t mid = lo + (hi - lo) / 2, p = suffix_get(s, mid);
-		size_t len = ay__min(lo_len, hi_len), room = ay__min(s->old.len - p, want_len);
+		size_t len = ay__min(lo_len, hi_len), room = ay__min(s->text.len - p, want_len);
 
 		if (len < room) {
-			size_t more = ay__common(s->old.data + p + len, want + len, room - len);
+			size_t more = ay__common(s->text.data + p + len, want + len, room - len);
 
 			compared += more + 1;
 			len += more;
@@ -136,7 +153,7 @@ static size_t suffixes_search(struct ay__search *s, uint64_t at, uint64_t *pos)
 		}
 		if (len >= want_len)
 			break;
-		if (len == s->old.len - p || s->old.data[p + len] < want[len]) {
+		if (len == s->text.len - p || s->text.data[p + len] < want[len]) {
 			lo = mid + 1;
 			lo_len = len;
 		} else {
@@ -145,7 +162,7 @@ static size_t suffixes_search(struct ay__search *s, uint64_t at, uint64_t *pos)
 		}
 	}
 	spend(s, compared + 8);
-	return best;
+	return s->rest.bytes ? rest_match(s, at, want_len, pos, best) : best;
 }
 
 /* ---- matches by gaps ---- */
@@ -303,6 +320,18 @@ static size_t gaps_search(struct ay__search *s, uint64_t at, uint64_t *pos)
 
 /* ---- both ---- */
 
+/* What is left of the stretch that @at is in. */
+static size_t run_at(struct ay__search *s, uint64_t at, uint64_t *pos)
+{
+	while (s->at_run < s->n_runs && s->runs[s->at_run].new_at + s->runs[s->at_run].len <= at)
+		s->at_run++;
+	if (s->at_run == s->n_runs || at < s->runs[s->at_run].new_at)
+		return 0;
+	const struct ay__run *r = &s->runs[s->at_run];
+	*pos = r->old_at + (at - r->new_at);
+	return ay__min((size_t)(r->new_at + r->len - at), LEN_CAP);
+}
+
 /* The longest match of the new file's bytes from @at on: of the alignments used lately, else of all. */
 size_t ay__search_at(struct ay__search *s, uint64_t at, uint64_t *pos)
 {
@@ -330,7 +359,14 @@ size_t ay__search_at(struct ay__search *s, uint64_t at, uint64_t *pos)
 	if (best >= AY__WINDOW)
 		return best;
 	uint64_t found = 0;
-	size_t len = s->sa32 || s->sa64 ? suffixes_search(s, at, &found) : gaps_search(s, at, &found);
+	size_t len = run_at(s, at, &found);
+	if (len > best) {
+		best = len;
+		*pos = found;
+	}
+	if (best >= AY__WINDOW)
+		return best;
+	len = s->sa32 || s->sa64 ? suffixes_search(s, at, &found) : gaps_search(s, at, &found);
 	if (len > best) {
 		best = len;
 		*pos = found;
@@ -352,6 +388,19 @@ void ay__search_recent(struct ay__search *s, int64_t shift)
 	s->recent[0] = shift;
 }
 
+/* Long stretches are cut off before sorting, if they are much. */
+static int runs_use(struct ay__search *s)
+{
+	if (s->old.len < RUNS_FROM || s->new_.len < RUNS_FROM)
+		return 0;
+	int rc = ay__runs_find(s->old, s->new_, &s->runs, &s->n_runs);
+	if (rc == 0)
+		rc = ay__runs_cut(s->old, s->runs, s->n_runs, &s->rest);
+	if (rc == 0 && s->rest.bytes)
+		s->text = (struct ay_slice){s->rest.bytes, s->rest.len};
+	return rc;
+}
+
 /* Choose how matches are found: past the gaps, by sorting, or not at all beyond the simple alignments. */
 static int prepare(struct ay__search *s, uint64_t limit)
 {
@@ -360,7 +409,11 @@ static int prepare(struct ay__search *s, uint64_t limit)
 	if (limit && s->gap_bytes <= limit && s->gap_bytes < UINT32_MAX)
 		return gaps_match(s);
 	s->n_gaps = 0;
-	int rc = ay__unrelated(s->old, s->new_, &in_vain);
+	s->text = s->old;
+	int rc = runs_use(s);
+	if (rc || s->rest.bytes)
+		return rc ? rc : suffixes_build(s);
+	rc = ay__unrelated(s->old, s->new_, &in_vain);
 	return rc || in_vain ? rc : suffixes_build(s);
 }
 
@@ -388,5 +441,7 @@ void ay__search_release(struct ay__search *s)
 	free(s->gaps);
 	free(s->best_pos);
 	free(s->best_len);
+	free(s->runs);
+	ay__rest_release(&s->rest);
 	*s = (struct ay__search){0};
 }

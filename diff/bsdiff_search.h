@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "diff/bsdiff_runs.h"
 
 #define AY__WINDOW 64 /* bytes that are laid beside each other at a time */
 #define AY__RECENT 8  /* alignments remembered */
@@ -24,7 +25,12 @@ struct ay__search {
 	uint64_t effort; /* bytes that may still be compared */
 	int64_t recent[AY__RECENT];
 	unsigned n_recent;
-	/* by suffix array */
+	/* long stretches, known beforehand */
+	struct ay__run *runs;
+	size_t n_runs, at_run;
+	/* by suffix array, of the old file or of what is left of it */
+	struct ay__rest rest;
+	struct ay_slice text;
 	int32_t *sa32;
 	int64_t *sa64;
 	uint64_t *bucket; /* first suffix whose two first bytes are at least the index; may be NULL */

@@ -36,6 +36,7 @@ struct ay_bundle_header {
 	uint32_t n_records;
 	uint32_t n_parts;
 	uint32_t part_limit;   /* bytes a part unpacks to at most */
+	uint32_t flags;        /* diff/bundle_format.h */
 	uint32_t encoders;     /* bit i: encoder i packs outputs (diff/encoders.h) */
 	uint32_t map_size;     /* bytes of the table of type numbers (diff/btf.h); 0: none */
 	uint64_t extra_memory; /* bytes that a record needs at most besides what reading the parts does */

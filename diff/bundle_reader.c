@@ -141,6 +141,7 @@ int ay_bundle_read(int fd, const struct ay_bundle_limits *limits, const struct a
 	ay__ahead_free(r.ahead);
 	ay__section_release(&r.section);
 	ay__btf_map_release(&r.map);
+	ay__targets_release(&r.targets);
 	ay__view_release(&r.base);
 	ay__view_release(&r.file);
 	ay_buf_release(&r.recipe);

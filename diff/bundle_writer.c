@@ -16,7 +16,9 @@
 #include "diff/codec.h"
 #include "diff/pool.h"
 #include "diff/section.h"
+#include "diff/targets.h"
 
+#define REFERENCE_MAX        6  /* bytes */
 #define PACK_MEMORY_PER_BYTE 12 /* xz -9e: ten and a half times the dictionary; the result */
 
 struct stream_job {
@@ -46,6 +48,11 @@ struct ay_bundle_writer {
 	struct ay_buf delta;
 	struct ay_buf head, head_digests; /* of the record whose first piece is still to come */
 	uint64_t last_old;
+	struct ay__targets targets;
+	struct ay__target_row *target_rows; /* owned; NULL until the first record */
+	uint32_t next_target;
+	enum { NO_REFERENCE, BY_DIGEST, BY_INDEX } reference; /* that the head in hand ends with */
+	uint32_t index;
 	struct part *first, *last; /* being packed */
 	unsigned n_ahead;
 };
@@ -70,6 +77,7 @@ struct ay_bundle_writer *ay_bundle_writer_new(int fd, const struct ay_bundle_wri
 	w->header.from = options->from;
 	w->header.to = options->to;
 	w->header.part_limit = options->part_limit;
+	w->header.flags = options->targets ? AY_BUNDLE_TARGETS : 0;
 	return w;
 }
 
@@ -99,6 +107,8 @@ void ay_bundle_writer_free(struct ay_bundle_writer *w)
 	ay_buf_release(&w->delta);
 	ay_buf_release(&w->head);
 	ay_buf_release(&w->head_digests);
+	ay__targets_release(&w->targets);
+	free(w->target_rows);
 	free(w);
 }
 
@@ -221,6 +231,7 @@ static int section_seal(struct ay_bundle_writer *w, enum ay_section_kind kind, s
 			stream_run(&p->streams[i].job);
 	}
 	w->header.n_parts += kind == AY_SECTION_PART;
+	w->next_target = 0;
 	while (w->n_ahead > (w->options.pool ? w->options.parts_ahead : 0)) {
 		rc = part_write(w, err);
 		if (rc)
@@ -234,6 +245,8 @@ int ay_bundle_writer_delta(struct ay_bundle_writer *w, const void *data, size_t 
 	const uint8_t *p = data;
 
 	AY_ASSERT(w->header.n_records == 0);
+	if (w->options.targets && ay__targets_feed(&w->targets, data, len))
+		return ay_err_errno(err, ENOMEM, "manifest delta");
 	while (len > 0) {
 		size_t room = w->options.part_limit - w->delta.len, n = len < room ? len : room;
 
@@ -281,17 +294,48 @@ static size_t part_len(const struct ay_bundle_writer *w)
 /* Put the record's head before a piece of @piece bytes, in the next part if this one has no room for both. */
 static int head_put(struct ay_bundle_writer *w, size_t piece, struct ay_err *err)
 {
-	size_t need = piece + w->head.len + w->head_digests.len;
+	size_t need = piece + w->head.len + w->head_digests.len + (w->reference ? REFERENCE_MAX : 0);
 	int rc = 0;
 
 	AY_ASSERT(need <= w->options.part_limit);
 	if (need > w->options.part_limit - part_len(w))
 		rc = section_seal(w, AY_SECTION_PART, err);
 	ay_put_bytes(&w->col[AY_STREAM_RECORD], w->head.data, w->head.len);
+	/* Each part counts anew: who goes on with one knows nothing of those before. */
+	if (w->reference == BY_DIGEST)
+		ay_put_varint(&w->col[AY_STREAM_RECORD], 0);
+	if (w->reference == BY_INDEX) {
+		ay_put_varint(&w->col[AY_STREAM_RECORD], 1 + ay_zigzag((int64_t)w->index - w->next_target));
+		w->next_target = w->index + 1;
+	}
+	w->reference = NO_REFERENCE;
 	ay_put_bytes(&w->col[AY_STREAM_DIGEST], w->head_digests.data, w->head_digests.len);
 	ay_buf_reset(&w->head);
 	ay_buf_reset(&w->head_digests);
 	return rc;
+}
+
+uint64_t ay_bundle_writer_tables(const struct ay_bundle_writer *w)
+{
+	return ay__targets_memory(w->targets.n) + (w->header.map_size ? AY__BTF_MAP_MEMORY : 0);
+}
+
+/* The record's target: which of the delta's contents, or its digest. */
+static int target_put(struct ay_bundle_writer *w, const struct ay_digest *target)
+{
+	if (w->options.targets && !w->target_rows) {
+		w->target_rows = ay__targets_sort(&w->targets);
+		if (!w->target_rows)
+			return -ENOMEM;
+	}
+	if (w->options.targets && ay__targets_find(&w->targets, w->target_rows, target, &w->index)) {
+		w->reference = BY_INDEX;
+		return 0;
+	}
+	if (w->options.targets)
+		w->reference = BY_DIGEST;
+	ay_put_bytes(&w->head_digests, target->b, AY_DIGEST_LEN);
+	return 0;
 }
 
 /* Both recipes, in chunks each of which fits a part. */
@@ -342,18 +386,19 @@ int ay_bundle_writer_record(struct ay_bundle_writer *w, const struct ay_bundle_r
 			ay_put_varint(&w->head, i);
 	}
 	ay_put_varint(&w->head, r->size);
-	ay_put_bytes(&w->head_digests, r->target.b, AY_DIGEST_LEN);
-	for (unsigned i = 0; i < r->n_bases; i++) {
+	for (unsigned i = 0; i < r->n_bases; i++)
 		ay_put_varint(&w->head, ay_zigzag((int64_t)(r->base_sizes[i] - r->size)));
+	rc = target_put(w, &r->target);
+	for (unsigned i = 0; i < r->n_bases; i++)
 		ay_put_bytes(&w->head_digests, r->bases[i].b, AY_DIGEST_LEN);
-	}
-	rc = ay_buf_status(&w->head_digests);
+	if (rc == 0)
+		rc = ay_buf_status(&w->head_digests);
 	if (rc)
 		return ay_err_set(err, rc, "a record's head: %s", ay_strerror(rc));
 	w->last_old = 0;
 	w->header.n_records++;
 	w->header.unpacked_size += r->size;
-	uint64_t extra = r->extra_memory + (w->header.map_size ? AY__BTF_MAP_MEMORY : 0);
+	uint64_t extra = r->extra_memory + ay_bundle_writer_tables(w);
 	if (extra > w->header.extra_memory)
 		w->header.extra_memory = extra;
 	if (r->scratch_size > w->header.scratch_size)
@@ -406,7 +451,7 @@ static int header_write(struct ay_bundle_writer *w, struct ay_err *err)
 	ay_put_u32(&b, h->n_records);
 	ay_put_u32(&b, h->n_parts);
 	ay_put_u32(&b, h->part_limit);
-	ay_put_u32(&b, 0);
+	ay_put_u32(&b, h->flags);
 	ay_put_u64(&b, h->extra_memory);
 	ay_put_u64(&b, h->scratch_size);
 	ay_put_u32(&b, h->encoders);
@@ -436,6 +481,8 @@ int ay_bundle_writer_finish(struct ay_bundle_writer *w, struct ay_err *err)
 {
 	int rc = 0;
 
+	if (w->header.extra_memory == 0)
+		w->header.extra_memory = ay_bundle_writer_tables(w);
 	if (w->delta.len)
 		rc = section_seal(w, AY_SECTION_DELTA, err);
 	if (rc == 0 && w->head.len)

@@ -22,6 +22,7 @@ struct ay_bundle_writer_options {
 	int level;             /* of zstd */
 	unsigned codecs;       /* AY_CODEC_BIT()s of those to try */
 	unsigned parts_ahead;  /* parts that may wait for being packed; >= 1 */
+	bool targets;          /* records refer to the manifest delta for their digests */
 	struct ay__pool *pool; /* packs streams; borrowed; NULL: packed where they are written */
 };
 
@@ -42,6 +43,9 @@ int ay_bundle_writer_delta(struct ay_bundle_writer *w, const void *data, size_t 
  * record. Nothing is written of one without rows.
  */
 int ay_bundle_writer_map(struct ay_bundle_writer *w, const struct ay__btf_map *map, struct ay_err *err);
+
+/** ay_bundle_writer_tables() - bytes of memory that a reader needs for what delta and map said, besides any record's. */
+uint64_t ay_bundle_writer_tables(const struct ay_bundle_writer *w);
 
 /** ay_bundle_writer_record() - a record begins (the one before is complete); @r->index is not looked at. */
 int ay_bundle_writer_record(struct ay_bundle_writer *w, const struct ay_bundle_record *r, struct ay_err *err);

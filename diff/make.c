@@ -21,6 +21,8 @@
 
 #define LEVEL_DIFF    19
 #define LEVEL_LITERAL 12
+#define LEVEL_FAST    6              /* of a diff */
+#define LEVEL_HASTY   3              /* of literals of a bundle from nothing, which are many */
 #define LEVEL_XZ_MIN  16             /* who asks for less is in a hurry */
 #define JOBS_AHEAD    256            /* windows handed out and not written yet */
 #define BYTES_AHEAD   (256ull << 20) /* and the bytes of files in them: what is coded waits in memory */
@@ -131,6 +133,7 @@ static int hand_out(struct maker *m, struct ay_err *err)
 					.piece_max = m->piece_max,
 					.extra_max = m->extra_max,
 					.btf = &m->btf,
+					.fast = m->options->fast,
 					.at = m->at,
 					.len = left < max ? left : max,
 					.whole = whole};
@@ -296,10 +299,30 @@ static uint32_t part_limit_for(uint64_t apply_memory)
 /* What became of type numbers is learned from the whole tree, before any file is diffed. */
 static int map_write(struct maker *m, struct ay_err *err)
 {
+	if (m->options->fast)
+		return 0;
 	int rc = ay__make_btf(m->old, m->new_, &m->plan, part_limit_for(m->options->apply_memory), &m->btf);
 
 	return rc ? ay_err_errno(err, -rc, "learn type numbers")
 		  : ay_bundle_writer_map(m->writer, &m->btf, err);
+}
+
+/* What the reader must keep for the whole bundle, no record may use. */
+static void tables_count(struct maker *m)
+{
+	uint64_t taken = ay_bundle_writer_tables(m->writer);
+
+	if (m->options->apply_memory)
+		m->extra_max = m->extra_max > taken ? m->extra_max - taken : 0;
+}
+
+static int level_for(const struct ay_make_options *o, bool diff)
+{
+	if (o->level)
+		return o->level;
+	if (o->fast)
+		return diff ? LEVEL_FAST : LEVEL_HASTY;
+	return diff ? LEVEL_DIFF : LEVEL_LITERAL;
 }
 
 /* What the parts leave of the memory. */
@@ -308,7 +331,7 @@ static uint64_t filter_memory_for(const struct ay_make_options *o)
 	uint64_t all = o->apply_memory ? o->apply_memory : APPLY_MEMORY;
 	uint64_t parts = ay_bundle_memory(part_limit_for(o->apply_memory)) + FILTER_MARGIN;
 
-	return o->no_filters || all <= parts ? 0 : all - parts;
+	return o->no_filters || o->fast || all <= parts ? 0 : all - parts;
 }
 
 static uint64_t memory_for(const struct ay_make_options *o)
@@ -330,10 +353,9 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 	struct ay_bundle_writer_options w = {.from = m->old->manifest_digest,
 					     .to = m->new_->manifest_digest,
 					     .part_limit = part_limit_for(o->apply_memory),
-					     .level = o->level ? o->level
-						      : diff   ? LEVEL_DIFF
-							       : LEVEL_LITERAL,
+					     .level = level_for(o, diff),
 					     .codecs = AY_CODEC_BIT(AY_CODEC_ZSTD),
+					     .targets = true,
 					     .parts_ahead = threads + 1};
 
 	if (diff && w.level >= LEVEL_XZ_MIN)
@@ -385,7 +407,7 @@ int ay_bundle_make(const struct ay_make_tree *old, const struct ay_make_tree *ne
 	if (rc == 0)
 		rc = maker_start(&m, out_fd, err);
 	if (rc == 0) {
-		rc = ay__plan_sketch(&m.plan, m.old, m.new_, m.pool, memory_for(m.options), false);
+		rc = ay__plan_sketch(&m.plan, m.old, m.new_, m.pool, memory_for(m.options), m.options->fast);
 		if (rc)
 			ay_err_set(err, rc, "choose bases: %s", ay_strerror(rc));
 	}
@@ -393,6 +415,8 @@ int ay_bundle_make(const struct ay_make_tree *old, const struct ay_make_tree *ne
 		rc = delta_write(&m, err);
 	if (rc == 0)
 		rc = map_write(&m, err);
+	if (rc == 0)
+		tables_count(&m);
 	if (rc == 0)
 		rc = records_write(&m, err);
 	if (rc == 0)

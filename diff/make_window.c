@@ -27,6 +27,7 @@
 #define NEW_MIN      (1ull << 20) /* windows are not made smaller, however little memory is allowed */
 #define LITERAL_TINY 64           /* files so small cost less than a base's digest does */
 #define BASE_COST    36           /* packed bytes that naming a base costs */
+#define METHODS_FAST AY__METHOD_BIT(AY_METHOD_BSDIFF)
 
 void ay__bytes_free(struct ay__bytes *b)
 {
@@ -190,7 +191,8 @@ static int run_plain(struct ay__window *w, const struct ay__bytes *new_, uint64_
 		rc = ay__window_read(w->old_tree, &entry, NULL, 0, (size_t)entry.size, &old, err);
 		if (rc == 0) {
 			base = view_of(&old, 0, old.len);
-			rc = ay__window_encode(w, &base, &target, AY__METHODS_DIFF, &e);
+			rc = ay__window_encode(w, &base, &target, w->fast ? METHODS_FAST : AY__METHODS_DIFF,
+					       &e);
 		}
 		if (rc == 0)
 			rc = ay__encoded_cost(&e, &this);
@@ -203,6 +205,8 @@ static int run_plain(struct ay__window *w, const struct ay__bytes *new_, uint64_
 		*cost = best;
 		if (best <= new_->len / AY__GOOD_SHARE)
 			return 0;
+		if (w->fast)
+			break;
 	}
 	AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
 	rc = ay__window_encode(w, NULL, &target, AY__METHOD_BIT(AY_METHOD_LITERAL), &e);

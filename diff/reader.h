@@ -18,6 +18,7 @@
 #include "diff/output.h"
 #include "diff/recipe.h"
 #include "diff/section.h"
+#include "diff/targets.h"
 #include "diff/view.h"
 
 struct ay__reader {
@@ -40,6 +41,8 @@ struct ay__reader {
 	uint64_t done; /* bytes of it written */
 	uint64_t last_old;
 	struct ay__btf_map map;
+	struct ay__targets targets;
+	uint64_t next_target;
 	double cost;             /* packed bytes of what it has taken out of the columns, up to */
 	size_t told[AY_STREAMS]; /* these places of the part in hand */
 	uint64_t view_size;      /* of the target */

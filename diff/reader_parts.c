@@ -4,6 +4,7 @@
  */
 #include "diff/reader.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "diff/encoders.h"
@@ -100,7 +101,8 @@ int ay__reader_header(struct ay__reader *r, const struct ay_bundle_limits *limit
 	h->n_records = ay_get_u32(&c);
 	h->n_parts = ay_get_u32(&c);
 	h->part_limit = ay_get_u32(&c);
-	zeros = ay_get_u32(&c) == 0;
+	h->flags = ay_get_u32(&c);
+	zeros = (h->flags & ~(len > AY_BUNDLE_HEADER_V1 ? AY_BUNDLE_TARGETS : 0u)) == 0;
 	if (len > AY_BUNDLE_HEADER_V1) {
 		h->extra_memory = ay_get_u64(&c);
 		h->scratch_size = ay_get_u64(&c);
@@ -133,6 +135,19 @@ static int section_next(struct ay__reader *r, enum ay_section_kind kind, uint32_
 	return rc;
 }
 
+/* The contents that the delta names, for the records to refer to; what they take of the declared memory is theirs. */
+static int targets_feed(struct ay__reader *r)
+{
+	if (!(r->header.flags & AY_BUNDLE_TARGETS))
+		return 0;
+	if (ay__targets_feed(&r->targets, r->section.delta.data, r->section.delta.len))
+		return ay_err_errno(r->err, ENOMEM, "manifest delta");
+	if (ay__targets_memory(r->targets.n) > r->header.extra_memory)
+		return ay_err_set(r->err, AY_EFORMAT,
+				  "the manifest delta's files need more memory than the header declares");
+	return 0;
+}
+
 int ay__reader_delta(struct ay__reader *r)
 {
 	for (uint64_t left = r->header.delta_size; left > 0;) {
@@ -147,6 +162,9 @@ int ay__reader_delta(struct ay__reader *r)
 			return ay_err_wrap(r->err, rc, "manifest delta, offset %llu",
 					   (unsigned long long)offset);
 		left -= want;
+		rc = targets_feed(r);
+		if (rc)
+			return rc;
 		const struct ay__stream_sizes *s = &r->section.stream[0];
 		if (r->sink->stream && (rc = r->sink->stream(r->sink->ctx, 0, AY_STREAM_DELTA, s->codec,
 							     s->packed, s->unpacked, r->err)) != 0)
@@ -157,6 +175,7 @@ int ay__reader_delta(struct ay__reader *r)
 				return rc;
 		}
 	}
+	r->header.extra_memory -= ay__targets_memory(r->targets.n);
 	return 0;
 }
 
@@ -271,6 +290,7 @@ int ay__reader_part_next(struct ay__reader *r)
 	if (rc)
 		return ay_err_wrap(r->err, rc, "part %u, offset %llu", r->next_part,
 				   (unsigned long long)offset);
+	r->next_target = 0;
 	r->next_part++;
 	if (r->ahead && r->next_part < r->header.n_parts)
 		ay__ahead_start(r->ahead, r->at);

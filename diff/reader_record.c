@@ -4,11 +4,37 @@
  */
 #include "diff/reader.h"
 
+/* Which of the manifest delta's contents the record is; @in_column: none, its digest follows. */
+static int head_target(struct ay__reader *r, bool *in_column)
+{
+	uint64_t v = 0;
+
+	*in_column = true;
+	if (!(r->header.flags & AY_BUNDLE_TARGETS))
+		return 0;
+	int rc = ay__reader_number(r, AY_STREAM_RECORD, &v);
+	if (rc || v == 0)
+		return rc;
+	uint64_t index = r->next_target + (uint64_t)ay_unzigzag(v - 1);
+	const struct ay_digest *target = ay__targets_get(&r->targets, index);
+	if (!target)
+		return ay__reader_bad(r, AY_STREAM_RECORD, "a content that the manifest delta does not have");
+	r->r.target = *target;
+	r->next_target = index + 1;
+	*in_column = false;
+	return 0;
+}
+
 static int head_digests(struct ay__reader *r)
 {
 	struct ay_cursor *digests = ay__reader_col(r, AY_STREAM_DIGEST);
+	bool in_column;
+	int rc = head_target(r, &in_column);
 
-	ay_get_copy(digests, r->r.target.b, AY_DIGEST_LEN);
+	if (rc)
+		return rc;
+	if (in_column)
+		ay_get_copy(digests, r->r.target.b, AY_DIGEST_LEN);
 	for (unsigned i = 0; i < r->r.n_bases; i++)
 		ay_get_copy(digests, r->r.bases[i].b, AY_DIGEST_LEN);
 	return digests->failed ? ay__reader_bad(r, AY_STREAM_DIGEST, "no digest here") : 0;

@@ -33,7 +33,7 @@ struct ay__sketch_index {
 	uint32_t found[AY__SKETCH_MAX * COMMON_MAX]; /* scratch of a look-up */
 };
 
-static const uint64_t gear[256] = {
+const uint64_t ay__gear[256] = {
 	0xf65f0a25df7128cbu, 0x758365c48d430c19u, 0x04244901cf1bb618u, 0x05260730e1e4be3cu,
 	0xc38ddcac044745d6u, 0x1835fb7b13238744u, 0x8bb79a45594e5f46u, 0xaedf0293c66f1607u,
 	0xdeac07d3d42ff3e5u, 0xe23522a0809e582cu, 0x39a3f85c4e02878du, 0x451040d6e40ec319u,
@@ -128,9 +128,9 @@ void ay__sketch_update(struct ay__sketcher *s, const void *data, size_t len)
 	uint64_t hash = s->hash;
 
 	for (; p < end && s->bytes < AY__SKETCH_STRING - 1; s->bytes++)
-		hash = (hash << SHIFT) + gear[*p++];
+		hash = (hash << SHIFT) + ay__gear[*p++];
 	for (uint64_t limit = limit_of(&s->sketch); p < end; p++) {
-		hash = (hash << SHIFT) + gear[*p];
+		hash = (hash << SHIFT) + ay__gear[*p];
 		if (hash < limit) {
 			keep(&s->sketch, (uint32_t)(hash >> 32));
 			limit = limit_of(&s->sketch);

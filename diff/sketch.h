@@ -16,6 +16,9 @@
 #define AY__SKETCH_MAX    32 /* features of one file; estimates are good to about a sixth of the truth */
 #define AY__SKETCH_STRING 16 /* bytes of a string; 64 bits of hash, moved on by 4 per byte */
 
+/* Random numbers for rolling hashes, one per byte value. */
+extern const uint64_t ay__gear[256];
+
 struct ay__sketch {
 	uint32_t n;
 	uint32_t feature[AY__SKETCH_MAX]; /* ascending, all different */

@@ -19,8 +19,6 @@
 #include "node/progress.h"
 #include "store/patch.h"
 
-#define LEVEL_FAST 3
-
 struct delta_args {
 	const char *out, *format;
 	int json, force, from_nothing, owner_root, fast, no_filters;
@@ -199,7 +197,7 @@ static int make(struct delta_args *a, const struct ay_patch_side *old, const cha
 						.memory = (uint64_t)a->memory_mib << 20,
 						.apply_memory = (uint64_t)a->apply_memory_mib << 20,
 						.no_filters = a->no_filters,
-						.level = a->fast ? LEVEL_FAST : 0,
+						.fast = a->fast,
 						.progress = show_progress,
 						.progress_ctx = &progress};
 	r = ay_patch_make(old, &new_, format, a->owner_root, &options, to, &res, err);

@@ -33,6 +33,7 @@ struct ay_publish {
 	bool again;        /* publish although nothing changed */
 	bool exact_mtimes; /* do not carry the last release's times over */
 	bool read_all;     /* believe no cache: read every file */
+	bool fast;         /* bundles that are made quickly and are larger */
 	unsigned threads;
 	uint64_t memory;       /* for diffing; 0: half of the machine */
 	uint64_t apply_memory; /* that applying a bundle may need; 0: as ay_bundle_make() */

@@ -125,6 +125,7 @@ static int make_bundle(struct ay__publication *w, struct kept_tree *old, uint32_
 	bool small = no_filters && (!w->p->apply_memory || w->p->apply_memory > SMALL_MEMORY);
 	struct ay_make_options opts = {.threads = w->p->threads,
 				       .memory = w->p->memory,
+				       .fast = w->p->fast,
 				       .apply_memory = small ? SMALL_MEMORY : w->p->apply_memory,
 				       .no_filters = no_filters,
 				       .progress = show_progress,

@@ -193,6 +193,70 @@ static void test_good(void **state)
 	assert_int_equal(craft_read(&c, NULL, &err), 0);
 }
 
+static void put_delta_file(struct ay_buf *b, const char *text)
+{
+	struct ay_digest d;
+	char hex[AY_DIGEST_HEX + 1], line[200];
+
+	ay_digest_mem(text, strlen(text), &d);
+	snprintf(line, sizeof(line), "+f 0644 0 0 1.000000000 %zu %s /%s\n", strlen(text),
+		 ay_digest_hex(&d, hex), text);
+	ay_put_bytes(b, line, strlen(line));
+}
+
+/* Three literals, of which two are found in the manifest delta, the later one first; @refs: what their heads say. */
+static void craft_targets(struct craft *c, const char refs[3])
+{
+	static const char *const texts[3] = {"two", "one", "hello"};
+	struct ay_buf *col = c->col;
+
+	*c = (struct craft){.unpacked = 11, .n_records = 3, .n_parts = 1, .flags = AY_BUNDLE_TARGETS};
+	ay_put_bytes(&c->delta, "-/gone\n", 7);
+	put_delta_file(&c->delta, "one");
+	put_delta_file(&c->delta, "two");
+	for (unsigned i = 0; i < 3; i++) {
+		ay_put_bytes(&col[AY_STREAM_RECORD], "\0\0\0", 3);
+		ay_put_varint(&col[AY_STREAM_RECORD], strlen(texts[i]));
+		ay_put_u8(&col[AY_STREAM_RECORD], (uint8_t)refs[i]);
+		if (refs[i] == 0)
+			put_digest(&col[AY_STREAM_DIGEST], texts[i], strlen(texts[i]));
+		ay_put_varint(&col[AY_STREAM_EXTRA_LEN], strlen(texts[i]));
+		ay_put_bytes(&col[AY_STREAM_LITERAL], texts[i], strlen(texts[i]));
+	}
+}
+
+/* Records say which content of the manifest delta they are. */
+static void test_targets(void **state)
+{
+	(void)state;
+	struct craft c;
+	struct ay_err err = {0};
+
+	craft_targets(&c, (char[]){1 + 2, 1 + 3, 0}); /* 1: +1; 0, less 2: -2 */
+	assert_int_equal(craft_read(&c, NULL, &err), 0);
+	craft_release(&c);
+	craft_targets(&c, (char[]){0, 1, 0}); /* digests instead count for nothing */
+	assert_int_equal(craft_read(&c, NULL, &err), 0);
+	craft_release(&c);
+	craft_targets(&c, (char[]){1, 1 + 3, 0});
+	refused(&c, AY_EDIGEST, "record 0");
+	craft_targets(&c, (char[]){1 + 4, 0, 0});
+	refused(&c, AY_EFORMAT, "does not have");
+	craft_targets(&c, (char[]){1 + 1, 0, 0}); /* before the first */
+	refused(&c, AY_EFORMAT, "does not have");
+	/* As many as the header declares memory for. */
+	for (uint64_t extra = 0; extra < 300000; extra += 149999) {
+		struct ay_bundle_limits limits = {.memory = ay_bundle_memory(1u << 20) + extra};
+
+		craft_targets(&c, (char[]){1 + 2, 1 + 3, 0});
+		for (unsigned i = 0; i < 5000; i++)
+			put_delta_file(&c.delta, "more");
+		c.extra = extra, c.part_limit = 1u << 20;
+		assert_int_equal(craft_read(&c, &limits, &err), extra ? 0 : AY_EFORMAT);
+		craft_release(&c);
+	}
+}
+
 /* The same over two parts, cut between the operations: a part ends when all of its columns do. */
 static void test_record_over_two_parts(void **state)
 {
@@ -265,7 +329,9 @@ static void test_header_rules(void **state)
 	refused(&c, AY_EUNSUPPORTED, "flags");
 	craft_good(&c), c.extra = 64u << 20;
 	refused(&c, AY_ELIMIT, "records need");
-	craft_good(&c), c.flags = 1;
+	craft_good(&c), c.flags = 2;
+	refused(&c, AY_EUNSUPPORTED, "flags");
+	craft_good(&c), c.flags = 1, c.version = 1;
 	refused(&c, AY_EUNSUPPORTED, "flags");
 	craft_good(&c), c.part_limit = AY_BUNDLE_PART_MIN - 1;
 	refused(&c, AY_EFORMAT, "part limit");
@@ -617,11 +683,17 @@ static void test_without_records(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),          cmocka_unit_test(test_record_over_two_parts),
-		cmocka_unit_test(test_header_rules),  cmocka_unit_test(test_map),
-		cmocka_unit_test(test_record_rules),  cmocka_unit_test(test_operation_rules),
-		cmocka_unit_test(test_section_rules), cmocka_unit_test(test_section_longer_than_the_bundle),
-		cmocka_unit_test(test_limits),        cmocka_unit_test(test_without_records),
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_targets),
+		cmocka_unit_test(test_record_over_two_parts),
+		cmocka_unit_test(test_header_rules),
+		cmocka_unit_test(test_map),
+		cmocka_unit_test(test_record_rules),
+		cmocka_unit_test(test_operation_rules),
+		cmocka_unit_test(test_section_rules),
+		cmocka_unit_test(test_section_longer_than_the_bundle),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_without_records),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

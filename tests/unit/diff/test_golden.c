@@ -13,7 +13,8 @@
 #include <stdio.h>
 #include <zstd.h>
 
-#define GOLDEN    "tests/golden/bundle-v2.bin"
+#define GOLDEN    "tests/golden/bundle-v2-targets.bin"
+#define GOLDEN_V2 "tests/golden/bundle-v2.bin" /* without the flag of the other */
 #define GOLDEN_V1 "tests/golden/bundle-v1.bin" /* of the same trees */
 
 static void golden_pair(struct tree **old, struct tree **new_)
@@ -111,26 +112,31 @@ static void test_golden(void **state)
 	tree_free(new_);
 }
 
-/* What was made before version 2 is read. */
-static void test_golden_v1(void **state)
+/* What was made before is read. */
+static void test_golden_before(void **state)
 {
 	(void)state;
+	static const char *const paths[2] = {GOLDEN_V1, GOLDEN_V2};
 	struct tree *old, *new_;
 
 	golden_pair(&old, &new_);
-	struct ay_buf bytes = golden_read(GOLDEN_V1);
-	assert_int_equal(bytes.data[7], 1);
-	int fd = bundle_fd(bytes.data, bytes.len);
-	bundle_complete(fd, old, new_, NULL);
-	close(fd);
-	ay_buf_release(&bytes);
+	for (unsigned i = 0; i < 2; i++) {
+		struct ay_buf bytes = golden_read(paths[i]);
+
+		assert_int_equal(bytes.data[7], i + 1);
+		int fd = bundle_fd(bytes.data, bytes.len);
+		bundle_complete(fd, old, new_, NULL);
+		close(fd);
+		ay_buf_release(&bytes);
+	}
 	tree_free(old);
 	tree_free(new_);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden), cmocka_unit_test(test_golden_v1)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden),
+					   cmocka_unit_test(test_golden_before)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -446,6 +446,66 @@ static void test_useless_bases_are_not_named(void **state)
 	tree_free(new_);
 }
 
+/* In a hurry: larger, without the methods that search longest, and as right. */
+static void test_fast(void **state)
+{
+	(void)state;
+	struct tree *old, *new_;
+	struct ay_make_options slow = {.threads = 2}, fast = {.threads = 2, .fast = true};
+	struct ay_make_result a, b;
+
+	update_pair(110, &old, &new_);
+	int fd = bundle_make(old, new_, &slow, &a);
+	close(fd);
+	fd = bundle_make(old, new_, &fast, &b);
+	bundle_complete(fd, old, new_, NULL);
+	assert_true(b.bundle_size > a.bundle_size);
+	assert_true(b.bundle_size < a.bundle_size * 2);
+	assert_int_equal(a.n_records, b.n_records);
+	close(fd);
+	/* From nothing too. */
+	fd = bundle_make(NULL, new_, &fast, &b);
+	bundle_complete(fd, NULL, new_, NULL);
+	close(fd);
+	tree_free(old);
+	tree_free(new_);
+}
+
+/* More entries that come than a reader keeps for nothing, and no content among them: the header says so all the same. */
+static void test_many_entries_without_content(void **state)
+{
+	(void)state;
+	struct tree *old = tree_new(), *new_ = tree_new();
+	struct ay_make_options o = {.threads = 1, .level = 1};
+	struct ay_make_result res;
+	struct ay_entry e = {.type = AY_ENTRY_DIR, .mode = 0755, .path = "/", .path_len = 1};
+	char path[32];
+	struct ay_err err = {0};
+
+	tree_add_text(old, "/one", "one");
+	tree_seal(old);
+	ay_buf_reset(&new_->manifest);
+	struct ay_manifest_writer *w = ay_manifest_writer_new(ay_write_to_buf, &new_->manifest);
+	assert_int_equal(ay_manifest_add(w, &e, &err), 0);
+	for (unsigned i = 0; i < 9000; i++) {
+		snprintf(path, sizeof(path), "/%05u", i);
+		e = (struct ay_entry){
+			.type = AY_ENTRY_FILE, .mode = 0644, .size = 3, .path = path, .path_len = 6};
+		e.digest = old->files[0].digest;
+		assert_int_equal(ay_manifest_add(w, &e, &err), 0);
+	}
+	assert_int_equal(ay_manifest_finish(w, &new_->digest, NULL, &err), 0);
+	ay_manifest_writer_free(w);
+	int fd = bundle_make(old, new_, &o, &res);
+	assert_int_equal(res.n_records, 0);
+	assert_true(res.apply_memory > ay_bundle_memory(AY_BUNDLE_PART_DEFAULT));
+	struct ay_bundle_limits limits = {.memory = res.apply_memory};
+	bundle_complete(fd, old, new_, &limits);
+	close(fd);
+	tree_free(old);
+	tree_free(new_);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -461,6 +521,8 @@ int main(void)
 		cmocka_unit_test(test_bases_missing_or_changed),
 		cmocka_unit_test(test_output_comes_in_large_pieces),
 		cmocka_unit_test(test_useless_bases_are_not_named),
+		cmocka_unit_test(test_fast),
+		cmocka_unit_test(test_many_entries_without_content),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
