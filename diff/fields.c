@@ -15,7 +15,8 @@
 #define SHDR_SIZE   64
 #define SYMBOL      24
 #define SYMBOLS_MAX (1u << 20)
-#define LOOKS       4 /* so many times the file's size is looked at, however its sections lie */
+#define TAIL_OTHERS 256 /* words that are no address end the list behind a kernel image */
+#define LOOKS       4   /* so many times the file's size is looked at, however its sections lie */
 
 static const uint8_t widths[AY__FIELD_KINDS] = {
 	[AY__FIELD_BRANCH] = 4,         [AY__FIELD_RIP0] = 4,           [AY__FIELD_RIP1] = 4,
@@ -102,16 +103,26 @@ static int section_symbols(struct ay__source *src, struct ay__elf *elf, struct a
 	return 0;
 }
 
-/* The list of a kernel image's own addresses that are to be moved with it, which lies behind the image. */
+/*
+ * The list of a kernel image's own addresses that are to be moved with it, which lies right behind the image. In a packed
+ * kernel more bytes follow, so that their number says nothing: it is over where a while no word is an address. (The few of
+ * data of each processor are none: where it lies in the image no section says.)
+ */
 static void relocation_tail(struct ay__source *src, struct ay__elf *elf, struct ay__fields *f)
 {
-	if (elf->type != AY__ELF_EXEC || elf->machine != AY__ELF_X86_64 || (elf->size - elf->end) % 4 != 0)
+	unsigned others = 0;
+
+	if (elf->type != AY__ELF_EXEC || elf->machine != AY__ELF_X86_64)
 		return;
-	for (uint64_t at = elf->end; at < elf->size; at += 4) {
+	for (uint64_t at = elf->end; at < elf->size && elf->size - at >= 4 && others < TAIL_OTHERS; at += 4) {
 		const uint8_t *p = ay__source_at(src, at, 4);
 
-		if (p && ay__elf_loaded(elf, (uint64_t)(int64_t)(int32_t)ay_get_le32(p)))
+		if (p && ay__elf_loaded(elf, (uint64_t)(int64_t)(int32_t)ay_get_le32(p))) {
 			ay__field_mark(f, at, AY__FIELD_ABS32);
+			others = 0;
+		} else {
+			others++;
+		}
 	}
 }
 

@@ -6,10 +6,14 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "diff/elf.h"
 #include "diff/inside_stream.h"
 
 /* Failed attempts cost time: two bytes that look like a zlib header are found once in 8,000 of noise. */
 #define TRIES_MAX 4096
+
+/* Of an image in which a stream has this share little is left to be coded by its sections. */
+#define CONTAINER_SHARE 2
 
 struct scan {
 	const struct ay__inside_options *o;
@@ -18,6 +22,42 @@ struct scan {
 	unsigned heavy, filters, tries;
 	uint64_t memory[AY__RECIPE_DEPTH + 1];
 };
+
+/* Bytes [from, to) of what is being searched. */
+struct span {
+	size_t from, to;
+};
+
+/*
+ * The ELF image in what was unpacked, if it is one: it is coded by its sections (diff/elf.h), which are no longer where its
+ * headers say when something before them was unpacked and is longer now. A Linux kernel has a few packed samples to test
+ * itself with: for these few bytes all of its addresses would be lost. (In a file itself nothing is spared: as it is it was tried already.)
+ */
+static int image_find(struct ay_slice b, struct span *image)
+{
+	struct ay__source src = ay__source_memory(b.data, b.len);
+	struct ay__elf elf;
+	uint64_t start;
+
+	*image = (struct span){0};
+	if (!ay__elf_find(b.data, b.len, &start))
+		return 0;
+	int rc = ay__elf_parse(&src, start, &elf);
+	if (rc)
+		return rc == -ENOMEM ? rc : 0;
+	*image = (struct span){.from = (size_t)elf.start, .to = (size_t)elf.end};
+	ay__elf_release(&elf);
+	return 0;
+}
+
+/* Does the stream @t, found at @at, lie in the image, and is not nearly all of it? */
+static bool spared(const struct span *image, size_t at, const struct ay__stream *t)
+{
+	size_t from = at + t->offset, to = from + t->packed;
+
+	return from < image->to && to > image->from &&
+	       t->packed < (image->to - image->from) / CONTAINER_SHARE;
+}
 
 /* Offset of the next possible beginning from @at on, or the length. */
 static size_t beginning_next(struct ay_slice b, size_t at)
@@ -78,19 +118,23 @@ static int stream_put(struct scan *s, struct ay_slice raw, const struct ay__stre
 
 static int list_scan(struct scan *s, struct ay_slice b, unsigned depth)
 {
+	struct span image = {0};
 	size_t done = 0, at = 0;
 	bool more = false;
+	int rc = depth > 0 ? image_find(b, &image) : 0;
 
+	if (rc)
+		return rc;
 	while (depth < AY__RECIPE_DEPTH && s->tries < TRIES_MAX) {
 		AY_CLEANUP(ay__stream_release) struct ay__stream t = {0};
 
 		if (!more && (at = beginning_next(b, at)) == b.len)
 			break;
 		struct ay_slice here = {.data = b.data + at, .len = b.len - at};
-		int rc = ay__stream_try(here, more, s->o, &s->hints, &t);
+		rc = ay__stream_try(here, more, s->o, &s->hints, &t);
 		if (rc < 0)
 			return rc;
-		if (rc == 0 || !fits(s, &t, b.len - done, depth)) {
+		if (rc == 0 || spared(&image, at, &t) || !fits(s, &t, b.len - done, depth)) {
 			s->tries += !more;
 			at += !more;
 			more = false;

@@ -290,6 +290,22 @@ static void kernel_tables(void **state)
 	expect(&o, kit.sections[3].at + 8, AY__FIELD_REL32, 0x3308);
 	expect(&o, o.bytes.len - 8, AY__FIELD_NONE, 0);
 	expect(&o, o.bytes.len - 4, AY__FIELD_ABS32, 0xffffffff81000004);
+	/* words that are none, of any number of bytes: 255 in a row do not end it, 256 do */
+	uint64_t list = o.bytes.len;
+	for (unsigned gap = 255; gap <= 256; gap++) {
+		for (unsigned i = 0; i < gap; i++)
+			ay_put_u32(&o.bytes, 0x83000000);
+		ay_put_u32(&o.bytes, 0x81000008);
+	}
+	ay_put_bytes(&o.bytes, twelve, 3);
+	ay__fields_release(&o.f);
+	ay__elf_release(&o.elf);
+	o.src = ay__source_memory(o.bytes.data, o.bytes.len);
+	assert_int_equal(ay__elf_parse(&o.src, 0, &o.elf), 0);
+	assert_int_equal(ay__fields_find(&o.src, &o.elf, &o.f), 0);
+	expect(&o, list - 4, AY__FIELD_ABS32, 0xffffffff81000004);
+	expect(&o, list + (size_t)4 * 255, AY__FIELD_ABS32, 0xffffffff81000008);
+	expect(&o, list + (size_t)4 * 512, AY__FIELD_NONE, 0);
 	release(&o);
 }
 
