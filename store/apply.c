@@ -29,6 +29,7 @@
 #include "manifest/delta.h"
 #include "store/base_index.h"
 #include "store/scratch.h"
+#include "store/resume.h"
 #include "store/shared.h"
 #include "store/tree_batch.h"
 
@@ -50,8 +51,11 @@ struct apply {
 	pthread_mutex_t lock;        /* of @shared */
 	pthread_mutex_t
 		content[CONTENT_LOCKS]; /* one at a time makes the variants of a content; by its digest */
-	struct ay_bundle_record now;    /* the record last begun */
-	struct ay__fd_writer *out;      /* its file */
+	struct ay__resume resume;       /* where it stands, as it is written down */
+	struct ay_bundle_place from;    /* where it goes on, when @resumed */
+	bool resumed;
+	struct ay_bundle_record now; /* the record last begun */
+	struct ay__fd_writer *out;   /* its file */
 	uint64_t done;
 };
 
@@ -222,6 +226,35 @@ static int on_delta_end(void *ctx, struct ay_err *err)
 
 /* ---- records ---- */
 
+static bool in_hand(const struct apply *ap, const struct ay_bundle_record *rec)
+{
+	return ap->resumed && ap->from.inside && rec->index == ap->from.record;
+}
+
+/* What an apply before has brought is there, found to be right (store/resume.c). */
+static int on_begin(void *ctx, const struct ay_bundle_record *rec, bool *skip, struct ay_err *err)
+{
+	struct apply *ap = ctx;
+	char hex[AY_DIGEST_HEX + 1];
+
+	(void)err;
+	*skip = ap->resumed && !in_hand(ap, rec) &&
+		faccessat(ap->b.raw, ay_digest_hex(&rec->target, hex), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return 0;
+}
+
+/* Behind what was written of it at the place there may be more, which need not be what comes. */
+static int open_again(struct apply *ap, int fd, const struct ay_bundle_record *rec)
+{
+	struct ay_fs *fs = ap->b.s->fs;
+	int r = fs->ops->truncate(fs, fd, (off_t)ap->from.done);
+
+	if (r == 0)
+		r = fs->ops->truncate(fs, fd, (off_t)rec->size);
+	ap->out->pos = ap->from.done;
+	return r;
+}
+
 /* From here to on_end() in the reader's second thread, if it has one; it goes through the records in order. */
 static int on_open(void *ctx, const struct ay_bundle_record *rec, struct ay_err *err)
 {
@@ -231,7 +264,8 @@ static int on_open(void *ctx, const struct ay_bundle_record *rec, struct ay_err 
 
 	ap->now = *rec;
 	ay_digest_hex(&rec->target, hex);
-	int fd = fs->ops->open(fs, ap->b.raw, hex, O_RDWR | O_CREAT | O_EXCL, 0600);
+	int fd = fs->ops->open(fs, ap->b.raw, hex, in_hand(ap, rec) ? O_RDWR : O_RDWR | O_CREAT | O_EXCL,
+			       0600);
 	if (fd == -EEXIST)
 		return ay_err_set(err, AY_EFORMAT, "content %.16s… comes twice", hex);
 	if (fd < 0)
@@ -244,7 +278,9 @@ static int on_open(void *ctx, const struct ay_bundle_record *rec, struct ay_err 
 	 * some itself behind the end of a file that grows, so a large one has its length at once.
 	 */
 	ap->out->sparse = true;
-	int r = rec->size > sizeof(ap->out->buf) ? fs->ops->truncate(fs, fd, (off_t)rec->size) : 0;
+	int r = in_hand(ap, rec)                   ? open_again(ap, fd, rec)
+		: rec->size > sizeof(ap->out->buf) ? fs->ops->truncate(fs, fd, (off_t)rec->size)
+						   : 0;
 	return r < 0 ? ay_err_errno(err, -r, "cannot write to %s", ap->b.s->path) : 0;
 }
 
@@ -298,6 +334,21 @@ static int on_end(void *ctx, const struct ay_bundle_record *rec, struct ay_err *
 	return r < 0 ? ay_err_errno(err, -r, "cannot write to %s", ap->b.s->path) : 0;
 }
 
+/* Between two parts. It is only written down so that less is to be done again: a failure is none. */
+static int on_place(void *ctx, const struct ay_bundle_place *p, struct ay_err *err)
+{
+	struct apply *ap = ctx;
+	int r = 0;
+
+	if (ap->h.n_parts < 2)
+		return 0;
+	if (p->inside && ap->out->fd >= 0 && (r = ay__fd_flush(ap->out)) < 0)
+		return ay_err_errno(err, -r, "cannot write to %s", ap->b.s->path);
+	ap->resume.place = *p;
+	ay__resume_write(ap->b.s->fs, ap->b.st.dir, &ap->resume);
+	return 0;
+}
+
 /* A record gave the wrong bytes: is it the bundle, or was a base of ours changed since it was made? */
 static int blame_base(struct apply *ap, int r, struct ay_err *err)
 {
@@ -326,7 +377,9 @@ static int read_bundle(struct apply *ap, struct ay_err *err)
 		.delta = on_delta,
 		.delta_end = on_delta_end,
 		.base = on_base,
+		.begin = on_begin,
 		.open = on_open,
+		.place = on_place,
 		.data = on_data,
 		.end = on_end,
 	};
@@ -343,6 +396,16 @@ static int read_bundle(struct apply *ap, struct ay_err *err)
 	if (ap->delta_fd < 0)
 		return ay_err_errno(err, -ap->delta_fd, "cannot make a file in %s/tmp", ap->b.s->path);
 	*ap->delta = (struct ay__fd_writer){.fs = fs, .fd = ap->delta_fd};
+	AY_CLOSE int again = -1;
+	if (ap->resumed) {
+		char hex[AY_DIGEST_HEX + 1];
+		again = ap->from.inside ? ay__open_beneath(ap->b.raw, ay_digest_hex(&ap->from.r.target, hex),
+							   O_RDONLY)
+					: -1;
+		limits.from = &ap->from;
+		limits.from_fd = again;
+		ap->done = ap->from.sizes - (ap->from.inside ? ap->from.r.size - ap->from.done : 0);
+	}
 	int r = ay_bundle_read(ap->a->bundle_fd, &limits, &sink, true, err);
 	return r == AY_EDIGEST ? blame_base(ap, r, err) : r;
 }
@@ -502,19 +565,30 @@ static int check_offer(const struct ay_apply *a, const struct ay_release *rel, s
 	return 0;
 }
 
-static int apply_all(struct apply *ap, struct ay_err *err)
+static int apply_all(struct apply *ap, bool may_resume, struct ay_err *err)
 {
 	const struct ay_apply *a = ap->a;
+	struct ay_fs *fs = ap->b.s->fs;
 	int r = check_offer(a, &ap->b.release, err);
 
+	if (r == 0 && (r = ay__resume_key(&ap->resume, a->branch, &ap->b.release.manifest, a->bundle_fd)) < 0)
+		r = ay_err_errno(err, -r, "cannot read the bundle");
+	if (r == 0 && may_resume && ay__resume_find(&ap->b, &ap->resume)) {
+		ap->resumed = true;
+		ap->from = ap->resume.place;
+	}
 	if (r == 0)
 		r = read_bundle(ap, err);
 	if (r == 0)
 		r = stage_objects(ap, err);
+	/* Objects get their names now: what is in raw/ may then be theirs, so nobody is to go on with it. */
+	if (r == 0 && (r = fs->ops->unlink(fs, ap->b.st.dir, AY__RESUME_FILE, 0)) < 0)
+		r = r == -ENOENT ? 0 : ay_err_errno(err, -r, "cannot remove a file in %s/tmp", ap->b.s->path);
 	return r == 0 ? ay__build_commit(&ap->b, err) : r;
 }
 
-int ay_store_apply(struct ay_store *s, const struct ay_apply *a, struct ay_err *err)
+static int apply_once(struct ay_store *s, const struct ay_apply *a, bool may_resume, bool *resumed,
+		      struct ay_err *err)
 {
 	AY_FREE struct apply *ap = calloc(1, sizeof(*ap));
 	AY_FREE struct ay__fd_writer *delta = calloc(1, sizeof(*delta)), *out = calloc(1, sizeof(*out));
@@ -534,7 +608,8 @@ int ay_store_apply(struct ay_store *s, const struct ay_apply *a, struct ay_err *
 	int r = ay__build_begin(&ap->b, s, a->branch, a->release, a->release_len, err);
 	uint32_t serial = ap->b.release.serial;
 	if (r == 0)
-		r = apply_all(ap, err);
+		r = apply_all(ap, may_resume, err);
+	*resumed = ap->resumed;
 	if (out->fd >= 0)
 		close(out->fd);
 	if (ap->delta_fd >= 0)
@@ -548,5 +623,19 @@ int ay_store_apply(struct ay_store *s, const struct ay_apply *a, struct ay_err *
 		pthread_mutex_destroy(&ap->content[i]);
 	if (r < 0 && r != AY_ENOTHING)
 		return ay_err_wrap(err, r, "apply %s %u", a->branch, serial);
+	return r;
+}
+
+/* Whose fault it is that going on did not work is not asked: who begins at the beginning finds out. */
+int ay_store_apply(struct ay_store *s, const struct ay_apply *a, struct ay_err *err)
+{
+	struct ay_err why = {0};
+	bool resumed = false;
+	int r = apply_once(s, a, true, &resumed, &why);
+
+	if (resumed && r < 0 && (r <= AY_EFORMAT || r == -ENOENT) && r != AY_ENOTHING && r != AY_EBUSY)
+		return apply_once(s, a, false, &resumed, err);
+	if (r < 0 && err)
+		*err = why;
 	return r;
 }

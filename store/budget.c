@@ -130,7 +130,7 @@ int ay_store_collect(struct ay_store *s, const struct ay_budget *b, uint64_t nee
 	if (__builtin_add_overflow(need, s->reserve, &x.need))
 		x.need = UINT64_MAX;
 	if (r == 0) {
-		ay__staging_sweep(s, res);
+		ay__staging_sweep(s, true, res);
 		r = each_branch(s, b, NULL, res, err);
 	}
 	if (r == 0)

@@ -184,7 +184,7 @@ int ay_store_gc(struct ay_store *s, unsigned keep, struct ay_gc_result *res, str
 	memset(res, 0, sizeof(*res));
 	if (r < 0)
 		return r;
-	ay__staging_sweep(s, res);
+	ay__staging_sweep(s, true, res);
 	r = ay_store_branches(s, &branches, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = ay__gc_branch(s, branches[i], &how, res, err);

@@ -413,10 +413,29 @@ long ay__fd_read(void *ctx, void *buf, size_t len)
 	return n;
 }
 
+/* Part of a block, in a new file that is written in order: zeros need not be written, the block has nothing else there. */
+static int put_part(struct ay__fd_writer *w, const uint8_t *p, size_t len, uint64_t at)
+{
+	return ay_is_zero(p, len) ? 0 : ay__write_all(w->fs, w->fd, p, len, at);
+}
+
+static int put_sparse(struct ay__fd_writer *w, const uint8_t *p, size_t len)
+{
+	size_t odd = (size_t)(w->pos % AY_HOLE_SIZE), head = odd ? AY_HOLE_SIZE - odd : 0;
+
+	head = head < len ? head : len;
+	size_t tail = (len - head) % AY_HOLE_SIZE, middle = len - head - tail;
+	int r = head ? put_part(w, p, head, w->pos) : 0;
+	if (r == 0)
+		r = ay__write_sparse(w->fs, w->fd, p + head, middle, w->pos + head);
+	if (r == 0 && tail)
+		r = put_part(w, p + head + middle, tail, w->pos + head + middle);
+	return r;
+}
+
 static int put_bytes(struct ay__fd_writer *w, const void *data, size_t len)
 {
-	int r = w->sparse ? ay__write_sparse(w->fs, w->fd, data, len, w->pos)
-			  : ay__write_all(w->fs, w->fd, data, len, w->pos);
+	int r = w->sparse ? put_sparse(w, data, len) : ay__write_all(w->fs, w->fd, data, len, w->pos);
 
 	if (r == 0)
 		w->pos += len;

@@ -290,7 +290,7 @@ static void sweep(struct ay_store *s)
 	const int dirs[] = {s->dir, s->state, s->releases, s->offers, s->roots, s->partial};
 	AY_CLOSE int branches = ay__open_beneath(s->state, "branches", O_RDONLY | O_DIRECTORY);
 
-	ay__staging_sweep(s, NULL);
+	ay__staging_sweep(s, false, NULL);
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
 		ay__sweep_tmp(s->fs, dirs[i]);
 	if (branches >= 0)

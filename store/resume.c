@@ -90,7 +90,9 @@ int ay__resume_decode(struct ay__resume *x, const void *data, size_t len)
 		return AY_EFORMAT;
 	p->r.method = (enum ay_bundle_method)method;
 	p->r.n_bases = n_bases;
-	return 0;
+	uint8_t again[AY__RESUME_SIZE];
+	ay__resume_encode(x, again);
+	return memcmp(again, bytes, sizeof(again)) == 0 ? 0 : AY_EFORMAT; /* one form only */
 }
 
 int ay__resume_key(struct ay__resume *x, const char *branch, const struct ay_digest *manifest, int bundle_fd)

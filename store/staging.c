@@ -19,6 +19,7 @@
 #include "store/linked.h"
 #include "store/object.h"
 #include "store/remove.h"
+#include "store/resume.h"
 
 #define PREFIX "staging-"
 
@@ -138,7 +139,7 @@ static bool may_take_apart(struct ay_store *s, int dir)
 	return fstatat(dir, "tree", &st, AT_SYMLINK_NOFOLLOW) < 0 || s->fs->ops->syncfs(s->fs, s->dir) == 0;
 }
 
-void ay__staging_sweep(struct ay_store *s, struct ay_gc_result *res)
+void ay__staging_sweep(struct ay_store *s, bool all, struct ay_gc_result *res)
 {
 	int fd = ay__open_beneath(s->tmp, ".", O_RDONLY | O_DIRECTORY);
 	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -150,6 +151,8 @@ void ay__staging_sweep(struct ay_store *s, struct ay_gc_result *res)
 		if (strncmp(e->d_name, PREFIX, sizeof(PREFIX) - 1) != 0)
 			continue;
 		AY_CLOSE int dir = ay__open_beneath(s->tmp, e->d_name, O_RDONLY | O_DIRECTORY);
+		if (dir >= 0 && !all && ay__resume_is(dir, e->d_name))
+			continue;
 		if (dir >= 0 && ay__lock(dir, LOCK_EX | LOCK_NB) == 0 && may_take_apart(s, dir))
 			take_apart(s, dir, e->d_name, res);
 	}

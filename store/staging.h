@@ -35,7 +35,10 @@ int ay__staging_begin(struct ay_store *s, struct ay__staging *st, struct ay_err 
 void ay__staging_end(struct ay__staging *st, struct ay_gc_result *res);
 /** ay__staging_leave() - let go of it as it is, for the next sweep. */
 void ay__staging_leave(struct ay__staging *st);
-/** ay__staging_sweep() - end the staging directories of dead processes. Errors are left for the next time. */
-void ay__staging_sweep(struct ay_store *s, struct ay_gc_result *res);
+/**
+ * ay__staging_sweep() - end the staging directories of dead processes. Errors are left for the next time.
+ * @all: also those with which an apply could go on (store/resume.h).
+ */
+void ay__staging_sweep(struct ay_store *s, bool all, struct ay_gc_result *res);
 
 #endif

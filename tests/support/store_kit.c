@@ -425,7 +425,7 @@ int kit_bundle(struct kit *k, const struct kit_tree *from, const struct kit_tree
 				    .manifest_digest = to->totals.manifest,
 				    .open = open_source,
 				    .ctx = &to_dir};
-	struct ay_make_options options = {.threads = 1, .level = 3};
+	struct ay_make_options options = {.threads = 1, .level = 3, .apply_memory = k->bundle_memory};
 	struct ay_make_result res;
 	struct ay_err err = {0};
 	char name[64];

@@ -19,7 +19,8 @@ struct kit {
 	int fd;
 	struct ay_secret_key key; /* holds all roles */
 	struct ay_public_key public_key;
-	struct ay_buf root; /* the first root's envelope */
+	struct ay_buf root;     /* the first root's envelope */
+	uint64_t bundle_memory; /* that applying kit_bundle()'s bundles may use; 0: what 8 MiB parts need */
 };
 
 /* A tree of the publisher: what it is, and what he signed about it. */
