@@ -28,7 +28,7 @@
 #define BYTES_AHEAD   (256ull << 20) /* and the bytes of files in them: what is coded waits in memory */
 #define APPLY_MEMORY  (400ull << 20) /* of a laptop that packs a kernel image again */
 #define PLAIN_MEMORY  (128ull << 20) /* more is for the few */
-#define FILTER_MARGIN (3ull << 20)   /* recipes, a view in memory, and its buffer */
+#define FILTER_MARGIN (2ull << 20)   /* recipes, a view in memory, and its buffer */
 #define MEMORY_MIN    (64ull << 20)
 
 struct window_job {
