@@ -8,7 +8,7 @@
  * Source: rpm's docs, "RPM v4 header format". Of its tags five are of interest.
  *
  * The file is a stranger's. SQLite gets a copy in memory and no file name, so that no journal, log or link beside it is
- * ever opened; it may use only so much memory and so many steps, and trusts nothing in the schema.
+ * ever opened; it may use only so much memory beside that copy and so many steps, and trusts nothing in the schema.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,10 +19,11 @@
 #include "node/packages.h"
 
 #define INDEX_SIZE  16
-#define INDEX_MAX   65536u      /* tags of one package */
-#define HEADER_MAX  (64u << 20) /* bytes; a kernel's header has one */
-#define STEPS_EVERY 1000        /* instructions of SQLite between two looks at */
-#define STEPS_MAX   400000      /* so many looks: a database of 20,000 packages takes about 300 */
+#define INDEX_MAX   65536u                    /* tags of one package */
+#define HEADER_MAX  (64u << 20)               /* bytes; a kernel's header has one */
+#define HEAP_MAX    ((int64_t)3 * HEADER_MAX) /* of SQLite: a row, put together from its pages, and the cache */
+#define STEPS_EVERY 1000                      /* instructions of SQLite between two looks at */
+#define STEPS_MAX   400000 /* so many looks: a database of 20,000 packages takes about 300 */
 
 enum { TAG_NAME = 1000, TAG_VERSION = 1001, TAG_RELEASE = 1002, TAG_EPOCH = 1003, TAG_ARCH = 1022 };
 enum { TYPE_INT32 = 4, TYPE_STRING = 6 };
@@ -136,7 +137,11 @@ static int complain(sqlite3 *db, unsigned steps, struct ay_err *err)
 	if (steps > STEPS_MAX)
 		return ay_err_set(err, AY_ELIMIT, "reading it takes more steps than any real database needs");
 	if (code == SQLITE_NOMEM)
-		return ay_err_set(err, -ENOMEM, "out of memory");
+		return ay_err_set(
+			err, -ENOMEM,
+			"out of memory, or reading it takes more than the %lld MiB that any real database "
+			"needs",
+			(long long)(HEAP_MAX >> 20));
 	return ay_err_set(err, AY_EFORMAT, "SQLite: %s", sqlite3_errmsg(db));
 }
 
@@ -185,6 +190,7 @@ int ay_packages_rpm_sqlite(struct ay_packages *list, uint8_t *data, size_t len, 
 	sqlite3 *db = NULL;
 	int r;
 
+	sqlite3_hard_heap_limit64(HEAP_MAX); /* of the process; nothing else in it uses SQLite */
 	/* A database with a write-ahead log cannot be opened in memory; without its log it is one without. */
 	if (len >= 20 && data[18] == 2 && data[19] == 2)
 		data[18] = data[19] = 1;

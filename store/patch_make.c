@@ -211,7 +211,7 @@ static int make_bsdiff40(const struct ay_patch_side *old, const struct ay_patch_
 		ay_err_errno(err, -r, "write the patch");
 	*made = (struct ay_patch_made){
 		.bundle = {.bundle_size = out->pos, .unpacked_size = b.len, .n_records = 1, .n_diffed = 1},
-		.same = a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0),
+		.same = a.len == b.len && (!a.data || !b.data || memcmp(a.data, b.data, a.len) == 0),
 		.bytes = b.len};
 	ay_buf_release(&a);
 	ay_buf_release(&b);

@@ -9,6 +9,9 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <sqlite3.h>
+
 #include "node/packages.h"
 
 /* "name|arch|version" of each, a line each. */
@@ -184,6 +187,34 @@ static void test_no_database(void **state)
 	ay_packages_release(&list);
 }
 
+/* Its rows are computed by its schema, from texts of 40 MB each, all in memory at once. */
+static void test_hungry_database(void **state)
+{
+	(void)state;
+	struct ay_packages list = {0};
+	struct ay_err err = {0};
+	sqlite3 *db;
+	sqlite3_int64 len;
+
+	sqlite3_hard_heap_limit64(0); /* that of a reading before */
+	assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db,
+				      "CREATE TABLE Packages(hnum INTEGER PRIMARY KEY, blob AS (max("
+				      "hex(zeroblob(20000001 + hnum)), hex(zeroblob(20000002 + hnum)),"
+				      "hex(zeroblob(20000003 + hnum)), hex(zeroblob(20000004 + hnum)),"
+				      "hex(zeroblob(20000005 + hnum)), hex(zeroblob(20000006 + hnum)))));"
+				      "INSERT INTO Packages(hnum) VALUES(1)",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+	uint8_t *data = sqlite3_serialize(db, "main", &len, 0);
+	assert_non_null(data);
+	sqlite3_close(db);
+	assert_int_equal(ay_packages_rpm_sqlite(&list, data, (size_t)len, &err), -ENOMEM);
+	assert_non_null(strstr(err.msg, "than the 192 MiB"));
+	sqlite3_free(data);
+	ay_packages_release(&list);
+}
+
 /* ---- two lists ---- */
 
 static void put(struct ay_packages *list, enum ay_package_db db, const char *name, const char *arch,
@@ -274,9 +305,13 @@ static void test_compare_takes_no_time(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_control),    cmocka_unit_test(test_apk),
-		cmocka_unit_test(test_rpm_header), cmocka_unit_test(test_no_database),
-		cmocka_unit_test(test_compare),    cmocka_unit_test(test_compare_takes_no_time),
+		cmocka_unit_test(test_control),
+		cmocka_unit_test(test_apk),
+		cmocka_unit_test(test_rpm_header),
+		cmocka_unit_test(test_no_database),
+		cmocka_unit_test(test_hungry_database),
+		cmocka_unit_test(test_compare),
+		cmocka_unit_test(test_compare_takes_no_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
