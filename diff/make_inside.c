@@ -40,9 +40,9 @@ static int try_inside(struct ay__window *w, struct ay__inside *target, uint32_t 
 	uint64_t extra_max = w->extra_max, work_max = w->work_max;
 	uint64_t taken = ay__recipes_memory(target->recipe.len + in.recipe.len, &in.sums, &target->sums);
 	uint64_t work = ay__record_work(old->len, &in.sums, &target->sums, 0);
-	if (work > work_max)
+	if (work > work_max || taken > extra_max)
 		return 0;
-	w->extra_max = taken < extra_max ? extra_max - taken : 0;
+	w->extra_max = extra_max - taken;
 	w->work_max = work_max - work;
 	rc = ay__window_encode(w, &base, &view, AY__METHODS_DIFF, &e);
 	w->extra_max = extra_max;

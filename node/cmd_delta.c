@@ -356,7 +356,7 @@ const struct ay_cmd ay_cmd_delta = {
 	"      --fast           make: in less time, larger\n"
 	"      --no-filters     make: do not look into what is packed (gzip, xz, zstd); applying then needs no encoder\n"
 	"      --memory MIB     make: memory for it, at most (half of the machine); apply: refuse a bundle that needs more\n"
-	"      --apply-memory MIB   make: memory that applying may need\n"
+	"      --apply-memory MIB   make: memory that applying may need (400)\n"
 	"      --threads N      make: so many (one per core)\n"
 	"      --max-size MIB   apply: refuse what gives more (than there is room for)\n"
 	"  -s, --store DIR      accepted as everywhere; not needed\n"
