@@ -192,7 +192,7 @@ static int unpack(struct ay__reader *r)
 	if (u.in_file)
 		rc = file->begin(file->ctx, r->base_size, r->err);
 	if (rc == 0)
-		rc = ay__unwrap(&r->file, r->base_recipe, unpacked_put, &u, r->err);
+		rc = ay__unwrap(&r->file, r->base_recipe, r->base_size, unpacked_put, &u, r->err);
 	if (rc)
 		return rc;
 	if (!u.in_file) {

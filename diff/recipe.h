@@ -107,6 +107,18 @@ uint64_t ay__recipes_memory(size_t len, const struct ay__recipe_sums *base,
 uint64_t ay__record_work(uint64_t base_size, const struct ay__recipe_sums *base,
 			 const struct ay__recipe_sums *target, uint64_t elf_size);
 
+/**
+ * ay__unwrap_max() - bytes that all filters of a base's recipe may give out in all: what is packed in what is packed comes out more
+ * than once, but a stream within a stream that is far longer than what it holds (deflate: a million empty blocks) is nobody's.
+ */
+static inline uint64_t ay__unwrap_max(uint64_t base_size, uint64_t view_size)
+{
+	/* Both are below 2^62: what is beyond 2^57 is as good as no bound. */
+	uint64_t sum = base_size + view_size;
+
+	return sum >> 57 ? UINT64_MAX : 8 * sum + (1u << 20);
+}
+
 /** ay__work_max() - what all records of a bundle may add up to whose sizes' sum is @unpacked_size. */
 uint64_t ay__work_max(uint64_t unpacked_size);
 

@@ -19,6 +19,12 @@ int ay__unpacker_peek(struct ay__unpacker *s, const uint8_t **data, size_t *len,
 
 		if (rc)
 			return rc;
+		if (s->left && got > *s->left)
+			return ay_err_set(
+				err, AY_EFORMAT,
+				"the base unpacks to more bytes on the way than what is seen of it allows");
+		if (s->left)
+			*s->left -= got;
 		s->next = s->buffer;
 		s->len = got;
 		s->ended = got == 0;
