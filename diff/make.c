@@ -28,6 +28,7 @@
 #define BYTES_AHEAD   (256ull << 20) /* and the bytes of files in them: what is coded waits in memory */
 #define APPLY_MEMORY  (400ull << 20) /* of a laptop that packs a kernel image again */
 #define PLAIN_MEMORY  (128ull << 20) /* more is for the few */
+#define PACK_KERNEL   (372ull << 20) /* ay__filter_memory() of lzma2 with 32 MiB of dictionary, rounded up */
 #define FILTER_MARGIN (2ull << 20)   /* recipes, a view in memory, and its buffer */
 #define MEMORY_MIN    (64ull << 20)
 
@@ -184,9 +185,9 @@ static void recipes_set(const struct ay__window *w, struct ay_bundle_record *r)
 	if (!r->filters)
 		return;
 	r->encoders = target->sums.encoders;
-	r->extra_memory +=
-		ay__recipes_memory(base->recipe.len + target->recipe.len, &base->sums, &target->sums);
-	r->scratch_size = ay__recipe_in_file(&base->sums) ? base->sums.view_size : 0;
+	r->extra_memory = ay__recipes_memory(base->recipe.len + target->recipe.len, &base->sums,
+					     &target->sums, r->extra_memory);
+	r->scratch_size = ay__recipes_scratch(&base->sums, &target->sums, r->method == AY_METHOD_ELF);
 }
 
 static int record_begin(struct maker *m, const struct ay__window *w, struct ay_err *err)
@@ -290,9 +291,19 @@ static uint32_t part_limit_for(uint64_t apply_memory)
 	limit = apply_memory > fixed ? (apply_memory - fixed) / 3 / AY_LEAF_SIZE * AY_LEAF_SIZE : 0;
 	if (limit < AY_BUNDLE_PART_MIN)
 		return AY_BUNDLE_PART_MIN;
-	/* Parts larger than usual take a quarter: predicting addresses and packing again need memory too. */
-	if (limit > AY_BUNDLE_PART_DEFAULT)
-		limit = limit / 4 > AY_BUNDLE_PART_DEFAULT ? limit / 4 : AY_BUNDLE_PART_DEFAULT;
+	/*
+	 * Parts larger than usual take a quarter: predicting addresses and packing again need memory too. What packing a
+	 * kernel image takes they leave, where there is so much.
+	 */
+	if (limit > AY_BUNDLE_PART_DEFAULT) {
+		uint64_t packing = fixed + PACK_KERNEL + FILTER_MARGIN;
+		uint64_t left = apply_memory > packing
+					? (apply_memory - packing) / 3 / AY_LEAF_SIZE * AY_LEAF_SIZE
+					: 0;
+
+		limit = left >= AY_BUNDLE_PART_DEFAULT && left < limit / 4 ? left : limit / 4;
+		limit = limit > AY_BUNDLE_PART_DEFAULT ? limit : AY_BUNDLE_PART_DEFAULT;
+	}
 	return limit < AY_BUNDLE_PART_MAX ? (uint32_t)limit : AY_BUNDLE_PART_MAX;
 }
 

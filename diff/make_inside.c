@@ -38,8 +38,8 @@ static int try_inside(struct ay__window *w, struct ay__inside *target, uint32_t 
 	base.size = base.bytes.len;
 	view.size = view.bytes.len;
 	uint64_t extra_max = w->extra_max;
-	uint64_t taken = ay__recipes_memory(target->recipe.len + in.recipe.len, &in.sums, &target->sums);
-	w->extra_max = taken < extra_max ? extra_max - taken : 0;
+	w->extra_max = ay__recipes_predicting_max(extra_max, target->recipe.len + in.recipe.len, &in.sums,
+						  &target->sums);
 	rc = ay__window_encode(w, &base, &view, AY__METHODS_DIFF, &e);
 	w->extra_max = extra_max;
 	if (rc == 0)
