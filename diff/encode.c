@@ -85,7 +85,7 @@ static int encode_elf(const struct ay__view *base, const struct ay__view *target
 
 	if (!base || base->bytes.len != base->size || target->bytes.len != target->size ||
 	    !ay__elf_pair(base->bytes, target->bytes) ||
-	    ay__elf_extra_memory(base->size) > options->extra_max)
+	    ay__elf_extra_memory(base->size) > options->extra_max || base->size > options->work_max)
 		return NOT_FOR_THIS;
 	int rc = masked_bsdiff(base->bytes, target->bytes, options->btf, &params, &ops);
 	if (rc == 0)

@@ -57,6 +57,7 @@ struct maker {
 	uint32_t piece_max;
 	uint64_t filter_memory; /* bytes that applying may use to unpack and pack again */
 	uint64_t extra_max;     /* bytes of memory that a record may need besides what parts do */
+	uint64_t work_left;     /* of what readers go through */
 	struct ay__btf_map btf;
 	/* the next window to hand out */
 	size_t record;
@@ -133,6 +134,7 @@ static int hand_out(struct maker *m, struct ay_err *err)
 					.sizes = m->sizes,
 					.piece_max = m->piece_max,
 					.extra_max = m->extra_max,
+					.work_max = m->work_left,
 					.btf = &m->btf,
 					.fast = m->options->fast,
 					.at = m->at,
@@ -211,10 +213,28 @@ static int record_begin(struct maker *m, const struct ay__window *w, struct ay_e
 	return ay_bundle_writer_record(m->writer, &r, err);
 }
 
+/*
+ * What the record makes readers go through is taken from what is left. Where that has become too little since the window was
+ * handed out it runs again, with what is left now: neither depends on how fast anything was.
+ */
+static void work_take(struct maker *m, struct window_job *j)
+{
+	if (j->rc == 0 && ay__window_work(&j->window) > m->work_left) {
+		ay__window_reset(&j->window);
+		j->window.work_max = m->work_left;
+		ay__pool_submit(m->pool, AY__QUEUE_DIFF, &j->job);
+		ay__pool_wait(m->pool, &j->job);
+	}
+	if (j->rc == 0)
+		m->work_left -= ay__window_work(&j->window);
+}
+
 /* Wait for the oldest window and write it. */
 static int write_first(struct maker *m, struct ay_err *err)
 {
 	struct window_job *j = take_first(m);
+
+	work_take(m, j);
 	int rc = j->rc;
 
 	if (rc && err)
@@ -374,6 +394,9 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 	m->sizes = ay__window_sizes_for(memory_for(o));
 	m->filter_memory = filter_memory_for(o);
 	m->piece_max = ay_bundle_piece_max(w.part_limit);
+	m->work_left = ay__work_max(m->plan.unpacked_size);
+	if (o->work_max && o->work_max < m->work_left)
+		m->work_left = o->work_max;
 	m->extra_max = UINT64_MAX;
 	if (o->apply_memory)
 		m->extra_max = o->apply_memory > ay_bundle_memory(w.part_limit)

@@ -37,11 +37,16 @@ static int try_inside(struct ay__window *w, struct ay__inside *target, uint32_t 
 	struct ay__view view = {.bytes = {target->view.data, target->view.len}};
 	base.size = base.bytes.len;
 	view.size = view.bytes.len;
-	uint64_t extra_max = w->extra_max;
+	uint64_t extra_max = w->extra_max, work_max = w->work_max;
+	uint64_t work = ay__record_work(old->len, &in.sums, &target->sums, 0);
+	if (work > work_max)
+		return 0;
 	w->extra_max = ay__recipes_predicting_max(extra_max, target->recipe.len + in.recipe.len, &in.sums,
 						  &target->sums);
+	w->work_max = work_max - work;
 	rc = ay__window_encode(w, &base, &view, AY__METHODS_DIFF, &e);
 	w->extra_max = extra_max;
+	w->work_max = work_max;
 	if (rc == 0)
 		rc = ay__encoded_cost(&e, &this);
 	if (rc == 0)

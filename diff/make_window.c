@@ -160,8 +160,11 @@ static struct ay__view view_of(const struct ay__bytes *b, uint64_t at, uint64_t 
 int ay__window_encode(const struct ay__window *w, const struct ay__view *base, const struct ay__view *target,
 		      unsigned methods, struct ay__encoded *out)
 {
-	struct ay__encode_options options = {
-		.piece_max = w->piece_max, .extra_max = w->extra_max, .btf = w->btf, .methods = methods};
+	struct ay__encode_options options = {.piece_max = w->piece_max,
+					     .extra_max = w->extra_max,
+					     .work_max = w->work_max,
+					     .btf = w->btf,
+					     .methods = methods};
 
 	return ay__encode(base, target, &options, out);
 }
@@ -287,6 +290,28 @@ int ay__window_run(struct ay__window *w, struct ay_err *err)
 	w->zero_bytes = count_zeros(&new_);
 	rc = w->whole ? run_whole(w, &new_, err) : run_window(w, &new_, err);
 	return rc == -ENOMEM ? ay_err_errno(err, ENOMEM, "%s", e.path) : rc;
+}
+
+uint64_t ay__window_work(const struct ay__window *w)
+{
+	uint64_t base_size;
+
+	if (w->method == AY_METHOD_LITERAL)
+		return 0;
+	base_size = w->plan->old.files[w->base].size;
+	return ay__record_work(base_size, &w->base_in.sums, &w->target_in.sums,
+			       w->method != AY_METHOD_ELF ? 0
+			       : w->base_in.sums.filters  ? w->base_in.sums.view_size
+							  : base_size);
+}
+
+void ay__window_reset(struct ay__window *w)
+{
+	ay__window_release(w);
+	w->columns = (struct ay_columns){0};
+	w->method = AY_METHOD_LITERAL;
+	w->base = 0;
+	w->zero_bytes = 0;
 }
 
 void ay__window_release(struct ay__window *w)

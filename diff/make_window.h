@@ -23,6 +23,7 @@ struct ay__window {
 	struct ay__window_sizes sizes;
 	uint32_t piece_max;
 	uint64_t extra_max; /* of struct ay__encode_options */
+	uint64_t work_max;  /* ay__record_work() that the record may have */
 	const struct ay__btf_map *btf;
 	uint64_t at, len;                                /* of the new file */
 	bool whole;                                      /* ay__window_whole() */
@@ -55,6 +56,12 @@ uint64_t ay__window_memory(const struct ay__window *w);
  * Return: 0; AY_EDIGEST a file is not what its manifest says; -errno, -ENOMEM; what open() returned. @err names the path.
  */
 int ay__window_run(struct ay__window *w, struct ay_err *err);
+
+/** ay__window_work() - ay__record_work() of a window that has run; 0 where it is not the whole file. */
+uint64_t ay__window_work(const struct ay__window *w);
+
+/** ay__window_reset() - forget what came out of it, so that it can run again with other bounds. */
+void ay__window_reset(struct ay__window *w);
 void ay__window_release(struct ay__window *w);
 
 /**

@@ -31,6 +31,7 @@ struct ay__reader {
 	struct ay__ahead *ahead;        /* reads the next part meanwhile; NULL: nobody does */
 	uint32_t next_part, first_part; /* the first that was, or is to be read */
 	uint64_t sizes;                 /* of the records so far */
+	uint64_t work;                  /* ay__record_work() of these */
 	/* the sequence of differences: what is left of the pair in hand */
 	uint64_t zeros, literals;
 	uint32_t index; /* of the next record */

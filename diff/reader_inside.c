@@ -73,6 +73,24 @@ static int costs_check(struct ay__reader *r, const struct ay__recipe_sums *base,
 	return 0;
 }
 
+/* All records together may not make anybody go through bytes without end; those that are skipped count as well, so that everybody says the same. */
+static int work_check(struct ay__reader *r, const struct ay__recipe_sums *base,
+		      const struct ay__recipe_sums *target)
+{
+	uint64_t work = ay__record_work(r->r.base_sizes[0], base, target,
+					r->r.method == AY_METHOD_ELF ? r->base_size : 0);
+	uint64_t max = ay__work_max(r->header.unpacked_size);
+
+	if (work > max - r->work)
+		return ay_err_set(r->err, AY_ELIMIT,
+				  "needs %llu bytes to be gone through, after %llu for the records before: "
+				  "a bundle that unpacks to %llu bytes may take %llu",
+				  (unsigned long long)work, (unsigned long long)r->work,
+				  (unsigned long long)r->header.unpacked_size, (unsigned long long)max);
+	r->work += work;
+	return 0;
+}
+
 /* The recipes' lengths, then the recipes. */
 static int recipes_read(struct ay__reader *r)
 {
@@ -104,7 +122,7 @@ int ay__reader_recipes(struct ay__reader *r)
 	r->base_size = r->r.n_bases ? r->r.base_sizes[0] : 0;
 	r->base_recipe = r->target_recipe = (struct ay_slice){0};
 	if (r->r.filters == 0)
-		return 0;
+		return work_check(r, &base, &target);
 	int rc = recipes_read(r);
 	if (rc == 0 && r->base_recipe.len) {
 		rc = ay__recipe_check(r->base_recipe, false, &base, r->err);
@@ -123,7 +141,9 @@ int ay__reader_recipes(struct ay__reader *r)
 		else
 			ay_err_wrap(r->err, rc, "the file's recipe");
 	}
-	return rc ? rc : costs_check(r, &base, &target);
+	if (rc == 0)
+		rc = costs_check(r, &base, &target);
+	return rc ? rc : work_check(r, &base, &target);
 }
 
 struct unpacking {

@@ -212,6 +212,27 @@ uint64_t ay__recipes_scratch(const struct ay__recipe_sums *base, const struct ay
 	       (elf && ay__recipe_held(target) ? target->view_size : 0);
 }
 
+static uint64_t add(uint64_t a, uint64_t b)
+{
+	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+uint64_t ay__record_work(uint64_t base_size, const struct ay__recipe_sums *base,
+			 const struct ay__recipe_sums *target, uint64_t elf_size)
+{
+	uint64_t unpacking = base->filters ? add(base_size, base->work) : 0;
+	uint64_t packing = target->filters ? target->work : 0;
+
+	return add(add(unpacking, packing), elf_size);
+}
+
+uint64_t ay__work_max(uint64_t unpacked_size)
+{
+	if (unpacked_size > (UINT64_MAX - AY__WORK_FREE) / AY__WORK_SHARE)
+		return UINT64_MAX;
+	return AY__WORK_SHARE * unpacked_size + AY__WORK_FREE;
+}
+
 int ay__recipe_check(struct ay_slice recipe, bool target, struct ay__recipe_sums *sums, struct ay_err *err)
 {
 	uint64_t memory[AY__RECIPE_DEPTH + 1] = {0}, raw;
@@ -248,7 +269,9 @@ int ay__recipe_check(struct ay_slice recipe, bool target, struct ay__recipe_sums
 		if (memory[depth] > sums->memory)
 			sums->memory = memory[depth];
 		sums->encoders |= 1u << p.id;
+		sums->work += p.id == AY__FILTER_DEFLATE ? AY__WORK_FILTER : AY__WORK_HEAVY;
 	}
+	sums->work += sums->view_size;
 	return ay_cursor_done(&c) ? 0
 				  : ay_err_set(err, AY_EFORMAT, "%zu bytes are left over in the recipe",
 					       ay_cursor_left(&c));

@@ -32,10 +32,15 @@
 #define AY__RECIPE_PIECES 65536      /* filters of one recipe: members of an archive */
 #define AY__RECIPE_HEAVY  1024       /* of these, lzma2 and zstd: each begins with clearing its tables */
 #define AY__VIEW_IN_MEMORY                                                                                   \
-	(1u << 20)              /* a base's view up to so large is kept in memory, a larger one in a file */
-#define AY__VIEW_SHARE       64 /* a view has at most so many bytes for each of the file's, and ... */
-#define AY__VIEW_FREE        (1u << 20) /* ... these besides; packed further is only what holds nothing */
-#define AY__XZ_DICT_CODE_MAX 28         /* 64 MiB */
+	(1u << 20)                /* a base's view up to so large is kept in memory, a larger one in a file */
+#define AY__VIEW_SHARE 64         /* a view has at most so many bytes for each of the file's, and ... */
+#define AY__VIEW_FREE  (1u << 20) /* ... these besides; packed further is only what holds nothing */
+#define AY__WORK_SHARE                                                                                       \
+	64 /* what a bundle's reader goes through without writing it: so many bytes for each that is unpacked, ... */
+#define AY__WORK_FREE        (1ull << 30) /* ... and these besides */
+#define AY__WORK_FILTER      (32u << 10)  /* as which beginning a filter counts, ... */
+#define AY__WORK_HEAVY       (128u << 10) /* ... one with large tables */
+#define AY__XZ_DICT_CODE_MAX 28           /* 64 MiB */
 #define AY__ZSTD_WINDOW_MAX  27
 
 enum ay__filter { AY__FILTER_END, AY__FILTER_DEFLATE, AY__FILTER_LZMA2, AY__FILTER_ZSTD, AY__FILTERS };
@@ -66,6 +71,7 @@ struct ay__recipe_sums {
 	uint64_t memory;   /* bytes that unpacking (a base) or packing (a target) needs at most */
 	uint32_t encoders; /* bit i: filter i */
 	uint32_t filters;  /* how many, nested ones too */
+	uint64_t work;     /* bytes of the view, and what beginning the filters counts as */
 };
 
 /** ay__filter_name() - "deflate", "lzma2", "zstd"; "?" for others. Static storage. */
@@ -108,6 +114,19 @@ uint64_t ay__recipes_predicting_max(uint64_t max, size_t len, const struct ay__r
 /** ay__recipes_scratch() - bytes of temporary files that such a record has at once. @elf: that is its method. */
 uint64_t ay__recipes_scratch(const struct ay__recipe_sums *base, const struct ay__recipe_sums *target,
 			     bool elf);
+
+/**
+ * ay__record_work() - bytes that a record makes a reader go through, whatever it then takes of them.
+ *
+ * A few bytes can name a large base to be unpacked, or searched for addresses, once more: what all records of a bundle
+ * add up to is bounded by ay__work_max().
+ * @base_size: of the base's file. @base, @target: all 0 where there is no recipe. @elf_size: of the base's view, with method elf; else 0.
+ */
+uint64_t ay__record_work(uint64_t base_size, const struct ay__recipe_sums *base,
+			 const struct ay__recipe_sums *target, uint64_t elf_size);
+
+/** ay__work_max() - what all records of a bundle may add up to whose sizes' sum is @unpacked_size. */
+uint64_t ay__work_max(uint64_t unpacked_size);
 
 /**
  * ay__recipe_check() - walk all of @recipe: every bound holds, nothing is left over.

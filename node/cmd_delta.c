@@ -16,16 +16,24 @@
 
 #include "base/cleanup.h"
 #include "node/cmd.h"
+#include "node/config.h"
 #include "node/progress.h"
+#include "node/size.h"
 #include "store/patch.h"
 
 struct delta_args {
 	const char *out, *format;
 	int json, force, from_nothing, owner_root, fast, no_filters;
-	uint32_t memory_mib, apply_memory_mib, max_mib, threads;
+	uint64_t memory, apply_memory, max_size;
+	uint32_t threads;
 	bool make;
 	char name[NAME_MAX + 1]; /* the result's, in its directory */
 };
+
+/* MiB, as for `ayni publish`. */
+#define MEMORY_MIN       64
+#define APPLY_MEMORY_MIN 4
+#define MEMORY_MAX       (1u << 20)
 
 enum { OPT_FORMAT = 256, OPT_MEMORY, OPT_APPLY_MEMORY, OPT_THREADS, OPT_MAX_SIZE };
 
@@ -43,11 +51,12 @@ static int delta_each(void *ctx, int val, const char *arg, struct ay_err *err)
 	case 's': /* every command takes it; here there is no store */
 		return 0;
 	case OPT_MEMORY:
-		return ay_parse_u32(arg, 1, 1u << 24, "--memory (MiB)", &a->memory_mib, err);
+		return ay_size_mib(arg, APPLY_MEMORY_MIN, MEMORY_MAX, "--memory", &a->memory, err);
 	case OPT_APPLY_MEMORY:
-		return ay_parse_u32(arg, 1, 1u << 24, "--apply-memory (MiB)", &a->apply_memory_mib, err);
+		return ay_size_mib(arg, APPLY_MEMORY_MIN, MEMORY_MAX, "--apply-memory", &a->apply_memory,
+				   err);
 	case OPT_MAX_SIZE:
-		return ay_parse_u32(arg, 0, UINT32_MAX, "--max-size (MiB)", &a->max_mib, err);
+		return ay_size_mib(arg, 1, UINT32_MAX, "--max-size", &a->max_size, err);
 	default:
 		return ay_parse_u32(arg, 1, 256, "--threads", &a->threads, err);
 	}
@@ -142,30 +151,48 @@ static int parse_format(const char *text, enum ay_patch_format *format, struct a
 
 /* ---- make ---- */
 
-static int print_made(const struct delta_args *a, const struct ay_make_result *res,
+static int print_made(const struct delta_args *a, const struct ay_patch_made *made, const char *new_path,
 		      enum ay_patch_format format, struct ay_err *err)
 {
-	char size[32], whole[32], hex[AY_DIGEST_HEX + 1];
+	const struct ay_make_result *res = &made->bundle;
+	char size[32], part[32], whole[32], hex[AY_DIGEST_HEX + 1];
 
 	if (a->json) {
 		json_t *o =
-			json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "delta", a->out, "format",
+			json_pack("{s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:I}", "delta", a->out, "format",
 				  format == AY_PATCH_BSDIFF40 ? "bsdiff40" : "bundle", "bytes",
 				  (json_int_t)res->bundle_size, "unpacked", (json_int_t)res->unpacked_size,
-				  "records", (json_int_t)res->n_records, "differences",
-				  (json_int_t)res->n_diffed, "whole", (json_int_t)res->n_literal);
+				  "new_bytes", (json_int_t)made->bytes, "same", (int)made->same, "records",
+				  (json_int_t)res->n_records, "differences", (json_int_t)res->n_diffed,
+				  "whole", (json_int_t)res->n_literal);
 		if (o && format == AY_PATCH_BUNDLE) {
 			json_object_set_new(o, "digest", json_string(ay_digest_hex(&res->bundle, hex)));
 			json_object_set_new(o, "apply_memory", json_integer((json_int_t)res->apply_memory));
 		}
 		return ay_print_json(o, err);
 	}
-	printf("%s: %s for %s", a->out, ay_human_bytes(res->bundle_size, size),
-	       ay_human_bytes(res->unpacked_size, whole));
-	if (format == AY_PATCH_BUNDLE)
-		printf(": %" PRIu64 " %s as differences, %" PRIu64 " whole", res->n_diffed,
+	ay_human_bytes(res->bundle_size, size);
+	ay_human_bytes(made->bytes, whole);
+	if (made->same)
+		printf("%s: %s; nothing differs (%s has %s)\n", a->out, size, new_path, whole);
+	else if (format == AY_PATCH_BSDIFF40)
+		printf("%s: %s for %s\n", a->out, size, whole);
+	else
+		printf("%s: %s for %s, of which %s changed: %" PRIu64 " %s as differences, %" PRIu64
+		       " whole\n",
+		       a->out, size, whole, ay_human_bytes(res->unpacked_size, part), res->n_diffed,
 		       res->n_diffed == 1 ? "file" : "files", res->n_literal);
-	putchar('\n');
+	return 0;
+}
+
+/* What the classic format knows nothing of is refused, not left out silently. */
+static int check_classic(const struct delta_args *a, struct ay_err *err)
+{
+	if (a->apply_memory || a->threads || a->fast || a->no_filters || a->owner_root)
+		return ay_usage(
+			err, "delta",
+			"--apply-memory, --threads, --fast, --no-filters and --owner-root are not for the "
+			"bsdiff40 format");
 	return 0;
 }
 
@@ -173,10 +200,12 @@ static int make(struct delta_args *a, const struct ay_patch_side *old, const cha
 		struct ay_patch_to *to, struct ay_err *err)
 {
 	AY_CLEANUP(side_close) struct ay_patch_side new_ = {.fd = -1};
-	struct ay_make_result res = {0};
+	struct ay_patch_made made = {0};
 	enum ay_patch_format format;
 	int r = parse_format(a->format, &format, err);
 
+	if (r == 0 && format == AY_PATCH_BSDIFF40)
+		r = check_classic(a, err);
 	if (r == 0)
 		r = open_side(new_path, &new_, err);
 	if (r == 0 && old->fd >= 0 && old->is_dir != new_.is_dir)
@@ -194,15 +223,15 @@ static int make(struct delta_args *a, const struct ay_patch_side *old, const cha
 	struct ay_progress progress;
 	ay_progress_init(&progress, "making the delta");
 	const struct ay_make_options options = {.threads = a->threads,
-						.memory = (uint64_t)a->memory_mib << 20,
-						.apply_memory = (uint64_t)a->apply_memory_mib << 20,
+						.memory = a->memory,
+						.apply_memory = a->apply_memory,
 						.no_filters = a->no_filters,
 						.fast = a->fast,
 						.progress = show_progress,
 						.progress_ctx = &progress};
-	r = ay_patch_make(old, &new_, format, a->owner_root, &options, to, &res, err);
+	r = ay_patch_make(old, &new_, format, a->owner_root, &options, to, &made, err);
 	ay_progress_end(&progress);
-	return r < 0 ? r : print_made(a, &res, format, err);
+	return r < 0 ? r : print_made(a, &made, new_path, format, err);
 }
 
 /* ---- apply ---- */
@@ -257,6 +286,8 @@ static int apply(struct delta_args *a, const struct ay_patch_side *old, const ch
 		r = ay_err_set(err, AY_EFORMAT, "%s is not of the format %s", delta, a->format);
 	if (r == 0 && format == AY_PATCH_BSDIFF40 && dir)
 		r = ay_err_set(err, AY_EUSAGE, "%s is a bsdiff40 patch, which is for a file", delta);
+	if (r == 0 && format == AY_PATCH_BSDIFF40 && (a->owner_root || a->memory))
+		r = ay_usage(err, "delta", "--memory and --owner-root are not for a bsdiff40 patch");
 	if (r == 0)
 		r = open_target(a, dir, to, err);
 	if (r < 0)
@@ -264,8 +295,8 @@ static int apply(struct delta_args *a, const struct ay_patch_side *old, const ch
 	struct ay_progress progress;
 	ay_progress_init(&progress, "applying the delta");
 	const struct ay_patch_apply how = {.owner_root = a->owner_root,
-					   .memory = (uint64_t)a->memory_mib << 20,
-					   .max_size = (uint64_t)a->max_mib << 20,
+					   .memory = a->memory ? a->memory : ay_apply_memory_auto(),
+					   .max_size = a->max_size,
 					   .progress = show_progress,
 					   .progress_ctx = &progress};
 	r = ay_patch_apply(old, file.fd, format, &how, to, &res, err);
@@ -303,14 +334,17 @@ static int parse(struct delta_args *a, int argc, char **argv, int *first, struct
 		return ay_usage(err, "delta", "say what to do: make or apply");
 	if (argc - *first - 1 != (a->from_nothing ? 1 : 2))
 		return ay_usage(err, "delta",
-				a->from_nothing ? "with --from-nothing one file or directory is needed"
+				a->from_nothing ? a->make ? "make --from-nothing needs NEW alone"
+							  : "apply --from-nothing needs DELTA alone"
 				: a->make       ? "make needs OLD and NEW"
 						: "apply needs OLD and DELTA");
 	if (!a->out)
 		return ay_usage(err, "delta", "say where the result goes: -o NAME");
-	if (a->make && a->max_mib)
+	if (a->make && a->memory && a->memory < (uint64_t)MEMORY_MIN << 20)
+		return ay_usage(err, "delta", "--memory for make must be at least 64M");
+	if (a->make && a->max_size)
 		return ay_usage(err, "delta", "--max-size is for apply");
-	if (!a->make && (a->apply_memory_mib || a->threads || a->fast || a->no_filters))
+	if (!a->make && (a->apply_memory || a->threads || a->fast || a->no_filters))
 		return ay_usage(err, "delta",
 				"--apply-memory, --threads, --fast and --no-filters are for make");
 	return 0;
@@ -342,6 +376,8 @@ const struct ay_cmd ay_cmd_delta = {
 	"make or apply the difference between two directories or files",
 	"Usage: ayni delta make OLD NEW -o DELTA [OPTION...]\n"
 	"       ayni delta apply OLD DELTA -o NEW [OPTION...]\n"
+	"       ayni delta make --from-nothing NEW -o DELTA [OPTION...]\n"
+	"       ayni delta apply --from-nothing DELTA -o NEW [OPTION...]\n"
 	"\n"
 	"OLD and NEW are two directories or two files. The difference is a bundle, as releases have them, but not signed:\n"
 	"`ayni show DELTA` tells what is in it. Of files only the content counts; of directories everything: names, contents,\n"
@@ -355,11 +391,16 @@ const struct ay_cmd ay_cmd_delta = {
 	"      --force          replace a file that is there under the result's name (a directory never is)\n"
 	"      --fast           make: in less time, larger\n"
 	"      --no-filters     make: do not look into what is packed (gzip, xz, zstd); applying then needs no encoder\n"
-	"      --memory MIB     make: memory for it, at most (half of the machine); apply: refuse a bundle that needs more\n"
-	"      --apply-memory MIB   make: memory that applying may need\n"
+	"      --memory SIZE    make: memory for it, at most, from 64M; apply: refuse a bundle that needs more, from 4M\n"
+	"                       (both: half of the machine)\n"
+	"      --apply-memory SIZE  make: memory that applying may need, from 4M (400M)\n"
 	"      --threads N      make: so many (one per core)\n"
-	"      --max-size MIB   apply: refuse what gives more (than there is room for)\n"
+	"      --max-size SIZE  apply: refuse what gives more, copies of OLD's files counted, from 1M (otherwise only that\n"
+	"                       is refused for whose new contents there is no room)\n"
 	"  -s, --store DIR      accepted as everywhere; not needed\n"
-	"      --json           print JSON\n",
+	"      --json           print JSON\n"
+	"\n"
+	"SIZE: 512M or 2G (units of 1024); a number without a unit counts MiB. Exit code 0 also when nothing differs (it is\n"
+	"said): DELTA is there then, and applies; `ayni diff` has an exit code for that. A signal stops it: 1.\n",
 	run_delta,
 };

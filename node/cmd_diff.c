@@ -62,7 +62,7 @@ static int open_release(const struct diff_args *a, struct diff_side *s, struct a
 	r = ay_use_open(a->store, branch, serial, &s->store, &s->use, err);
 	if (r < 0) {
 		s->store = NULL;
-		return ay_err_wrap(err, r, "%s", s->name);
+		return ay_err_wrap(err, r, "%s is neither a file nor a directory, and as a release", s->name);
 	}
 	s->dir = s->use.root;
 	s->manifest_fd = openat(s->use.tree, "manifest", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);

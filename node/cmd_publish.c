@@ -16,6 +16,7 @@
 #include "node/keyfile.h"
 #include "node/progress.h"
 #include "node/publish.h"
+#include "node/size.h"
 
 enum { OPT_NAME = 256, OPT_NOTES, OPT_MIN_SERIAL, OPT_ROLLOUT, OPT_MEMORY, OPT_APPLY_MEMORY, OPT_THREADS };
 
@@ -61,13 +62,9 @@ static int each(void *ctx, int val, const char *arg, struct ay_err *err)
 		a->p.rollout = (uint8_t)n;
 		break;
 	case OPT_MEMORY:
-		r = ay_parse_u32(arg, 64, 1u << 20, "--memory (MiB)", &n, err);
-		a->p.memory = (uint64_t)n << 20;
-		break;
+		return ay_size_mib(arg, 64, 1u << 20, "--memory", &a->p.memory, err);
 	case OPT_APPLY_MEMORY:
-		r = ay_parse_u32(arg, 4, 1u << 20, "--apply-memory (MiB)", &n, err);
-		a->p.apply_memory = (uint64_t)n << 20;
-		break;
+		return ay_size_mib(arg, 4, 1u << 20, "--apply-memory", &a->p.apply_memory, err);
 	default:
 		r = ay_parse_u32(arg, 1, 256, "--threads", &n, err);
 		a->p.threads = n;
@@ -249,9 +246,11 @@ const struct ay_cmd ay_cmd_publish = {
 	"      --read-all        read every file, also those that the last publication knew\n"
 	"      --again           publish even when nothing changed\n"
 	"      --fast            make the bundle in a fraction of the time; it is larger\n"
-	"      --memory MIB      memory for making diffs (half of the machine)\n"
-	"      --apply-memory MIB  memory that applying a bundle may need (400)\n"
+	"      --memory SIZE     memory for making diffs, from 64M (half of the machine)\n"
+	"      --apply-memory SIZE  memory that applying a bundle may need, from 4M (400M)\n"
 	"      --threads N       cores to use (all)\n"
-	"      --json            print the result as JSON\n",
+	"      --json            print the result as JSON\n"
+	"\n"
+	"SIZE: 512M or 2G (units of 1024); a number without a unit counts MiB.\n",
 	run,
 };

@@ -18,6 +18,7 @@
 #include "base/path.h"
 #include "node/address.h"
 #include "node/paths.h"
+#include "node/size.h"
 
 #define APPLY_MEMORY_LEAST ((uint64_t)64 << 20) /* more than a plain bundle of the default part size needs */
 
@@ -155,8 +156,8 @@ static const char *set_peers(struct ay_config *c, const struct key *k, const cha
 	return NULL;
 }
 
-/* A number and K, M or G of @kilo; at least @min, at most 10^12. False: it is none. */
-static bool get_amount(const char *v, unsigned kilo, uint64_t min, uint64_t *out)
+/* Bytes a second: a number and K, M or G of 1000; from 1000 to 10^12. False: it is none. */
+static bool get_rate(const char *v, uint64_t *out)
 {
 	uint64_t n = 0, unit = 1;
 	const char *p = v;
@@ -170,9 +171,9 @@ static bool get_amount(const char *v, unsigned kilo, uint64_t min, uint64_t *out
 		if (!u || p[1])
 			return false;
 		for (; u >= units; u--)
-			unit *= kilo;
+			unit *= 1000;
 	}
-	if (n < 1 || n > 1000000000000u / unit || n * unit < min)
+	if (n < 1 || n > 1000000000000u / unit || n * unit < 1000)
 		return false;
 	*out = n * unit;
 	return true;
@@ -183,20 +184,23 @@ static const char *set_rate(struct ay_config *c, const struct key *k, const char
 	(void)k;
 	if (strcmp(v, "none") == 0)
 		c->rate = 0;
-	else if (!get_amount(v, 1000, 1000, &c->rate))
+	else if (!get_rate(v, &c->rate))
 		return "none, or bytes a second from 1K to 1000G, as in 500K, 2M";
 	return NULL;
 }
 
 static const char *set_memory(struct ay_config *c, const struct key *k, const char *v)
 {
+	uint64_t n;
 	(void)k;
 	if (strcmp(v, "none") == 0)
 		c->apply_memory = 0;
 	else if (strcmp(v, "auto") == 0)
 		c->apply_memory = ay_apply_memory_auto();
-	else if (!get_amount(v, 1024, 1u << 20, &c->apply_memory))
+	else if (!ay_size_read(v, 1, &n) || n < 1u << 20)
 		return "auto, none, or bytes from 1M, as in 128M, 1G";
+	else
+		c->apply_memory = n;
 	return NULL;
 }
 
@@ -215,21 +219,9 @@ static const char *set_seconds(struct ay_config *c, const struct key *k, const c
 /* Bytes with a unit of 1024; none is 0. */
 static const char *set_size(struct ay_config *c, const struct key *k, const char *v)
 {
-	static const char allowed[] = "none, or bytes, as in 300M, 2G, 1T";
 	uint64_t n = 0;
-	const char *p = v;
-	if (strcmp(v, "none") != 0) {
-		for (; *p >= '0' && *p <= '9' && n < 1000000000000u; p++)
-			n = n * 10 + (uint64_t)(*p - '0');
-		const char *units = "KMGT";
-		const char *u = p > v && *p ? strchr(units, toupper((unsigned char)*p)) : NULL;
-		if (p == v || (*p && (!u || p[1])))
-			return allowed;
-		unsigned shift = u ? 10 * (unsigned)(u - units + 1) : 0;
-		if (n == 0 || n > (UINT64_C(1) << 60) >> shift)
-			return allowed;
-		n <<= shift;
-	}
+	if (strcmp(v, "none") != 0 && !ay_size_read(v, 1, &n))
+		return "none, or bytes, as in 300M, 2G, 1T";
 	memcpy((char *)c + k->offset, &n, sizeof(n));
 	return NULL;
 }

@@ -273,9 +273,9 @@ static void print_row(const struct diff *d, const struct row *r)
 static json_t *fixed_json(const struct fixed *f)
 {
 	char hex[AY_DIGEST_HEX + 1];
-	json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:f}", "type", type_name(f->type), "mode",
+	json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "type", type_name(f->type), "mode",
 			      (json_int_t)f->mode, "uid", (json_int_t)f->uid, "gid", (json_int_t)f->gid,
-			      "mtime", (double)f->mtime_s + f->mtime_ns / 1e9);
+			      "mtime", (json_int_t)f->mtime_s, "mtime_ns", (json_int_t)f->mtime_ns);
 	if (f->type == AY_ENTRY_FILE) {
 		json_object_set_new(o, "bytes", json_integer((json_int_t)f->size));
 		json_object_set_new(o, "digest", json_string(ay_digest_hex(&f->digest, hex)));

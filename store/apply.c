@@ -84,14 +84,20 @@ static int find_from_tree(struct apply *ap, struct ay_err *err)
 			  ap->b.branch);
 }
 
-/* What the outputs need on the disk: the offer says how much of them is holes. */
-static uint64_t disk_needed(const struct apply *ap)
+/*
+ * Room for the outputs, @bytes and @inodes besides: the offer says how much of them is holes, and what an apply before has
+ * brought lies there already.
+ */
+static int reserve(struct apply *ap, uint64_t bytes, uint64_t inodes, struct ay_err *err)
 {
 	const struct ay_offer *offer = ap->a->offer;
+	uint64_t need = ap->h.unpacked_size, records = ap->h.n_records;
 
-	if (!offer || offer->hole_size > ap->h.unpacked_size)
-		return ap->h.unpacked_size;
-	return ap->h.unpacked_size - offer->hole_size;
+	if (offer && offer->hole_size <= need)
+		need -= offer->hole_size;
+	need -= ap->resume.held < need ? ap->resume.held : need;
+	records -= ap->resume.held_files < records ? ap->resume.held_files : records;
+	return ay__store_reserve(ap->b.s, need + bytes, records + inodes, err);
 }
 
 static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err *err)
@@ -115,9 +121,7 @@ static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err 
 				  "its manifest delta of %llu bytes is longer than both manifests",
 				  (unsigned long long)h->delta_size);
 	/* Signed totals first, before a byte is written. */
-	return ay__store_reserve(ap->b.s,
-				 disk_needed(ap) + h->delta_size + rel->manifest_size + h->scratch_size,
-				 h->n_records, err);
+	return reserve(ap, h->delta_size + rel->manifest_size + h->scratch_size, 0, err);
 }
 
 /* ---- manifest delta ---- */
@@ -220,8 +224,7 @@ static int on_delta_end(void *ctx, struct ay_err *err)
 	ay__build_tell_losses(&ap->b);
 	ay__base_index_sort(&ap->bases);
 	/* Now it is known how many names come with it. Copies ask for their own room, if they cannot be reflinks. */
-	return ay__store_reserve(ap->b.s, disk_needed(ap) + ap->h.scratch_size, ap->h.n_records + ap->inodes,
-				 err);
+	return reserve(ap, ap->h.scratch_size, ap->inodes, err);
 }
 
 /* ---- records ---- */
@@ -626,14 +629,18 @@ static int apply_once(struct ay_store *s, const struct ay_apply *a, bool may_res
 	return r;
 }
 
-/* Whose fault it is that going on did not work is not asked: who begins at the beginning finds out. */
+/*
+ * Whose fault it is that going on did not work is not asked: who begins at the beginning finds out. Nor whether what lay
+ * there was what took the room: now it is gone.
+ */
 int ay_store_apply(struct ay_store *s, const struct ay_apply *a, struct ay_err *err)
 {
 	struct ay_err why = {0};
 	bool resumed = false;
 	int r = apply_once(s, a, true, &resumed, &why);
 
-	if (resumed && r < 0 && (r <= AY_EFORMAT || r == -ENOENT) && r != AY_ENOTHING && r != AY_EBUSY)
+	if (resumed && r < 0 && (r <= AY_EFORMAT || r == -ENOENT || r == -ENOSPC) && r != AY_ENOTHING &&
+	    r != AY_EBUSY)
 		return apply_once(s, a, false, &resumed, err);
 	if (r < 0 && err)
 		*err = why;

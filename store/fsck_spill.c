@@ -20,17 +20,21 @@ struct look {
 	struct ay_err *err;
 };
 
-static bool is_good(struct ay__fsck *k, int fd, const struct stat *st, const struct ay__object_name *name)
+/* 1 it is, 0 it is not, -errno: that could not be found out, which says nothing about it. */
+static int is_good(struct ay__fsck *k, int fd, const struct stat *st, const struct ay__object_name *name)
 {
 	char hex[AY_DIGEST_HEX + 1];
 	uint8_t v[AY__VARIANT_LEN];
 	struct ay_digest want, found;
 
 	snprintf(hex, sizeof(hex), "%.2s%.62s", name->s, name->s + 3);
-	return ay_digest_parse(&want, hex, AY_DIGEST_HEX) == 0 &&
-	       ay__hex_get(name->s + 66, 2 * sizeof(v), v, sizeof(v)) &&
-	       ay_digest_fd(fd, &found, NULL) == 0 && ay_digest_eq(&want, &found) &&
-	       ay__fsck_variant_is(k, fd, st, v);
+	if (ay_digest_parse(&want, hex, AY_DIGEST_HEX) != 0 ||
+	    !ay__hex_get(name->s + 66, 2 * sizeof(v), v, sizeof(v)))
+		return 0;
+	int r = ay_digest_fd(fd, &found, NULL);
+	if (ay__fsck_lack(k, r))
+		return r;
+	return r == 0 && ay_digest_eq(&want, &found) && ay__fsck_variant_is(k, fd, st, v);
 }
 
 static int unname(struct ay__fsck *k, int dir, const char *file, struct ay_err *err)
@@ -53,10 +57,15 @@ static int look_at(void *ctx, int dir, const char *file, const struct ay__object
 
 	if (fd == -ENOENT)
 		return 0;
+	if (ay__fsck_lack(k, fd))
+		return fd;
 	if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) {
 		k->res->objects++;
 		k->res->bytes += (uint64_t)st.st_size;
-		if (fd == -EACCES || (fd >= 0 && is_good(k, fd, &st, name))) {
+		int good = fd >= 0 ? is_good(k, fd, &st, name) : fd == -EACCES;
+		if (good < 0)
+			return good;
+		if (good) {
 			if (st.st_nlink == 1) {
 				k->res->leftovers++;
 				k->res->leftover_bytes += (uint64_t)st.st_blocks * 512;

@@ -33,21 +33,28 @@ struct ay_patch_to {
 	mode_t mode;      /* of a file */
 };
 
+struct ay_patch_made {
+	struct ay_make_result bundle;
+	bool same;      /* nothing differs */
+	uint64_t bytes; /* of all files of the new side */
+};
+
 /**
  * ay_patch_make() - write the difference @old → @new_, both directories or both files, to the new file @to.
  * @owner_root: write every owner as 0:0. @options: memory, threads, level; progress.
  *
- * Return: 0 and @res; -EEXIST; AY_ELIMIT a file too large for the memory and the format; what ay_scan() and
+ * Return: 0 and @made; -EEXIST; AY_ELIMIT a file too large for the memory and the format; what ay_scan() and
  *   ay_bundle_make() return. On failure nothing stays.
  */
 int ay_patch_make(const struct ay_patch_side *old, const struct ay_patch_side *new_,
 		  enum ay_patch_format format, bool owner_root, const struct ay_make_options *options,
-		  const struct ay_patch_to *to, struct ay_make_result *res, struct ay_err *err);
+		  const struct ay_patch_to *to, struct ay_patch_made *made, struct ay_err *err);
 
 struct ay_patch_apply {
-	bool owner_root;   /* as it was made */
-	uint64_t memory;   /* bytes that reading the bundle may use; 0: any */
-	uint64_t max_size; /* bytes that may come out; 0: what there is room for */
+	bool owner_root; /* as it was made */
+	uint64_t memory; /* bytes that reading the bundle may use; 0: any */
+	uint64_t
+		max_size; /* bytes of all files that come out, copies too; 0: any, if there is room for what it brings */
 	/* Output bytes. Nonzero stops with that code. May be NULL. */
 	int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
 	void *progress_ctx;

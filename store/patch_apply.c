@@ -113,7 +113,10 @@ static int open_old(struct apply *ap, const struct ay_digest *d, int *fd, struct
 
 /* ---- the bundle ---- */
 
-/* Nobody signed how much comes out, so it is bounded here, before anything is written. */
+/*
+ * Nobody signed how much comes out, so it is bounded before a content is written: here by what the records bring, in
+ * on_merged() by all files of the new tree, most of which may be copies of old ones or of each other.
+ */
 static int check_size(const struct apply *ap, uint64_t bytes, struct ay_err *err)
 {
 	if (ap->a->max_size == 0)
@@ -171,8 +174,13 @@ static int on_merged(void *ctx, enum ay_change change, const struct ay_entry *ol
 	(void)old;
 	if (!e)
 		return 0;
+	uint64_t size = e->type == AY_ENTRY_FILE ? e->size : 0, max = ap->a->max_size;
+	if (max && size > max - ap->res->bytes)
+		return ay_err_set(err, AY_ELIMIT,
+				  "%s: with it come out more than the %llu bytes that are allowed", e->path,
+				  (unsigned long long)max);
 	ap->res->entries++;
-	ap->res->bytes += e->type == AY_ENTRY_FILE ? e->size : 0;
+	ap->res->bytes += size;
 	if (ap->view.owner_me)
 		ay_losses_add(&ap->res->losses, e);
 	bool dir = ap->old->is_dir || ap->old->fd < 0;

@@ -15,6 +15,7 @@ struct ay__patch_tree {
 	const struct ay_patch_side *side;
 	struct ay_buf manifest; /* empty: nothing */
 	struct ay_digest digest;
+	uint64_t bytes; /* of its files */
 };
 
 /** ay__patch_tree_init() - its manifest: of a directory by scanning it, of a file the fixed one. Release it. */

@@ -51,6 +51,7 @@ int ay__patch_tree_init(struct ay__patch_tree *t, const struct ay_patch_side *si
 		struct ay_scan_totals totals;
 		int r = ay_scan(side->fd, side->name, &opts, ay_write_to_buf, &t->manifest, &totals, err);
 		t->digest = totals.manifest;
+		t->bytes = totals.bytes;
 		return r;
 	}
 	struct ay_digest content;
@@ -58,6 +59,7 @@ int ay__patch_tree_init(struct ay__patch_tree *t, const struct ay_patch_side *si
 	int r = ay_digest_fd(side->fd, &content, &size);
 	if (r < 0)
 		return ay_err_errno(err, -r, "cannot read %s", side->name);
+	t->bytes = size;
 	return ay__patch_file_manifest(&content, size, &t->manifest, &t->digest, err);
 }
 
@@ -85,7 +87,7 @@ static int open_entry(void *ctx, const struct ay_entry *e, int *fd, struct ay_er
 }
 
 static int make_bundle(const struct ay_patch_side *old, const struct ay_patch_side *new_, bool owner_root,
-		       const struct ay_make_options *options, int out, struct ay_make_result *res,
+		       const struct ay_make_options *options, int out, struct ay_patch_made *made,
 		       struct ay_err *err)
 {
 	struct ay__patch_tree a, b = {0};
@@ -104,7 +106,9 @@ static int make_bundle(const struct ay_patch_side *old, const struct ay_patch_si
 						  .manifest_digest = b.digest,
 						  .open = open_entry,
 						  .ctx = &b};
-		r = ay_bundle_make(&from, &into, options, out, res, err);
+		r = ay_bundle_make(&from, &into, options, out, &made->bundle, err);
+		made->same = ay_digest_eq(&a.digest, &b.digest);
+		made->bytes = b.bytes;
 	}
 	ay__patch_tree_release(&a);
 	ay__patch_tree_release(&b);
@@ -162,26 +166,53 @@ static int check_memory(const struct ay_patch_side *old, const struct ay_patch_s
 	return 0;
 }
 
+/* What has been done is told, so that it can be stopped: between the steps, none of which can be left halfway. */
+static int step(const struct ay_make_options *options, uint64_t done, uint64_t total, struct ay_err *err)
+{
+	int r = options->progress ? options->progress(options->progress_ctx, done, total) : 0;
+
+	return r < 0 ? ay_err_set(err, r, "stopped") : 0;
+}
+
+struct patch_out {
+	struct ay__fd_writer *w;
+	const struct ay_make_options *options;
+	uint64_t total;
+};
+
+static int put_patch(void *ctx, const void *data, size_t len)
+{
+	struct patch_out *o = ctx;
+	int r = step(o->options, o->total, o->total, NULL);
+
+	return r < 0 ? r : ay__fd_write(o->w, data, len);
+}
+
 static int make_bsdiff40(const struct ay_patch_side *old, const struct ay_patch_side *new_,
 			 const struct ay_make_options *options, struct ay__fd_writer *out,
-			 struct ay_make_result *res, struct ay_err *err)
+			 struct ay_patch_made *made, struct ay_err *err)
 {
 	static const struct ay_bsdiff_params params = {.threshold = AY_BSDIFF_THRESHOLD,
 						       .shortcut = AY_BSDIFF_SHORTCUT};
+	struct patch_out o = {.w = out, .options = options};
 	struct ay_buf a = {0}, b = {0};
+	struct stat st;
 	int r = check_memory(old, new_, options->memory, err);
 
 	if (r == 0)
 		r = read_whole(old, &a, err);
-	if (r == 0)
+	o.total = a.len + (fstat(new_->fd, &st) == 0 ? (uint64_t)st.st_size : 0);
+	if (r == 0 && (r = step(options, a.len, o.total, err)) == 0)
 		r = read_whole(new_, &b, err);
-	if (r == 0)
+	if (r == 0 && (r = step(options, a.len + b.len, o.total, err)) == 0)
 		r = ay_bsdiff40_write((struct ay_slice){a.data, a.len}, (struct ay_slice){b.data, b.len},
-				      &params, BZ2_LEVEL, ay__fd_write, out, err);
+				      &params, BZ2_LEVEL, put_patch, &o, err);
 	if (r == 0 && (r = ay__fd_flush(out)) < 0)
 		ay_err_errno(err, -r, "write the patch");
-	*res = (struct ay_make_result){
-		.bundle_size = out->pos, .unpacked_size = b.len, .n_records = 1, .n_diffed = 1};
+	*made = (struct ay_patch_made){
+		.bundle = {.bundle_size = out->pos, .unpacked_size = b.len, .n_records = 1, .n_diffed = 1},
+		.same = a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0),
+		.bytes = b.len};
 	ay_buf_release(&a);
 	ay_buf_release(&b);
 	return r;
@@ -191,7 +222,7 @@ static int make_bsdiff40(const struct ay_patch_side *old, const struct ay_patch_
 
 static int write_patch(const struct ay_patch_side *old, const struct ay_patch_side *new_,
 		       enum ay_patch_format format, bool owner_root, const struct ay_make_options *options,
-		       const struct ay_patch_to *to, struct ay__beside *b, struct ay_make_result *res,
+		       const struct ay_patch_to *to, struct ay__beside *b, struct ay_patch_made *made,
 		       struct ay_err *err)
 {
 	AY_FREE struct ay__fd_writer *w = calloc(1, sizeof(*w));
@@ -201,8 +232,8 @@ static int write_patch(const struct ay_patch_side *old, const struct ay_patch_si
 	if (!w || out < 0)
 		return ay_err_errno(err, w ? -out : ENOMEM, "cannot make %s", to->name);
 	*w = (struct ay__fd_writer){.fs = to->fs, .fd = out};
-	int r = format == AY_PATCH_BSDIFF40 ? make_bsdiff40(old, new_, options, w, res, err)
-					    : make_bundle(old, new_, owner_root, options, out, res, err);
+	int r = format == AY_PATCH_BSDIFF40 ? make_bsdiff40(old, new_, options, w, made, err)
+					    : make_bundle(old, new_, owner_root, options, out, made, err);
 	if (r < 0)
 		return r;
 	r = to->fs->ops->fsync(to->fs, out);
@@ -223,7 +254,7 @@ static int check_outside(const struct ay_patch_side *side, const struct ay_patch
 
 int ay_patch_make(const struct ay_patch_side *old, const struct ay_patch_side *new_,
 		  enum ay_patch_format format, bool owner_root, const struct ay_make_options *options,
-		  const struct ay_patch_to *to, struct ay_make_result *res, struct ay_err *err)
+		  const struct ay_patch_to *to, struct ay_patch_made *made, struct ay_err *err)
 {
 	struct ay__beside b = {.stage = -1};
 	int r = check_outside(old, to, err);
@@ -233,7 +264,7 @@ int ay_patch_make(const struct ay_patch_side *old, const struct ay_patch_side *n
 	if (r == 0)
 		r = ay__beside_begin(&b, to->fs, to->parent, to->name, err);
 	if (r == 0)
-		r = write_patch(old, new_, format, owner_root, options, to, &b, res, err);
+		r = write_patch(old, new_, format, owner_root, options, to, &b, made, err);
 	if (r == 0)
 		r = ay__beside_commit(&b, "file", AY__BESIDE_SYNCED | (to->replace ? AY__BESIDE_REPLACE : 0),
 				      err);

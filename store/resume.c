@@ -146,9 +146,19 @@ bool ay__resume_is(int dir, const char *name)
 	       fstatat(dir, AY__RESUME_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Keep what is what its name says, and the file in hand. 0; -EBUSY an object is among them: then it is not for us. */
-static int verify(struct ay_fs *fs, int raw, const struct ay_bundle_place *p)
+/* What stays in raw/ has its room already. Of a file with holes only what is on the disk; of the one in hand what stays. */
+static void hold(struct ay__resume *x, const struct stat *st, uint64_t len)
 {
+	uint64_t on_disk = (uint64_t)st->st_blocks * 512;
+
+	x->held += on_disk < len ? on_disk : len;
+	x->held_files++;
+}
+
+/* Keep what is what its name says, and the file in hand. 0; -EBUSY an object is among them: then it is not for us. */
+static int verify(struct ay_fs *fs, int raw, struct ay__resume *x)
+{
+	const struct ay_bundle_place *p = &x->place;
 	int fd = ay__open_beneath(raw, ".", O_RDONLY | O_DIRECTORY);
 	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	char in_hand[AY_DIGEST_HEX + 1];
@@ -169,14 +179,18 @@ static int verify(struct ay_fs *fs, int raw, const struct ay_bundle_place *p)
 		bool is_file = f >= 0 && fstat(f, &st) == 0 && S_ISREG(st.st_mode);
 		if (is_file && st.st_nlink > 1)
 			return -EBUSY;
-		if (is_file && p->inside && strcmp(e->d_name, in_hand) == 0)
+		if (is_file && p->inside && strcmp(e->d_name, in_hand) == 0) {
+			hold(x, &st, p->done);
 			continue;
+		}
 		if (!is_file || ay_digest_parse(&want, e->d_name, strlen(e->d_name)) < 0 ||
 		    ay_digest_fd(f, &found, NULL) < 0 || !ay_digest_eq(&want, &found)) {
 			int r = fs->ops->unlink(fs, raw, e->d_name, 0);
 			if (r < 0)
 				return r;
+			continue;
 		}
+		hold(x, &st, (uint64_t)st.st_size);
 	}
 	return 0;
 }
@@ -185,7 +199,7 @@ static int take_over(struct ay__build *b, int dead, struct ay__resume *x)
 {
 	struct ay_fs *fs = b->s->fs;
 	AY_CLOSE int raw = ay__open_beneath(dead, "raw", O_RDONLY | O_DIRECTORY);
-	int r = raw < 0 ? raw : verify(fs, raw, &x->place);
+	int r = raw < 0 ? raw : verify(fs, raw, x);
 
 	if (r == 0) /* over our empty one */
 		r = fs->ops->rename(fs, dead, "raw", b->st.dir, "raw", false);

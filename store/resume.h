@@ -23,6 +23,8 @@ struct ay__resume {
 	struct ay_digest branch; /* of its name */
 	struct ay_digest bundle; /* of the release's manifest, the bundle's header and its size */
 	struct ay_bundle_place place;
+	/* Not in the file: what ay__resume_find() took over, bytes that need no room any more, and files. */
+	uint64_t held, held_files;
 };
 
 /** ay__resume_encode() - the file's bytes. */

@@ -47,7 +47,7 @@ expect_json 0 '"checked": true' "${delta[@]}" apply old d -o got2 --json
 expect 0 "" "${delta[@]}" make --from-nothing new -o whole
 expect 0 "" "${delta[@]}" apply --from-nothing whole -o got3
 [ "$(id -u)" != 0 ] || same "from nothing" "$(tree_of got3)" "$(tree_of new)"
-expect 0 "" "${delta[@]}" make old old -o same
+expect 0 "nothing differs (old has " "${delta[@]}" make old old -o same
 expect 0 "" "${delta[@]}" apply old same -o got4
 same "no difference" "$(tree_of got4)" "$(tree_of old)"
 rm -rf got2 got3 got4
@@ -88,9 +88,27 @@ expect_json 0 '"endings"' "$AYNI" show --json --stats --from old d
 printf "untrusted comment: x\nRWQ\n" >key
 expect 2 "are for bundles" "$AYNI" show --stats key
 
+say "what may come out, and what reading may take"
+# Nothing but a name or two is in the delta: all that comes out is copied from the old tree.
+mkdir few many_copies
+head -c 3000000 /dev/urandom >few/a
+for i in 1 2 3; do cp few/a many_copies/$i; done
+expect 0 "" "${delta[@]}" make few many_copies -o copies
+check "the delta is not small" [ "$(stat -c %s copies)" -lt 2000 ]
+expect 1 "more than the 8388608 bytes that are allowed" "${delta[@]}" apply few copies -o no --max-size 8
+expect 0 "" "${delta[@]}" apply few copies -o got6 --max-size 9M
+expect 2 "--max-size must be a size from 1M" "${delta[@]}" apply few copies -o no --max-size 0
+check "it was applied" [ ! -e no ]
+rm -rf got6 few many_copies copies
+# By default no more memory than half of the machine's: a header that asks for a TiB is refused at once.
+resign() { { cat head && sha256sum head | head -c 16 | sed 's/../\\x&/g' | xargs -0 printf %b && tail -c +145 d; } >"$1"; }
+{ head -c 104 d && printf '\0\0\0\0\0\001\0\0' && tail -c +113 d | head -c 24; } >head && resign hungry
+expect 1 "bytes of memory besides" "${delta[@]}" apply old hungry -o no
+check "it was applied" [ ! -e no ]
+
 # One that needs an encoder which is not here can be looked at, and not applied.
 { head -c 120 d && printf '\040\0\0\0' && tail -c +125 d | head -c 12; } >head
-{ cat head && sha256sum head | head -c 16 | sed 's/../\\x&/g' | xargs -0 printf %b && tail -c +145 d; } >later
+resign later
 expect 0 "encoder: ?" "$AYNI" show later
 expect 1 "encoder" "${delta[@]}" apply old later -o no
 check "it was applied" [ ! -e no ]
@@ -106,6 +124,16 @@ expect 2 "is for files" "${delta[@]}" make old new -o x --format=bsdiff40
 expect 2 "is a directory and" "${delta[@]}" make old new/empty -o x
 expect 2 "is a directory and" "${delta[@]}" make old/empty new -o x
 expect 2 "are for make" "${delta[@]}" apply old d -o x --fast
+expect 2 "NEW alone" "${delta[@]}" make --from-nothing old new -o x
+expect 2 "DELTA alone" "${delta[@]}" apply --from-nothing old d -o x
+expect 2 "from 4M to 1024G" "${delta[@]}" make old new -o x --apply-memory 3
+expect 2 "at least 64M" "${delta[@]}" make old new -o x --memory 63M
+expect 2 "a bare number: MiB" "${delta[@]}" make old new -o x --memory 1Q
+expect 0 "" "${delta[@]}" make old new -o sized --memory 64M --apply-memory 1g
+rm sized
+for option in --fast --no-filters --owner-root --threads=1 --apply-memory=8; do
+	expect 2 "not for the bsdiff40 format" "${delta[@]}" make old/empty new/empty -o x --format=bsdiff40 $option
+done
 expect 2 "lie in new itself" "${delta[@]}" make old new -o new/x
 expect 2 "lie in old itself" "${delta[@]}" make old new -o old/deep/x
 expect 2 "neither a file nor a directory" "${delta[@]}" make old new/fifo -o x
@@ -155,6 +183,7 @@ expect 1 "is not of the format bsdiff40" "${delta[@]}" apply f2 p -o x --format=
 expect 1 "is not what it starts from" "${delta[@]}" apply f2 d -o x
 bsdiff f4 f3 p
 expect 2 "is for a file" "${delta[@]}" apply old p -o x
+expect 2 "not for a bsdiff40 patch" "${delta[@]}" apply f4 p -o x --owner-root
 expect 1 "is not of the format bundle" "${delta[@]}" apply f4 p -o x --format=bundle
 # Too large for the memory allowed: said beforehand.
 truncate -s 3G huge
@@ -203,6 +232,18 @@ else
 	same "exit code of what was too fast to be interrupted" $rc 0
 fi
 nothing_stays "an interruption"
+# The classic format too, though only between its steps.
+head -c 12000000 /dev/urandom >n1
+head -c 12000000 /dev/urandom >n2
+"${delta[@]}" make n1 n2 -o i --format=bsdiff40 >/dev/null 2>err2 &
+for _ in $(seq 100); do [ -z "$(find . -name '.tmp-*')" ] || break; sleep 0.01; done
+kill -TERM $!
+wait $!
+same "exit code of an interrupted bsdiff40" $? 1
+check "not told why" grep -q stopped err2
+check "an interrupted patch was made" [ ! -e i ]
+nothing_stays "an interrupted bsdiff40"
+rm n1 n2
 
 say "killed while it works: nothing of that name, or all of it"
 expect 0 "" "${delta[@]}" make --from-nothing new -o whole --force

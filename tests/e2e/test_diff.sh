@@ -50,6 +50,9 @@ says '"kind": "renamed"' '"path": "/came%20odd%0A%25"' '"renamed": 2'
 cp -a a c
 touch -d 2001-01-01 c/dir/changed
 expect 0 "~ /dir/changed  mtime" "$AYNI" diff a c
+touch -d '2001-02-03 04:05:06.789012345 UTC' c/dir/changed
+expect_json 0 '"mtime": 981173106,' "$AYNI" diff --json a c
+says '"mtime_ns": 789012345'
 expect 3 "are the same" "$AYNI" diff --ignore-mtime a c
 if [ "$(id -u)" = 0 ]; then
 	chown 12:34 c/dir/meta
@@ -78,6 +81,7 @@ expect 0 "> /moves -> /sub/moved" "$AYNI" diff "$manifest" b
 expect 3 "are the same" "$AYNI" diff "$manifest" a
 expect 1 "xo/d 9 is not in st" "$AYNI" diff --store st xo/d@9 b
 expect 2 "neither a file or directory nor BRANCH" "$AYNI" diff Nowhere b
+expect 1 "nowhere is neither a file nor a directory, and as a release: none: no store" "$AYNI" diff --store none nowhere b
 expect 2 "say which two" "$AYNI" diff a
 expect 2 "nothing but packages" "$AYNI" diff --packages --ignore-mtime a b
 expect 2 "says nothing of packages" "$AYNI" diff --packages "$manifest" b

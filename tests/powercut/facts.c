@@ -256,7 +256,7 @@ void facts_of(const struct world *w, const char *path, bool collected, struct ay
 
 	ay_buf_reset(out);
 	int r = ay_store_open(ay_fs_real(), path, 0, &l.s, &err);
-	if (r == AY_EUSAGE || r == -ENOENT)
+	if (r == AY_ESTATE || r == AY_EUSAGE || r == -ENOENT)
 		return; /* there is none, or it was not made to its end */
 	if (r < 0) {
 		bad(&l, "the store does not open: %s", err.msg);

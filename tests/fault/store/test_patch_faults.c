@@ -108,7 +108,7 @@ static int run(const struct job *j, struct ay_err *err)
 	const struct ay_make_options o = {.threads = 1, .level = 1};
 	const struct ay_patch_side *old = j->files ? &t->old_file : &t->old;
 	const struct ay_patch_side *new_ = j->files ? &t->new_file : &t->new_;
-	struct ay_make_result made;
+	struct ay_patch_made made;
 	struct ay_patch_result res;
 
 	if (!j->apply)

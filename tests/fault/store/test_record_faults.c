@@ -21,7 +21,7 @@ static uint32_t published(const char *path)
 	int fd;
 
 	int rc = ay_repo_open(ay_fs_real(), path, false, &r, &err);
-	if (rc == AY_EUSAGE)
+	if (rc == AY_ESTATE)
 		return 0;
 	expect_code(rc, 0);
 	rc = ay_repo_get_head(r, "xo/stable", bytes, &err);

@@ -86,7 +86,7 @@ static const char *see(const char *path, uint32_t *serial, char why[WHY])
 
 	*serial = 0;
 	int rc = ay_repo_open(ay_fs_real(), path, false, &r, &err);
-	if (rc == AY_EUSAGE)
+	if (rc == AY_ESTATE)
 		return NULL;
 	if (rc == 0 && (rc = ay_repo_get_head(r, "xo/stable", head, &err)) == -ENOENT) {
 		ay_repo_close(r);

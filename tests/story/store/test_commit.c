@@ -163,6 +163,7 @@ static void an_update_is_durable_before_it_is_said(void **arg)
 			"open tmp/S/tree/manifest\n"
 			"open tmp/S/raw/#\n"
 			"link tmp/S/raw/# -> tmp/S/new/#.%\n"
+			"unlink tmp/S\n" /* of the place to go on from: from here on it would lie */
 			"open tmp/S/tree/release\n"
 			"open tmp/S/tree/.ref\n"
 			"syncfs\n"

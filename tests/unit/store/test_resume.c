@@ -13,10 +13,14 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -275,6 +279,102 @@ static void another_bundle_and_the_collector_remove_it(void **arg)
 	assert_int_equal(ay_store_remove_tree(t->s, "b", 2, &t->err), 0);
 }
 
+/* ---- a tight disk ---- */
+
+#define TIGHT_AT PARTS_MIN /* much has come, something has not */
+
+static int small_disk(char dir[64])
+{
+	snprintf(dir, 64, "/tmp/ayni-resume-XXXXXX");
+	if (geteuid() != 0 || !mkdtemp(dir))
+		return -1;
+	if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	    mount("none", dir, "tmpfs", 0, "size=24m") == 0)
+		return 0;
+	rmdir(dir);
+	return -1;
+}
+
+static uint64_t free_bytes(const struct kit *k)
+{
+	struct statvfs v;
+
+	assert_int_equal(fstatvfs(k->fd, &v), 0);
+	return (uint64_t)v.f_bavail * v.f_frsize;
+}
+
+/* All but @left of what is free is taken by somebody else. */
+static void take_room(struct kit *k, uint64_t left)
+{
+	uint64_t now = free_bytes(k);
+	AY_CLOSE int fd = openat(k->fd, "ballast", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0 && now > left);
+	assert_int_equal(posix_fallocate(fd, 0, (off_t)(now - left)), 0);
+}
+
+/* What lies there already needs no room: with less than the whole update takes, but enough for its rest, it goes on. */
+static void it_goes_on_where_only_its_rest_fits(void **arg)
+{
+	struct state *t;
+	struct watched w;
+	char dir[64];
+	void *fixture;
+
+	(void)arg;
+	if (small_disk(dir) < 0) {
+		puts("skipped: needs root, for a small file system of its own");
+		skip();
+	}
+	setenv("AYNI_KIT_DIR", dir, 1);
+	assert_int_equal(setup(&fixture), 0);
+	t = fixture;
+	uint64_t before = free_bytes(&t->k);
+	assert_true(die_at(t, TIGHT_AT, 1));
+	uint64_t held = before - free_bytes(&t->k);
+	assert_true(held > 128 << 10);
+	/* A margin for the rest: what the store counts for names and for itself. */
+	take_room(&t->k, t->offer.unpacked_size + 33 * 4096 - held + (96 << 10));
+	finish(t, 1, &w);
+	assert_true(w.first > 128 << 10); /* not from the beginning */
+	teardown(&fixture);
+	unsetenv("AYNI_KIT_DIR");
+	umount2(dir, MNT_DETACH);
+	rmdir(dir);
+}
+
+static unsigned full_writes;
+
+static ssize_t pwrite_full(struct ay_fs *fs, int fd, const void *buf, size_t len, off_t offset)
+{
+	if (full_writes == 0 || len <= AY__RESUME_SIZE)
+		return ay_fs_real()->ops->pwrite(fs, fd, buf, len, offset);
+	full_writes--;
+	return -ENOSPC;
+}
+
+/* Should the rest not fit beside what lies there, that goes, and it begins anew. */
+static void without_room_to_go_on_it_begins_anew(void **arg)
+{
+	struct state *t = *arg;
+	struct ay_fs_ops ops = *ay_fs_real()->ops;
+	struct ay_fs fs = {.ops = &ops};
+	struct ay_store *s;
+	struct watched w;
+
+	ops.pwrite = pwrite_full;
+	assert_true(die_at(t, TIGHT_AT, 1));
+	if (kit_store(&t->k, &fs, &s, &t->err) < 0)
+		fail_msg("%s", t->err.msg);
+	full_writes = 1;
+	if (apply(t, s, &w) < 0)
+		fail_msg("%s", t->err.msg);
+	assert_int_equal(full_writes, 0);
+	assert_int_equal(w.last, w.total);
+	assert_true(kit_tree_is(&t->k, "b", 2, &t->v2));
+	ay_store_close(s);
+}
+
 static void its_file_has_one_form(void **arg)
 {
 	struct ay__resume x = {.place = {.part = 3, .at = 99, .record = 7, .inside = true, .done = 5}}, y;
@@ -302,7 +402,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(killed_at_every_part_it_goes_on_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_lies_there_is_not_believed, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_bundle_and_the_collector_remove_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(without_room_to_go_on_it_begins_anew, setup, teardown),
 		cmocka_unit_test(its_file_has_one_form),
+		cmocka_unit_test(it_goes_on_where_only_its_rest_fits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
