@@ -145,9 +145,11 @@ struct ay_bundle_limits {
 	/*
 	 * More than one thread: one reads and unpacks the next part, one computes, one hashes and gives to the sink's functions
 	 * open, data, end and place, which are then called in that thread, in order, while others are called in the caller's.
-	 * Takes up to AY_BUNDLE_THREADS_MEMORY besides @memory. Where that many threads cannot be had, there is one.
+	 * Takes up to AY_BUNDLE_THREADS_MEMORY besides @memory. Where that is more than @memory_here, or that many threads cannot be
+	 * had, there is one.
 	 */
 	bool threads;
+	uint64_t memory_here; /* bytes that there are in all; 0: any number */
 	/*
 	 * After header, delta and map go on at this place, as it was told for this bundle; NULL: at the beginning. Its record,
 	 * when it is inside one, begins for the sink as if it were new, but its first @done bytes are in @from_fd, from where

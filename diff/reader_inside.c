@@ -17,7 +17,13 @@
 /* @n bytes of recipe, which come in chunks. */
 static int chunks_read(struct ay__reader *r, uint64_t n)
 {
+	/* Exactly so many bytes, as they are counted. */
+	if (r->recipe.cap > n + 1)
+		ay_buf_release(&r->recipe);
 	ay_buf_reset(&r->recipe);
+	r->recipe.limit = (size_t)n;
+	if (!ay_buf_reserve(&r->recipe, (size_t)n))
+		return ay_err_errno(r->err, ENOMEM, "a recipe of %llu bytes", (unsigned long long)n);
 	while (r->recipe.len < n) {
 		struct ay_cursor *c;
 		uint64_t len = 0;
@@ -31,8 +37,6 @@ static int chunks_read(struct ay__reader *r, uint64_t n)
 		if (len == 0 || len > n - r->recipe.len || len > ay_cursor_left(c))
 			return ay__reader_bad(r, AY_STREAM_RECIPE, "a chunk that is too long, or empty");
 		ay_put_bytes(&r->recipe, ay_get_bytes(c, (size_t)len), (size_t)len);
-		if (ay_buf_status(&r->recipe))
-			return ay_err_errno(r->err, ENOMEM, "a recipe of %llu bytes", (unsigned long long)n);
 	}
 	return 0;
 }
@@ -107,6 +111,11 @@ static int recipes_read(struct ay__reader *r)
 		return ay__reader_bad(r, AY_STREAM_RECIPE, "recipes that are too long");
 	if (n_base + n_target == 0)
 		return ay__reader_bad(r, AY_STREAM_RECIPE, "filters, but no recipe");
+	/* Before any of it is kept; the rest of what the record needs is compared when they are known. */
+	if (n_base + n_target > r->header.extra_memory)
+		return ay_err_set(
+			r->err, AY_EFORMAT, "has %llu bytes of recipes, the header declares %llu of memory",
+			(unsigned long long)(n_base + n_target), (unsigned long long)r->header.extra_memory);
 	rc = chunks_read(r, n_base + n_target);
 	r->base_recipe = (struct ay_slice){.data = r->recipe.data, .len = (size_t)n_base};
 	r->target_recipe = (struct ay_slice){.data = r->recipe.data + n_base, .len = (size_t)n_target};

@@ -89,7 +89,7 @@ static int deflate_more(struct ay__unpacker *s, size_t *got, struct ay_err *err)
 	f->s.end = f->below->next + f->below->len;
 	int rc = ay__inflate_read(&f->s, s->buffer, AY__UNPACKER_BUFFER, got);
 	if (rc)
-		return f->s.why ? broken(err, "deflate", f->s.why) : rc;
+		return rc == AY_EFORMAT && f->s.why ? broken(err, "deflate", f->s.why) : rc;
 	ay__unpacker_take(f->below, f->below->len - (size_t)(f->s.end - f->s.next));
 	return 0;
 }
