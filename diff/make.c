@@ -185,9 +185,9 @@ static void recipes_set(const struct ay__window *w, struct ay_bundle_record *r)
 	if (!r->filters)
 		return;
 	r->encoders = target->sums.encoders;
-	r->extra_memory +=
-		ay__recipes_memory(base->recipe.len + target->recipe.len, &base->sums, &target->sums);
-	r->scratch_size = ay__recipe_in_file(&base->sums) ? base->sums.view_size : 0;
+	r->extra_memory = ay__recipes_memory(base->recipe.len + target->recipe.len, &base->sums,
+					     &target->sums, r->extra_memory);
+	r->scratch_size = ay__recipes_scratch(&base->sums, &target->sums, r->method == AY_METHOD_ELF);
 }
 
 static int record_begin(struct maker *m, const struct ay__window *w, struct ay_err *err)

@@ -4,7 +4,8 @@
 
 #include "diff/bundle_format.h"
 
-#define FILTER_MARGIN (2ull << 20) /* recipes, a view in memory, and its buffer */
+#define PACK_KERNEL   (372ull << 20) /* ay__filter_memory() of lzma2 with 32 MiB of dictionary, rounded up */
+#define FILTER_MARGIN (2ull << 20)   /* recipes, a view in memory, and its buffer */
 
 uint32_t ay__make_part_limit(uint64_t apply_memory)
 {
@@ -15,9 +16,19 @@ uint32_t ay__make_part_limit(uint64_t apply_memory)
 	limit = apply_memory > fixed ? (apply_memory - fixed) / 3 / AY_LEAF_SIZE * AY_LEAF_SIZE : 0;
 	if (limit < AY_BUNDLE_PART_MIN)
 		return AY_BUNDLE_PART_MIN;
-	/* Parts larger than usual take a quarter: predicting addresses and packing again need memory too. */
-	if (limit > AY_BUNDLE_PART_DEFAULT)
-		limit = limit / 4 > AY_BUNDLE_PART_DEFAULT ? limit / 4 : AY_BUNDLE_PART_DEFAULT;
+	/*
+	 * Parts larger than usual take a quarter: predicting addresses and packing again need memory too. What packing a
+	 * kernel image takes they leave, where there is so much.
+	 */
+	if (limit > AY_BUNDLE_PART_DEFAULT) {
+		uint64_t packing = fixed + PACK_KERNEL + FILTER_MARGIN;
+		uint64_t left = apply_memory > packing
+					? (apply_memory - packing) / 3 / AY_LEAF_SIZE * AY_LEAF_SIZE
+					: 0;
+
+		limit = left >= AY_BUNDLE_PART_DEFAULT && left < limit / 4 ? left : limit / 4;
+		limit = limit > AY_BUNDLE_PART_DEFAULT ? limit : AY_BUNDLE_PART_DEFAULT;
+	}
 	return limit < AY_BUNDLE_PART_MAX ? (uint32_t)limit : AY_BUNDLE_PART_MAX;
 }
 

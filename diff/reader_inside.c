@@ -57,16 +57,18 @@ static int share_check(struct ay__reader *r, const char *whose, uint64_t view, u
 static int costs_check(struct ay__reader *r, const struct ay__recipe_sums *base,
 		       const struct ay__recipe_sums *target)
 {
-	uint64_t memory = ay__recipes_memory(r->recipe.len, base, target) +
-			  (r->r.method == AY_METHOD_ELF ? ay__elf_extra_memory(r->base_size) : 0);
+	bool elf = r->r.method == AY_METHOD_ELF;
+	uint64_t memory =
+		ay__recipes_memory(r->recipe.len, base, target, elf ? ay__elf_extra_memory(r->base_size) : 0);
+	uint64_t scratch = ay__recipes_scratch(base, target, elf);
 
 	if (memory > r->header.extra_memory)
 		return ay_err_set(r->err, AY_EFORMAT, "needs %llu bytes of memory, the header says %llu",
 				  (unsigned long long)memory, (unsigned long long)r->header.extra_memory);
-	if (ay__recipe_in_file(base) && base->view_size > r->header.scratch_size)
-		return ay_err_set(
-			r->err, AY_EFORMAT, "needs a temporary file of %llu bytes, the header says %llu",
-			(unsigned long long)r->base_size, (unsigned long long)r->header.scratch_size);
+	if (scratch > r->header.scratch_size)
+		return ay_err_set(r->err, AY_EFORMAT,
+				  "needs temporary files of %llu bytes, the header says %llu",
+				  (unsigned long long)scratch, (unsigned long long)r->header.scratch_size);
 	if (target->encoders & ~r->header.encoders)
 		return ay_err_set(r->err, AY_EFORMAT,
 				  "is packed by an encoder that the header does not name");
@@ -124,6 +126,7 @@ int ay__reader_recipes(struct ay__reader *r)
 {
 	struct ay__recipe_sums base = {0}, target = {0};
 
+	r->hold = 0;
 	r->view_size = r->r.size;
 	r->base_size = r->r.n_bases ? r->r.base_sizes[0] : 0;
 	r->base_recipe = r->target_recipe = (struct ay_slice){0};
@@ -141,6 +144,7 @@ int ay__reader_recipes(struct ay__reader *r)
 	if (rc == 0 && r->target_recipe.len) {
 		rc = ay__recipe_check(r->target_recipe, true, &target, r->err);
 		r->view_size = target.view_size;
+		r->hold = r->r.method == AY_METHOD_ELF && ay__recipe_held(&target) ? target.view_size : 0;
 		if (rc == 0)
 			rc = share_check(r, "file", target.view_size, r->r.size);
 		else

@@ -211,14 +211,40 @@ uint64_t ay__filter_memory(const struct ay__filter_params *p, bool target)
 	}
 }
 
-uint64_t ay__recipes_memory(size_t len, const struct ay__recipe_sums *base,
-			    const struct ay__recipe_sums *target)
+/* Unpacking is over when packing begins. */
+static uint64_t work_of(const struct ay__recipe_sums *base, const struct ay__recipe_sums *target)
 {
-	/* Unpacking is over when packing begins. */
-	uint64_t work = base->memory > target->memory ? base->memory : target->memory;
+	return base->memory > target->memory ? base->memory : target->memory;
+}
+
+uint64_t ay__recipes_memory(size_t len, const struct ay__recipe_sums *base,
+			    const struct ay__recipe_sums *target, uint64_t predicting)
+{
+	uint64_t work = work_of(base, target);
 	uint64_t view = base->view_size == 0 || ay__recipe_in_file(base) ? 0 : AY__VIEW_IN_MEMORY;
 
+	if (!ay__recipe_held(target))
+		work += predicting;
+	else if (predicting > work)
+		work = predicting;
 	return len + work + view + (base->view_size ? AY__VIEW_BUFFER : 0);
+}
+
+uint64_t ay__recipes_predicting_max(uint64_t max, size_t len, const struct ay__recipe_sums *base,
+				    const struct ay__recipe_sums *target)
+{
+	uint64_t least = ay__recipes_memory(len, base, target, 0);
+
+	if (least > max)
+		return 0;
+	return max - least + (ay__recipe_held(target) ? work_of(base, target) : 0);
+}
+
+uint64_t ay__recipes_scratch(const struct ay__recipe_sums *base, const struct ay__recipe_sums *target,
+			     bool elf)
+{
+	return (ay__recipe_in_file(base) ? base->view_size : 0) +
+	       (elf && ay__recipe_held(target) ? target->view_size : 0);
 }
 
 static uint64_t add(uint64_t a, uint64_t b)
