@@ -40,7 +40,7 @@ struct ay_bundle_header {
 	uint32_t encoders;     /* bit i: encoder i packs outputs (diff/encoders.h) */
 	uint32_t map_size;     /* bytes of the table of type numbers (diff/btf.h); 0: none */
 	uint64_t extra_memory; /* bytes that a record needs at most besides what reading the parts does */
-	uint64_t scratch_size; /* bytes of the largest temporary file */
+	uint64_t scratch_size; /* bytes of temporary files at most */
 };
 
 enum ay_bundle_method {
@@ -61,15 +61,18 @@ struct ay_bundle_record {
 		filters; /* bit i: filter i is used to look into base or target (diff/recipe.h); 0: both are as they are */
 	/* When writing only: */
 	uint64_t extra_memory; /* what the record needs besides; the header has the largest */
-	uint64_t scratch_size; /* bytes of a temporary file; as above */
+	uint64_t scratch_size; /* bytes of temporary files; as above */
 	uint32_t encoders;     /* that its output is packed by; the header has all */
 	struct ay_slice base_recipe, target_recipe; /* borrowed until it is written; empty: as it is */
 };
 
-/* A temporary file, for one record at a time and at most as large as the header's scratch size. Functions as below. */
+/*
+ * Temporary files, for one record at a time: what its base unpacks to, and then, in one that begins while that is still open, what its
+ * target will be packed from. Together at most as large as the header's scratch size. Functions as below.
+ */
 struct ay_bundle_scratch {
 	void *ctx;
-	/* A file of @size bytes begins; the one before is forgotten. */
+	/* A file of @size bytes begins; the one before is forgotten, but for who has it open. */
 	int (*begin)(void *ctx, uint64_t size, struct ay_err *err);
 	/* Its next bytes, in order. */
 	int (*data)(void *ctx, const void *data, size_t len, struct ay_err *err);
@@ -137,14 +140,16 @@ struct ay_bundle_limits {
 	uint64_t memory; /* refuse parts and windows that need more; 0: AY_BUNDLE_PART_DEFAULT's need */
 	uint64_t unpacked_size; /* the offer's; 0: any */
 	uint64_t delta_size;    /* bytes of manifest delta at most; 0: AY_MANIFEST_SIZE_MAX */
-	uint64_t scratch_size;  /* bytes of a temporary file at most; 0: AY_BUNDLE_SCRATCH_MAX */
+	uint64_t scratch_size;  /* bytes of temporary files at most; 0: AY_BUNDLE_SCRATCH_MAX */
 	bool look_only; /* every record will be skipped: the encoders that would pack them need not be here */
 	/*
 	 * More than one thread: one reads and unpacks the next part, one computes, one hashes and gives to the sink's functions
 	 * open, data, end and place, which are then called in that thread, in order, while others are called in the caller's.
-	 * Takes up to AY_BUNDLE_THREADS_MEMORY besides @memory. Where that many threads cannot be had, there is one.
+	 * Takes up to AY_BUNDLE_THREADS_MEMORY besides @memory. Where that is more than @memory_here, or that many threads cannot be
+	 * had, there is one.
 	 */
 	bool threads;
+	uint64_t memory_here; /* bytes that there are in all; 0: any number */
 	/*
 	 * After header, delta and map go on at this place, as it was told for this bundle; NULL: at the beginning. Its record,
 	 * when it is inside one, begins for the sink as if it were new, but its first @done bytes are in @from_fd, from where

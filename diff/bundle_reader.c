@@ -107,6 +107,15 @@ static int records_read(struct ay__reader *r)
 	return ay__reader_place(r, r->index);
 }
 
+/* Threads are for speed: what they take must be there besides what was declared. */
+static bool threads_fit(const struct ay_bundle_limits *l)
+{
+	uint64_t declared = l->memory ? l->memory : ay_bundle_memory(AY_BUNDLE_PART_DEFAULT);
+
+	return l->threads && (l->memory_here == 0 || (l->memory_here >= AY_BUNDLE_THREADS_MEMORY &&
+						      declared <= l->memory_here - AY_BUNDLE_THREADS_MEMORY));
+}
+
 int ay_bundle_read(int fd, const struct ay_bundle_limits *limits, const struct ay_bundle_sink *sink,
 		   bool records, struct ay_err *err)
 {
@@ -119,15 +128,16 @@ int ay_bundle_read(int fd, const struct ay_bundle_limits *limits, const struct a
 		return ay_err_errno(err, errno, "bundle");
 	r.size = (uint64_t)st.st_size;
 	limits = limits ? limits : &no_limits;
+	bool threads = threads_fit(limits);
 	if (records)
-		rc = ay__output_init(&r.out, sink, limits->threads, err);
+		rc = ay__output_init(&r.out, sink, threads, err);
 	if (rc == 0)
 		rc = ay__reader_header(&r, limits);
 	if (rc == 0)
 		rc = ay__reader_delta(&r);
 	if (rc == 0)
 		rc = ay__reader_map(&r);
-	if (rc == 0 && records && limits->threads && r.header.part_limit <= AY_BUNDLE_PART_DEFAULT)
+	if (rc == 0 && records && threads && r.header.part_limit <= AY_BUNDLE_PART_DEFAULT)
 		r.ahead = ay__ahead_new(fd, r.size, r.header.part_limit);
 	/* While the sink does with the delta whatever it has to. */
 	if (r.ahead && r.header.n_parts > 0)

@@ -234,8 +234,9 @@ static int fixed_head(struct ay__inflate *s)
 	memset(lens + 280, 8, 8);
 	memset(dists, 5, sizeof(dists));
 	int rc = table_make(s, &s->lits, lens, 288, false);
-	/* 30 of 32 codes: the other two never come, and are refused where they do. */
+	/* 30 of 32 codes, which is too few for any other table: the other two never come, and are refused where they do. */
 	if (rc == 0 && table_make(s, &s->dists, dists, 30, true) == AY_EFORMAT) {
+		s->why = NULL;
 		for (unsigned i = 0; i < 30; i++) {
 			unsigned r = (i & 1) << 4 | (i & 2) << 2 | (i & 4) | (i & 8) >> 2 | (i & 16) >> 4;
 

@@ -20,6 +20,7 @@ struct scan {
 	struct ay__inside *out;
 	struct ay__stream_hints hints;
 	unsigned heavy, filters, tries;
+	uint64_t unpacked; /* bytes of all streams, of nested ones too */
 	uint64_t memory[AY__RECIPE_DEPTH + 1];
 };
 
@@ -111,6 +112,7 @@ static int stream_put(struct scan *s, struct ay_slice raw, const struct ay__stre
 	ay_put_bytes(&s->out->view, raw.data, raw.len);
 	ay__filter_put(&s->out->recipe, s->o->target, &t->params);
 	s->filters++;
+	s->unpacked += content.len;
 	s->heavy += t->params.id != AY__FILTER_DEFLATE;
 	s->memory[depth + 1] = s->memory[depth] + ay__filter_memory(&t->params, s->o->target);
 	return list_scan(s, content, depth + 1);
@@ -164,7 +166,8 @@ int ay__inside(struct ay_slice file, const struct ay__inside_options *options, s
 		rc = ay__recipe_check(recipe, options->target, &out->sums, NULL);
 		AY_ASSERT(rc == 0 && out->sums.view_size == out->view.len);
 	}
-	if (rc || s.filters == 0 || out->view.len > AY__VIEW_FREE + AY__VIEW_SHARE * (uint64_t)file.len)
+	if (rc || s.filters == 0 || s.unpacked > ay__unwrap_max(file.len, out->view.len) ||
+	    out->view.len > AY__VIEW_FREE + AY__VIEW_SHARE * (uint64_t)file.len)
 		ay__inside_release(out);
 	return rc;
 }

@@ -16,6 +16,7 @@
 #include "diff/codec.h"
 #include "diff/elf_columns.h"
 #include "diff/make_btf.h"
+#include "diff/make_memory.h"
 #include "diff/make_window.h"
 #include "diff/pool.h"
 
@@ -26,9 +27,7 @@
 #define LEVEL_XZ_MIN  16             /* who asks for less is in a hurry */
 #define JOBS_AHEAD    256            /* windows handed out and not written yet */
 #define BYTES_AHEAD   (256ull << 20) /* and the bytes of files in them: what is coded waits in memory */
-#define APPLY_MEMORY  (400ull << 20) /* of a laptop that packs a kernel image again */
 #define PLAIN_MEMORY  (128ull << 20) /* more is for the few */
-#define FILTER_MARGIN (2ull << 20)   /* recipes, a view in memory, and its buffer */
 #define MEMORY_MIN    (64ull << 20)
 
 struct window_job {
@@ -186,9 +185,9 @@ static void recipes_set(const struct ay__window *w, struct ay_bundle_record *r)
 	if (!r->filters)
 		return;
 	r->encoders = target->sums.encoders;
-	r->extra_memory +=
-		ay__recipes_memory(base->recipe.len + target->recipe.len, &base->sums, &target->sums);
-	r->scratch_size = ay__recipe_in_file(&base->sums) ? base->sums.view_size : 0;
+	r->extra_memory = ay__recipes_memory(base->recipe.len + target->recipe.len, &base->sums,
+					     &target->sums, r->extra_memory);
+	r->scratch_size = ay__recipes_scratch(&base->sums, &target->sums, r->method == AY_METHOD_ELF);
 }
 
 static int record_begin(struct maker *m, const struct ay__window *w, struct ay_err *err)
@@ -301,27 +300,13 @@ static int delta_write(struct maker *m, struct ay_err *err)
 	return rc;
 }
 
-static uint32_t part_limit_for(uint64_t apply_memory)
-{
-	uint64_t fixed = ay_bundle_memory(0), limit;
-
-	if (apply_memory == 0)
-		return AY_BUNDLE_PART_DEFAULT;
-	limit = apply_memory > fixed ? (apply_memory - fixed) / 3 / AY_LEAF_SIZE * AY_LEAF_SIZE : 0;
-	if (limit < AY_BUNDLE_PART_MIN)
-		return AY_BUNDLE_PART_MIN;
-	/* Parts larger than usual take a quarter: predicting addresses and packing again need memory too. */
-	if (limit > AY_BUNDLE_PART_DEFAULT)
-		limit = limit / 4 > AY_BUNDLE_PART_DEFAULT ? limit / 4 : AY_BUNDLE_PART_DEFAULT;
-	return limit < AY_BUNDLE_PART_MAX ? (uint32_t)limit : AY_BUNDLE_PART_MAX;
-}
-
 /* What became of type numbers is learned from the whole tree, before any file is diffed. */
 static int map_write(struct maker *m, struct ay_err *err)
 {
 	if (m->options->fast)
 		return 0;
-	int rc = ay__make_btf(m->old, m->new_, &m->plan, part_limit_for(m->options->apply_memory), &m->btf);
+	int rc = ay__make_btf(m->old, m->new_, &m->plan, ay__make_part_limit(m->options->apply_memory),
+			      &m->btf);
 
 	return rc ? ay_err_errno(err, -rc, "learn type numbers")
 		  : ay_bundle_writer_map(m->writer, &m->btf, err);
@@ -332,8 +317,8 @@ static void tables_count(struct maker *m)
 {
 	uint64_t taken = ay_bundle_writer_tables(m->writer);
 
-	if (m->options->apply_memory)
-		m->extra_max = m->extra_max > taken ? m->extra_max - taken : 0;
+	m->extra_max = m->extra_max > taken ? m->extra_max - taken : 0;
+	m->filter_memory = m->filter_memory > taken ? m->filter_memory - taken : 0;
 }
 
 static int level_for(const struct ay_make_options *o, bool diff)
@@ -343,15 +328,6 @@ static int level_for(const struct ay_make_options *o, bool diff)
 	if (o->fast)
 		return diff ? LEVEL_FAST : LEVEL_HASTY;
 	return diff ? LEVEL_DIFF : LEVEL_LITERAL;
-}
-
-/* What the parts leave of the memory. */
-static uint64_t filter_memory_for(const struct ay_make_options *o)
-{
-	uint64_t all = o->apply_memory ? o->apply_memory : APPLY_MEMORY;
-	uint64_t parts = ay_bundle_memory(part_limit_for(o->apply_memory)) + FILTER_MARGIN;
-
-	return o->no_filters || o->fast || all <= parts ? 0 : all - parts;
 }
 
 static uint64_t memory_for(const struct ay_make_options *o)
@@ -372,7 +348,7 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 	unsigned threads = o->threads ? o->threads : cores > 0 ? (unsigned)cores : 1;
 	struct ay_bundle_writer_options w = {.from = m->old->manifest_digest,
 					     .to = m->new_->manifest_digest,
-					     .part_limit = part_limit_for(o->apply_memory),
+					     .part_limit = ay__make_part_limit(o->apply_memory),
 					     .level = level_for(o, diff),
 					     .codecs = AY_CODEC_BIT(AY_CODEC_ZSTD),
 					     .targets = true,
@@ -381,16 +357,12 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 	if (diff && w.level >= LEVEL_XZ_MIN)
 		w.codecs = AY_CODECS_ALL;
 	m->sizes = ay__window_sizes_for(memory_for(o));
-	m->filter_memory = filter_memory_for(o);
+	m->filter_memory = ay__make_filter_memory(o);
 	m->piece_max = ay_bundle_piece_max(w.part_limit);
 	m->work_left = ay__work_max(m->plan.unpacked_size);
 	if (o->work_max && o->work_max < m->work_left)
 		m->work_left = o->work_max;
-	m->extra_max = UINT64_MAX;
-	if (o->apply_memory)
-		m->extra_max = o->apply_memory > ay_bundle_memory(w.part_limit)
-				       ? o->apply_memory - ay_bundle_memory(w.part_limit)
-				       : 0;
+	m->extra_max = ay__make_extra_memory(o);
 	m->large = calloc(m->plan.n_records + 1, sizeof(*m->large));
 	m->pool = ay__pool_new(threads, memory_for(o));
 	w.pool = m->pool;

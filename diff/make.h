@@ -26,11 +26,10 @@ struct ay_make_tree {
 };
 
 struct ay_make_options {
-	unsigned threads; /* 0: one per core */
-	uint64_t memory;  /* bytes that diffing may use in all; 0: half of the machine */
-	uint64_t
-		apply_memory; /* bytes that applying may use; 0: what 8 MiB parts need, and 400 MiB with filters */
-	bool no_filters;      /* do not look into what is packed: applying then never packs anything again */
+	unsigned threads;      /* 0: one per core */
+	uint64_t memory;       /* bytes that diffing may use in all; 0: half of the machine */
+	uint64_t apply_memory; /* bytes that applying may use; 0: 400 MiB, with parts of 8 MiB */
+	bool no_filters;       /* do not look into what is packed: applying then never packs anything again */
 	uint64_t
 		work_max; /* bytes that readers may have to go through besides those that they write; 0: as many as they allow */
 	int level; /* of zstd; 0: 19 for a diff, 12 for literals of a bundle from nothing, 6 or 3 when @fast */

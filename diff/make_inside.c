@@ -38,11 +38,11 @@ static int try_inside(struct ay__window *w, struct ay__inside *target, uint32_t 
 	base.size = base.bytes.len;
 	view.size = view.bytes.len;
 	uint64_t extra_max = w->extra_max, work_max = w->work_max;
-	uint64_t taken = ay__recipes_memory(target->recipe.len + in.recipe.len, &in.sums, &target->sums);
 	uint64_t work = ay__record_work(old->len, &in.sums, &target->sums, 0);
-	if (work > work_max)
+	size_t len = target->recipe.len + in.recipe.len;
+	if (work > work_max || ay__recipes_memory(len, &in.sums, &target->sums, 0) > extra_max)
 		return 0;
-	w->extra_max = taken < extra_max ? extra_max - taken : 0;
+	w->extra_max = ay__recipes_predicting_max(extra_max, len, &in.sums, &target->sums);
 	w->work_max = work_max - work;
 	rc = ay__window_encode(w, &base, &view, AY__METHODS_DIFF, &e);
 	w->extra_max = extra_max;

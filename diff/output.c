@@ -5,6 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "diff/section.h"
 
 int ay__output_init(struct ay__output *o, const struct ay_bundle_sink *sink, bool thread, struct ay_err *err)
 {
@@ -92,13 +96,16 @@ static int file_begin(struct ay__output *o, const struct ay_bundle_place *again)
 	return rc == 0 && again ? ay__hash_again(o->hasher, o->again_fd, again->done, o->err) : rc;
 }
 
-int ay__output_begin(struct ay__output *o, const struct ay_bundle_record *r, struct ay_slice recipe)
+int ay__output_begin(struct ay__output *o, const struct ay_bundle_record *r, struct ay_slice recipe,
+		     uint64_t hold)
 {
 	const struct ay_bundle_place *again = o->again;
 
 	o->record = r;
 	o->again = NULL;
 	o->len = 0;
+	o->hold = hold;
+	o->held = 0;
 	ay__rewrap_free(o->rewrap);
 	o->rewrap = recipe.len ? ay__rewrap_new(recipe, file_bytes, o, o->err) : NULL;
 	if (recipe.len && !o->rewrap)
@@ -106,8 +113,46 @@ int ay__output_begin(struct ay__output *o, const struct ay_bundle_record *r, str
 	return file_begin(o, again);
 }
 
+/* The view's next bytes, to wait for the rest. */
+static int hold_put(struct ay__output *o, const uint8_t *data, size_t len)
+{
+	const struct ay_bundle_scratch *file = o->sink->scratch;
+	int rc = 0;
+
+	if (!file)
+		return ay_err_set(o->err, AY_ELIMIT, "needs a temporary file, and there are none here");
+	if (o->held == 0)
+		rc = file->begin(file->ctx, o->hold, o->err);
+	/* Operations were checked to write just the view. */
+	AY_ASSERT(len <= o->hold - o->held);
+	o->held += len;
+	return rc ? rc : file->data(file->ctx, data, len, o->err);
+}
+
+/* All of the view is there, and whatever made it is gone. */
+static int hold_pack(struct ay__output *o)
+{
+	const struct ay_bundle_scratch *file = o->sink->scratch;
+	AY_CLOSE int fd = -1;
+	uint64_t at = 0;
+	int rc = file->end(file->ctx, &fd, o->err);
+
+	while (rc == 0 && at < o->held) {
+		size_t n = o->held - at < AY__OUTPUT_BUFFER ? (size_t)(o->held - at) : AY__OUTPUT_BUFFER;
+
+		rc = ay__pread_all(fd, o->buffer, n, at, AY_EFORMAT, o->err);
+		if (rc)
+			return ay_err_wrap(o->err, rc, "the temporary file of what is to be packed");
+		rc = ay__rewrap_put(o->rewrap, o->buffer, n);
+		at += n;
+	}
+	return rc;
+}
+
 static int give(struct ay__output *o, const uint8_t *data, size_t len)
 {
+	if (o->hold)
+		return hold_put(o, data, len);
 	return o->rewrap ? ay__rewrap_put(o->rewrap, data, len) : file_bytes(o, data, len);
 }
 
@@ -157,6 +202,8 @@ int ay__output_end(struct ay__output *o)
 {
 	int rc = flush(o);
 
+	if (rc == 0 && o->hold)
+		rc = hold_pack(o);
 	if (rc == 0 && o->rewrap)
 		rc = ay__rewrap_end(o->rewrap);
 	if (rc == 0 && o->queue)

@@ -2,8 +2,10 @@
 /*
  * diff/reader_elf.c - a record of method ELF: the map, all operations, then the bytes, addresses predicted.
  *
- * Hostile numbers cost size or are refused: the map's rows and the operations are checked as they come, fields are found in
- * the base, which the bundle does not choose the bytes of, and a wrong prediction ends at the record's digest.
+ * Hostile numbers cost size or are refused: the map's rows and the operations are checked as they come. Fields are found in
+ * the base, and that may be as hostile as the bundle: where the image begins in it the bundle says, with filters a recipe chooses what is seen of it,
+ * and whoever made the bundle may have made the release before as well. So nothing that is read there is believed either. What finding them costs counts
+ * as the record's work (diff/recipe.h), and a wrong prediction ends at the record's digest.
  */
 #include <errno.h>
 #include <stdlib.h>

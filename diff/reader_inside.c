@@ -17,7 +17,13 @@
 /* @n bytes of recipe, which come in chunks. */
 static int chunks_read(struct ay__reader *r, uint64_t n)
 {
+	/* Exactly so many bytes, as they are counted. */
+	if (r->recipe.cap > n + 1)
+		ay_buf_release(&r->recipe);
 	ay_buf_reset(&r->recipe);
+	r->recipe.limit = (size_t)n;
+	if (!ay_buf_reserve(&r->recipe, (size_t)n))
+		return ay_err_errno(r->err, ENOMEM, "a recipe of %llu bytes", (unsigned long long)n);
 	while (r->recipe.len < n) {
 		struct ay_cursor *c;
 		uint64_t len = 0;
@@ -31,8 +37,6 @@ static int chunks_read(struct ay__reader *r, uint64_t n)
 		if (len == 0 || len > n - r->recipe.len || len > ay_cursor_left(c))
 			return ay__reader_bad(r, AY_STREAM_RECIPE, "a chunk that is too long, or empty");
 		ay_put_bytes(&r->recipe, ay_get_bytes(c, (size_t)len), (size_t)len);
-		if (ay_buf_status(&r->recipe))
-			return ay_err_errno(r->err, ENOMEM, "a recipe of %llu bytes", (unsigned long long)n);
 	}
 	return 0;
 }
@@ -53,16 +57,18 @@ static int share_check(struct ay__reader *r, const char *whose, uint64_t view, u
 static int costs_check(struct ay__reader *r, const struct ay__recipe_sums *base,
 		       const struct ay__recipe_sums *target)
 {
-	uint64_t memory = ay__recipes_memory(r->recipe.len, base, target) +
-			  (r->r.method == AY_METHOD_ELF ? ay__elf_extra_memory(r->base_size) : 0);
+	bool elf = r->r.method == AY_METHOD_ELF;
+	uint64_t memory =
+		ay__recipes_memory(r->recipe.len, base, target, elf ? ay__elf_extra_memory(r->base_size) : 0);
+	uint64_t scratch = ay__recipes_scratch(base, target, elf);
 
 	if (memory > r->header.extra_memory)
 		return ay_err_set(r->err, AY_EFORMAT, "needs %llu bytes of memory, the header says %llu",
 				  (unsigned long long)memory, (unsigned long long)r->header.extra_memory);
-	if (ay__recipe_in_file(base) && base->view_size > r->header.scratch_size)
-		return ay_err_set(
-			r->err, AY_EFORMAT, "needs a temporary file of %llu bytes, the header says %llu",
-			(unsigned long long)r->base_size, (unsigned long long)r->header.scratch_size);
+	if (scratch > r->header.scratch_size)
+		return ay_err_set(r->err, AY_EFORMAT,
+				  "needs temporary files of %llu bytes, the header says %llu",
+				  (unsigned long long)scratch, (unsigned long long)r->header.scratch_size);
 	if (target->encoders & ~r->header.encoders)
 		return ay_err_set(r->err, AY_EFORMAT,
 				  "is packed by an encoder that the header does not name");
@@ -105,6 +111,11 @@ static int recipes_read(struct ay__reader *r)
 		return ay__reader_bad(r, AY_STREAM_RECIPE, "recipes that are too long");
 	if (n_base + n_target == 0)
 		return ay__reader_bad(r, AY_STREAM_RECIPE, "filters, but no recipe");
+	/* Before any of it is kept; the rest of what the record needs is compared when they are known. */
+	if (n_base + n_target > r->header.extra_memory)
+		return ay_err_set(
+			r->err, AY_EFORMAT, "has %llu bytes of recipes, the header declares %llu of memory",
+			(unsigned long long)(n_base + n_target), (unsigned long long)r->header.extra_memory);
 	rc = chunks_read(r, n_base + n_target);
 	r->base_recipe = (struct ay_slice){.data = r->recipe.data, .len = (size_t)n_base};
 	r->target_recipe = (struct ay_slice){.data = r->recipe.data + n_base, .len = (size_t)n_target};
@@ -115,6 +126,7 @@ int ay__reader_recipes(struct ay__reader *r)
 {
 	struct ay__recipe_sums base = {0}, target = {0};
 
+	r->hold = 0;
 	r->view_size = r->r.size;
 	r->base_size = r->r.n_bases ? r->r.base_sizes[0] : 0;
 	r->base_recipe = r->target_recipe = (struct ay_slice){0};
@@ -132,6 +144,7 @@ int ay__reader_recipes(struct ay__reader *r)
 	if (rc == 0 && r->target_recipe.len) {
 		rc = ay__recipe_check(r->target_recipe, true, &target, r->err);
 		r->view_size = target.view_size;
+		r->hold = r->r.method == AY_METHOD_ELF && ay__recipe_held(&target) ? target.view_size : 0;
 		if (rc == 0)
 			rc = share_check(r, "file", target.view_size, r->r.size);
 		else
@@ -183,7 +196,7 @@ static int unpack(struct ay__reader *r)
 	if (u.in_file)
 		rc = file->begin(file->ctx, r->base_size, r->err);
 	if (rc == 0)
-		rc = ay__unwrap(&r->file, r->base_recipe, unpacked_put, &u, r->err);
+		rc = ay__unwrap(&r->file, r->base_recipe, r->base_size, unpacked_put, &u, r->err);
 	if (rc)
 		return rc;
 	if (!u.in_file) {

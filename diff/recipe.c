@@ -149,13 +149,48 @@ void ay__filter_put(struct ay_buf *out, bool target, const struct ay__filter_par
 	}
 }
 
+/* What libzstd 1.5 takes for a level where nothing else is asked for: log2 of the window, and of its second table. */
+static unsigned zstd_level_window(int level)
+{
+	return level <= 1 ? 19 : level == 2 ? 20 : level <= 8 ? 21 : level <= 16 ? 22 : 23;
+}
+
+static unsigned zstd_level_chain(int level)
+{
+	return level <= 4 ? 18 : level <= 8 ? 20 : level <= 11 ? 22 : level <= 18 ? 23 : 24;
+}
+
+/* log2 of the window that packing will have: where it is not set, libzstd chooses it, whatever the recipe says. */
+static unsigned zstd_window(const struct ay__zstd_params *z)
+{
+	unsigned log = z->long_ ? AY__ZSTD_WINDOW_MAX : zstd_level_window(z->level), need = 10;
+
+	if (z->window_set)
+		return z->window_log;
+	while (z->sized && need < log && 1ull << need < z->size)
+		need++;
+	if (z->sized)
+		log = need;
+	return log > z->window_log ? log : z->window_log;
+}
+
 static uint64_t zstd_pack_memory(const struct ay__zstd_params *z)
 {
 	/* Measured with ZSTD_sizeof_CCtx() for each level (tests/unit/diff/test_rewrap.c compares); the window apart. */
-	uint64_t tables = z->level <= 4 ? 6 : z->level <= 10 ? 24 : z->level <= 15 ? 50 : 90;
+	uint64_t tables = z->level <= 4    ? 6
+			  : z->level <= 10 ? 28
+			  : z->level <= 13 ? 50
+			  : z->level <= 15 ? 66
+					   : 90;
+	unsigned log = zstd_window(z), chain = zstd_level_chain(z->level), job;
 
-	return (tables << 20) + (3ull << z->window_log) + (z->long_ ? 32ull << 20 : 0) +
-	       (z->worker ? 24ull << z->window_log : 0);
+	/* A worker's job: four windows; when it looks far back as well, eight times that table, which a small file makes smaller. */
+	if (z->sized && !z->window_set && chain > log + 1)
+		chain = log + 1;
+	job = z->long_ ? chain + 3 : log + 2;
+	if (job < 21)
+		job = 21;
+	return (tables << 20) + (3ull << log) + (z->long_ ? 32ull << 20 : 0) + (z->worker ? 6ull << job : 0);
 }
 
 uint64_t ay__filter_memory(const struct ay__filter_params *p, bool target)
@@ -176,14 +211,40 @@ uint64_t ay__filter_memory(const struct ay__filter_params *p, bool target)
 	}
 }
 
-uint64_t ay__recipes_memory(size_t len, const struct ay__recipe_sums *base,
-			    const struct ay__recipe_sums *target)
+/* Unpacking is over when packing begins. */
+static uint64_t work_of(const struct ay__recipe_sums *base, const struct ay__recipe_sums *target)
 {
-	/* Unpacking is over when packing begins. */
-	uint64_t work = base->memory > target->memory ? base->memory : target->memory;
+	return base->memory > target->memory ? base->memory : target->memory;
+}
+
+uint64_t ay__recipes_memory(size_t len, const struct ay__recipe_sums *base,
+			    const struct ay__recipe_sums *target, uint64_t predicting)
+{
+	uint64_t work = work_of(base, target);
 	uint64_t view = base->view_size == 0 || ay__recipe_in_file(base) ? 0 : AY__VIEW_IN_MEMORY;
 
+	if (!ay__recipe_held(target))
+		work += predicting;
+	else if (predicting > work)
+		work = predicting;
 	return len + work + view + (base->view_size ? AY__VIEW_BUFFER : 0);
+}
+
+uint64_t ay__recipes_predicting_max(uint64_t max, size_t len, const struct ay__recipe_sums *base,
+				    const struct ay__recipe_sums *target)
+{
+	uint64_t least = ay__recipes_memory(len, base, target, 0);
+
+	if (least > max)
+		return 0;
+	return max - least + (ay__recipe_held(target) ? work_of(base, target) : 0);
+}
+
+uint64_t ay__recipes_scratch(const struct ay__recipe_sums *base, const struct ay__recipe_sums *target,
+			     bool elf)
+{
+	return (ay__recipe_in_file(base) ? base->view_size : 0) +
+	       (elf && ay__recipe_held(target) ? target->view_size : 0);
 }
 
 static uint64_t add(uint64_t a, uint64_t b)

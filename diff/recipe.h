@@ -91,11 +91,29 @@ static inline bool ay__recipe_in_file(const struct ay__recipe_sums *base)
 }
 
 /**
+ * ay__recipe_held() - is the target's view of a record whose addresses are predicted written to a temporary file first, and packed
+ * from there? Then predicting and packing do not need their memory at the same time. @target: all 0 where there is no recipe.
+ */
+static inline bool ay__recipe_held(const struct ay__recipe_sums *target)
+{
+	return target->view_size > AY__VIEW_IN_MEMORY;
+}
+
+/**
  * ay__recipes_memory() - bytes that a record with these recipes needs besides all else.
  * @len: of both recipes. @base, @target: all 0 where there is no recipe.
+ * @predicting: ay__elf_extra_memory() where the method is elf; 0: it is another one.
  */
 uint64_t ay__recipes_memory(size_t len, const struct ay__recipe_sums *base,
-			    const struct ay__recipe_sums *target);
+			    const struct ay__recipe_sums *target, uint64_t predicting);
+
+/** ay__recipes_predicting_max() - so much may @predicting be, if ay__recipes_memory() is to stay within @max; 0: none of it. */
+uint64_t ay__recipes_predicting_max(uint64_t max, size_t len, const struct ay__recipe_sums *base,
+				    const struct ay__recipe_sums *target);
+
+/** ay__recipes_scratch() - bytes of temporary files that such a record has at once. @elf: that is its method. */
+uint64_t ay__recipes_scratch(const struct ay__recipe_sums *base, const struct ay__recipe_sums *target,
+			     bool elf);
 
 /**
  * ay__record_work() - bytes that a record makes a reader go through, whatever it then takes of them.
@@ -106,6 +124,18 @@ uint64_t ay__recipes_memory(size_t len, const struct ay__recipe_sums *base,
  */
 uint64_t ay__record_work(uint64_t base_size, const struct ay__recipe_sums *base,
 			 const struct ay__recipe_sums *target, uint64_t elf_size);
+
+/**
+ * ay__unwrap_max() - bytes that all filters of a base's recipe may give out in all: what is packed in what is packed comes out more
+ * than once, but a stream within a stream that is far longer than what it holds (deflate: a million empty blocks) is nobody's.
+ */
+static inline uint64_t ay__unwrap_max(uint64_t base_size, uint64_t view_size)
+{
+	/* Both are below 2^62: what is beyond 2^57 is as good as no bound. */
+	uint64_t sum = base_size + view_size;
+
+	return sum >> 57 ? UINT64_MAX : 8 * sum + (1u << 20);
+}
 
 /** ay__work_max() - what all records of a bundle may add up to whose sizes' sum is @unpacked_size. */
 uint64_t ay__work_max(uint64_t unpacked_size);

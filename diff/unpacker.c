@@ -19,6 +19,12 @@ int ay__unpacker_peek(struct ay__unpacker *s, const uint8_t **data, size_t *len,
 
 		if (rc)
 			return rc;
+		if (s->left && got > *s->left)
+			return ay_err_set(
+				err, AY_EFORMAT,
+				"the base unpacks to more bytes on the way than what is seen of it allows");
+		if (s->left)
+			*s->left -= got;
 		s->next = s->buffer;
 		s->len = got;
 		s->ended = got == 0;
@@ -89,7 +95,7 @@ static int deflate_more(struct ay__unpacker *s, size_t *got, struct ay_err *err)
 	f->s.end = f->below->next + f->below->len;
 	int rc = ay__inflate_read(&f->s, s->buffer, AY__UNPACKER_BUFFER, got);
 	if (rc)
-		return f->s.why ? broken(err, "deflate", f->s.why) : rc;
+		return rc == AY_EFORMAT && f->s.why ? broken(err, "deflate", f->s.why) : rc;
 	ay__unpacker_take(f->below, f->below->len - (size_t)(f->s.end - f->s.next));
 	return 0;
 }

@@ -22,7 +22,8 @@ struct ay__unpacker {
 	int (*more)(struct ay__unpacker *s, size_t *got, struct ay_err *err);
 	void (*close)(void *state);
 	void *state;
-	uint64_t at; /* of the bottom: in the view */
+	uint64_t at;    /* of the bottom: in the view */
+	uint64_t *left; /* bytes that may still come out, of this and others together; NULL: any number */
 	uint8_t buffer[AY__UNPACKER_BUFFER];
 };
 

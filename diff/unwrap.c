@@ -14,6 +14,7 @@ struct unwrapper {
 	struct ay_cursor recipe;
 	int (*put)(void *ctx, const uint8_t *data, size_t len);
 	void *ctx;
+	uint64_t left; /* bytes that the levels may still give each other */
 	struct ay_err *err;
 };
 
@@ -49,7 +50,9 @@ static int level_open(struct unwrapper *u, const struct ay__filter_params *p)
 		return ay_err_errno(u->err, ENOMEM, "unpack the base");
 	struct ay__unpacker *below = u->levels[u->depth];
 	u->levels[++u->depth] = s;
-	return ay__unpacker_open_filter(s, below, p, u->err);
+	int rc = ay__unpacker_open_filter(s, below, p, u->err);
+	s->left = &u->left;
+	return rc;
 }
 
 static void level_close(struct unwrapper *u)
@@ -91,7 +94,7 @@ static int run(struct unwrapper *u)
 	}
 }
 
-int ay__unwrap(struct ay__view *base, struct ay_slice recipe,
+int ay__unwrap(struct ay__view *base, struct ay_slice recipe, uint64_t view_size,
 	       int (*put)(void *ctx, const uint8_t *data, size_t len), void *ctx, struct ay_err *err)
 {
 	AY_FREE struct ay__unpacker *bottom = malloc(sizeof(*bottom));
@@ -100,6 +103,7 @@ int ay__unwrap(struct ay__view *base, struct ay_slice recipe,
 	if (!bottom)
 		return ay_err_errno(err, ENOMEM, "unpack the base");
 	ay__unpacker_open_view(bottom, base);
+	u.left = ay__unwrap_max(base->size, view_size);
 	ay_cursor_init(&u.recipe, recipe.data, recipe.len);
 	int rc = run(&u);
 	while (u.depth > 0)

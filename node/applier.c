@@ -27,6 +27,7 @@ struct task {
 struct ay_applier {
 	uv_loop_t *loop;
 	const char *store, *config; /* config: "": the default one */
+	uint64_t memory;            /* that applying may take; 0: any number of bytes */
 	struct ay_events events;
 	void (*failed)(void *ctx, const char *branch, int code, const char *message);
 	void *ctx;
@@ -202,13 +203,14 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 
 static int spawn(struct ay_applier *a, const struct task *t)
 {
-	char serial[16], parent[16];
+	char serial[16], parent[16], memory[24];
 	snprintf(serial, sizeof(serial), "%" PRIu32, t->serial);
 	snprintf(parent, sizeof(parent), "%ld", (long)getpid());
-	const char *words[] = {"ayni",    "apply-worker", "--store",  a->store,    "--branch",
-			       t->branch, "--serial",     serial,     "--release", t->release,
-			       "--offer", t->offer,       "--bundle", t->bundle,   "--parent",
-			       parent,    "--config",     a->config,  NULL};
+	snprintf(memory, sizeof(memory), "%" PRIu64, a->memory);
+	const char *words[] = {"ayni",     "apply-worker", "--store",   a->store,   "--branch", t->branch,
+			       "--serial", serial,         "--release", t->release, "--offer",  t->offer,
+			       "--bundle", t->bundle,      "--parent",  parent,     "--memory", memory,
+			       "--config", a->config,      NULL};
 	const size_t n = sizeof(words) / sizeof(words[0]) - 3; /* without the last option and the end */
 	if (!a->config[0])
 		words[n] = NULL;
@@ -274,8 +276,9 @@ void ay_applier_order(struct ay_applier *a, const struct ay_order *order)
 	uv_async_send(&a->start);
 }
 
-void ay_applier_config(struct ay_applier *a, const char *path)
+void ay_applier_config(struct ay_applier *a, const char *path, uint64_t memory)
 {
+	a->memory = memory;
 	a->config = path;
 }
 

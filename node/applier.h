@@ -48,8 +48,11 @@ struct ay_applier_progress {
 int ay_applier_new(uv_loop_t *loop, const char *store_path, const struct ay_events *events,
 		   void (*failed)(void *ctx, const char *branch, int code, const char *message), void *ctx,
 		   struct ay_applier **out);
-/** ay_applier_config() - the configuration that the worker reads; borrowed likewise. */
-void ay_applier_config(struct ay_applier *a, const char *path);
+/**
+ * ay_applier_config() - the configuration that the worker reads; borrowed likewise.
+ * @memory: bytes that applying may take, whatever that file says; 0: any number.
+ */
+void ay_applier_config(struct ay_applier *a, const char *path, uint64_t memory);
 /** ay_applier_close() - kill the worker (harmless at any time); then run the loop, then ay_applier_free(). */
 void ay_applier_close(struct ay_applier *a);
 void ay_applier_free(struct ay_applier *a);

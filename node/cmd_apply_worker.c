@@ -34,7 +34,8 @@ struct worker {
 	struct ay_config *config;
 	uint32_t serial, parent;
 	struct ay_digest release, offer, bundle;
-	unsigned have; /* one bit per option */
+	unsigned have;   /* one bit per option */
+	uint64_t memory; /* that applying may take; 0: any number of bytes */
 	uint64_t told_ns;
 };
 
@@ -76,6 +77,8 @@ static int each_option(void *ctx, int val, const char *arg, struct ay_err *err)
 		w->branch = arg;
 	else if (val == 'c')
 		w->config_path = arg;
+	else if (val == 'm')
+		w->memory = strtoull(arg, NULL, 10);
 	else if (val == 'n')
 		return ay_parse_u32(arg, 1, UINT32_MAX, "--serial", &w->serial, err);
 	else
@@ -122,6 +125,7 @@ static int apply(struct worker *w, struct ay_store *s, struct ay_release *releas
 				     .release_len = release_len,
 				     .bundle_fd = ay_bundle_file_fd(file),
 				     .offer = &offer,
+				     .memory = w->memory,
 				     .progress = on_progress,
 				     .ctx = w};
 		r = ay_apply_with_room(s, w->config, &a, err);
@@ -152,15 +156,12 @@ static int work(struct worker *w, struct ay_release *release, struct ay_err *err
 
 static int run(int argc, char **argv, struct ay_err *err)
 {
-	static const struct option longs[] = {{"store", required_argument, NULL, 's'},
-					      {"branch", required_argument, NULL, 'b'},
-					      {"serial", required_argument, NULL, 'n'},
-					      {"release", required_argument, NULL, 'R'},
-					      {"offer", required_argument, NULL, 'O'},
-					      {"bundle", required_argument, NULL, 'B'},
-					      {"parent", required_argument, NULL, 'p'},
-					      {"config", required_argument, NULL, 'c'},
-					      {0}};
+	static const struct option longs[] = {
+		{"store", required_argument, NULL, 's'},  {"branch", required_argument, NULL, 'b'},
+		{"serial", required_argument, NULL, 'n'}, {"release", required_argument, NULL, 'R'},
+		{"offer", required_argument, NULL, 'O'},  {"bundle", required_argument, NULL, 'B'},
+		{"parent", required_argument, NULL, 'p'}, {"memory", required_argument, NULL, 'm'},
+		{"config", required_argument, NULL, 'c'}, {0}};
 	static const unsigned needed = 1u << ('s' & 31) | 1u << ('b' & 31) | 1u << ('n' & 31) |
 				       1u << ('R' & 31) | 1u << ('O' & 31) | 1u << ('B' & 31);
 	struct worker w = {0};
@@ -205,7 +206,7 @@ const struct ay_cmd ay_cmd_apply_worker = {
 	"apply-worker",
 	NULL,
 	"Usage: ayni apply-worker --store DIR --branch NAME --serial N --release DIGEST --offer DIGEST\n"
-	"                         --bundle DIGEST [--parent PID] [--config FILE]\n"
+	"                         --bundle DIGEST [--parent PID] [--memory BYTES] [--config FILE]\n"
 	"\n"
 	"Makes the tree of one release out of one bundle; `ayni switch` makes it current. Started by `ayni node`; its\n"
 	"standard output is JSON lines.\n",

@@ -223,7 +223,7 @@ static int start_parts(struct ay_daemon *d, struct ay_err *err)
 	if (r == 0 && d->store)
 		r = ay_applier_new(&d->loop, c->store, &applied, on_apply_failed, d, &d->applier);
 	if (r == 0 && d->store) {
-		ay_applier_config(d->applier, c->path);
+		ay_applier_config(d->applier, c->path, c->apply_memory);
 		ay_disk_budget(d->disk, c, switching.reload, d);
 	}
 	if (r == 0 && d->store)

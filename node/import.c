@@ -273,6 +273,7 @@ static int take_step(struct work *w, const struct ay_plan_way *way,
 					       .release_len = k->len,
 					       .bundle_fd = fd,
 					       .offer = offer,
+					       .memory = w->limits.memory,
 					       .progress = progress,
 					       .ctx = ctx};
 		r = ay_apply_with_room(w->s, w->config, &apply, &why);

@@ -164,7 +164,7 @@ static void print_header(const struct ay__bundle_shown *b)
 	       h->n_records, h->n_parts, h->part_limit);
 	printf("memory to apply: %" PRIu64 " bytes\n", ay_bundle_memory(h->part_limit) + h->extra_memory);
 	if (h->scratch_size)
-		printf("temporary file: %" PRIu64 " bytes\n", h->scratch_size);
+		printf("temporary files: %" PRIu64 " bytes\n", h->scratch_size);
 	for (unsigned i = 0; i < 32; i++) {
 		if (h->encoders >> i & 1)
 			printf("encoder: %s\n", ay_encoder_name(i));

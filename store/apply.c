@@ -391,6 +391,7 @@ static int read_bundle(struct apply *ap, struct ay_err *err)
 		.memory = offer ? offer->memory : 0,
 		.unpacked_size = offer ? offer->unpacked_size : ap->b.release.unpacked_size,
 		.threads = ap->b.crew != NULL,
+		.memory_here = ap->a->memory,
 	};
 	struct ay_fs *fs = ap->b.s->fs;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * store/scratch.h - the temporary file of who reads a bundle (diff/bundle.h): in staging, without a name, one at a time.
+ * store/scratch.h - the temporary files of who reads a bundle (diff/bundle.h): in staging, without names, written one at a time.
  */
 #ifndef AYNI_STORE_SCRATCH_H
 #define AYNI_STORE_SCRATCH_H

@@ -84,6 +84,8 @@ struct ay_apply {
 	size_t release_len;
 	int bundle_fd;                /* read from offset 0; a stranger's file: every output is checked */
 	const struct ay_offer *offer; /* bounds: sizes, memory */
+	uint64_t
+		memory; /* bytes that applying may take here: several threads only where that is enough for them as well; 0: any */
 	/* Progress: output bytes. Nonzero stops with that code. May be NULL; may be called in another thread. */
 	int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
 	void *ctx;

@@ -43,7 +43,7 @@ static void back(const struct ay__inside *in, struct ay_slice file, bool target)
 	} else {
 		struct ay__view v = {0};
 		ay__view_open_mem(&v, file.data, file.len);
-		rc = ay__unwrap(&v, recipe, compare_put, &c, &err);
+		rc = ay__unwrap(&v, recipe, view.len, compare_put, &c, &err);
 	}
 	AY_ASSERT(rc == 0 && c.at == c.want.len);
 }

@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct ay__view v = {0};
 	size_t left = (size_t)sums.view_size;
 	ay__view_open_mem(&v, data + 3 + n, len - 3 - n);
-	rc = ay__unwrap(&v, recipe, count_put, &left, &err);
+	rc = ay__unwrap(&v, recipe, sums.view_size, count_put, &left, &err);
 	/* A checked recipe never gives more than its view; all of it is only given where the base fits. */
 	AY_ASSERT(rc != AY_ELIMIT);
 	AY_ASSERT(rc == 0 ? left == 0 : err.code == rc && err.msg[0]);

@@ -7,6 +7,7 @@
 
 #include <lzma.h>
 #include <stdio.h>
+#include <zstd.h>
 
 #include "base/cleanup.h"
 #include "diff/encoders.h"
@@ -80,7 +81,8 @@ static void unwraps(const struct ay__inside *in, struct ay_slice file)
 	struct ay_err err = {0};
 
 	ay__view_open_mem(&v, file.data, file.len);
-	if (ay__unwrap(&v, (struct ay_slice){in->recipe.data, in->recipe.len}, compare_put, &c, &err))
+	if (ay__unwrap(&v, (struct ay_slice){in->recipe.data, in->recipe.len}, in->view.len, compare_put, &c,
+		       &err))
 		fail_msg("%s", err.msg);
 	assert_int_equal(c.at, in->view.len);
 }
@@ -380,13 +382,56 @@ static void test_recipe_many(void **state)
 	}
 }
 
+static int put_count(void *ctx, const uint8_t *data, size_t len)
+{
+	(void)data;
+	*(size_t *)ctx += len;
+	return 0;
+}
+
+/* Millions of empty blocks, packed in turn: a few hundred bytes that hold nothing, and unpack to as much as one likes on the way. */
+static void test_much_on_the_way(void **state)
+{
+	(void)state;
+	static const uint8_t recipe[] = {
+		0, AY__FILTER_ZSTD, 23, 0, AY__FILTER_DEFLATE, 0, AY__FILTER_END, 0, AY__FILTER_END,
+		0, AY__FILTER_END};
+	static const struct {
+		size_t blocks;
+		int code;
+	} cases[] = {{200000, 0}, {220000, AY_EFORMAT}, {1000000, AY_EFORMAT}};
+	struct ay_slice r = {recipe, sizeof(recipe)};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t len = 5 * cases[i].blocks, cap = ZSTD_compressBound(len), got = 0;
+		uint8_t *raw = calloc(1, len), *small = malloc(cap);
+		struct ay__view v = {0};
+		struct ay_err err = {0};
+
+		assert_non_null(raw);
+		assert_non_null(small);
+		for (size_t at = 0; at < len; at += 5)
+			raw[at + 3] = raw[at + 4] = 0xff;
+		raw[len - 5] = 1; /* the last block */
+		size_t n = ZSTD_compress(small, cap, raw, len, 3);
+		assert_true(!ZSTD_isError(n) && n < 2000);
+		ay__view_open_mem(&v, small, n);
+		int rc = ay__unwrap(&v, r, 0, put_count, &got, &err);
+		if (rc != cases[i].code)
+			fail_msg("%zu blocks: %d (%s)", cases[i].blocks, rc, err.msg);
+		assert_int_equal(got, 0);
+		free(raw);
+		free(small);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_packers),       cmocka_unit_test(test_bundle_across_packers),
 		cmocka_unit_test(test_golden_bundle), cmocka_unit_test(test_temporary_file),
 		cmocka_unit_test(test_encoders),      cmocka_unit_test(test_recipe_rules),
-		cmocka_unit_test(test_recipe_many),
+		cmocka_unit_test(test_recipe_many),   cmocka_unit_test(test_much_on_the_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include <zstd.h>
 
 #include "base/cleanup.h"
+#include "diff/elf_columns.h"
 #include "diff/encoders.h"
 #include "diff/inside.h"
 #include "elf_kit.h"
@@ -16,6 +17,7 @@
 #define FUNCTIONS 1200
 #define SAMPLE    3000 /* bytes of it, unpacked */
 #define TEXT      0x401000
+#define ROOM      (1u << 20) /* zeros behind the list, so that the view is a large one */
 
 /* A packed sample in .rodata, as the kernel has some to test itself with: all other sections but .text lie behind it. */
 static void sample_put(struct ay_buf *image)
@@ -44,7 +46,10 @@ static struct ay_buf image_make(unsigned variant)
 	ay_put_u32(&b, 0);
 	for (unsigned i = 0; i < 4000; i++)
 		ay_put_u32(&b, TEXT + 32 * i + (i > 300 ? 16 * variant : 0));
-	assert_int_equal(ay_buf_status(&b), 0);
+	uint8_t *room = ay_buf_reserve(&b, ROOM);
+	assert_non_null(room);
+	memset(room, 0, ROOM);
+	b.len += ROOM;
 	return b;
 }
 
@@ -110,6 +115,65 @@ static void as_well_as_unpacked(void **state)
 	assert_true(packed < pb.len / 16);
 }
 
+/*
+ * Addresses are predicted first, then it is packed: what the two need is never there at once, but the view waits in a temporary
+ * file, beside the base's.
+ */
+static void one_after_the_other(void **state)
+{
+	static const struct ay__inside_options o = {
+		.view_max = 64u << 20, .memory_max = 400u << 20, .encoders = AY_ENCODERS_ALL};
+	AY_CLEANUP(ay_buf_release) struct ay_buf a = image_make(0), b = image_make(3);
+	AY_CLEANUP(ay_buf_release) struct ay_buf pa = packed_make(&a, 3), pb = packed_make(&b, 6);
+	AY_CLEANUP(ay__inside_release) struct ay__inside in_a = {0}, in_b = {0};
+	struct ay__inside_options as_target = o;
+	struct ay_make_options options = {.threads = 1, .level = 3};
+	struct ay_make_result res;
+	struct applied ap = {0};
+	struct ay_err err = {0};
+
+	(void)state;
+	as_target.target = true;
+	assert_int_equal(ay__inside((struct ay_slice){pa.data, pa.len}, &o, &in_a), 0);
+	assert_int_equal(ay__inside((struct ay_slice){pb.data, pb.len}, &as_target, &in_b), 0);
+	struct tree *old = tree_of(&pa), *new_ = tree_of(&pb);
+	int fd = bundle_make(old, new_, &options, &res);
+	AY_CLEANUP(ay_buf_release) struct ay_buf bytes = bundle_bytes(fd);
+	uint64_t predicting = ay__elf_extra_memory(in_a.view.len), packing = in_b.sums.memory;
+	uint64_t extra = ay_get_le64(bytes.data + 104), scratch = ay_get_le64(bytes.data + 112);
+	uint64_t most = predicting > packing ? predicting : packing;
+	assert_true(extra >= most && extra < most + (1u << 20));
+	assert_int_equal(scratch, in_a.view.len + in_b.view.len);
+	struct ay_bundle_limits limits = {.memory = res.apply_memory, .scratch_size = scratch};
+	assert_int_equal(bundle_apply(fd, old, new_, &limits, &ap, &err), 0);
+	assert_int_equal(ap.records, 1);
+	limits.scratch_size--;
+	assert_int_equal(bundle_apply(fd, old, new_, &limits, &ap, &err), AY_ELIMIT);
+	limits.scratch_size++;
+	ap.no_scratch = true;
+	assert_int_equal(bundle_apply(fd, old, new_, &limits, &ap, &err), AY_ELIMIT);
+	ap.no_scratch = false;
+	close(fd);
+	/* A header that does not count the second file. */
+	bytes.data[112] = (uint8_t)(bytes.data[112] - 1);
+	assert_true(ay_get_le64(bytes.data + 112) < scratch);
+	bundle_fix_checks(bytes.data, bytes.len);
+	fd = bundle_fd(bytes.data, bytes.len);
+	assert_int_equal(bundle_apply(fd, old, new_, &limits, &ap, &err), AY_EFORMAT);
+	assert_non_null(strstr(err.msg, "temporary files"));
+	close(fd);
+	/* With hardly more memory it is found again. */
+	options.apply_memory = res.apply_memory + (2u << 20);
+	struct ay_make_result again;
+	fd = bundle_make(old, new_, &options, &again);
+	assert_int_equal(again.bundle_size, res.bundle_size);
+	assert_true(again.apply_memory <= options.apply_memory);
+	close(fd);
+	ay_buf_release(&ap.delta);
+	tree_free(old);
+	tree_free(new_);
+}
+
 /* What is packed in the image stays so; what is nearly all of it does not, nor what lies behind it. */
 static void spared(void **state)
 {
@@ -151,6 +215,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(as_well_as_unpacked),
+		cmocka_unit_test(one_after_the_other),
 		cmocka_unit_test(spared),
 	};
 

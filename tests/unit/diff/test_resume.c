@@ -33,6 +33,7 @@ struct reading {
 	uint64_t bytes; /* that came */
 	pthread_t caller;
 	bool elsewhere; /* data came in another thread */
+	uint64_t memory_here;
 };
 
 static struct out *out_of(struct reading *x, const struct ay_digest *d)
@@ -142,7 +143,8 @@ static int read_on(struct reading *x, int fd, bool threads, const struct ay_bund
 		   struct ay_err *err)
 {
 	struct ay_bundle_sink s = sink;
-	const struct ay_bundle_limits limits = {.threads = threads, .from = from, .from_fd = from_fd};
+	const struct ay_bundle_limits limits = {
+		.threads = threads, .memory_here = x->memory_here, .from = from, .from_fd = from_fd};
 
 	s.ctx = x;
 	return ay_bundle_read(fd, &limits, &s, true, err);
@@ -222,6 +224,29 @@ static void threads_give_what_one_gives(void **arg)
 		assert_all(x, t->new_);
 		assert_true(x->n_places > 8);
 		assert_int_equal(x->elsewhere, threads);
+		reading_free(x);
+	}
+}
+
+/* What threads take comes on top of what was declared: where that is more than there is, one does all. */
+static void threads_only_where_there_is_room(void **arg)
+{
+	const uint64_t enough = ay_bundle_memory(AY_BUNDLE_PART_DEFAULT) + AY_BUNDLE_THREADS_MEMORY;
+	const struct {
+		uint64_t memory;
+		bool threads;
+	} cases[] = {{enough, true}, {enough - 1, false}, {1, false}};
+	struct state *t = *arg;
+	struct ay_err err = {0};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct reading *x = reading_new(t->old);
+
+		x->memory_here = cases[i].memory;
+		if (read_on(x, t->fd, true, NULL, -1, &err))
+			fail_msg("%s", err.msg);
+		assert_all(x, t->new_);
+		assert_int_equal(x->elsewhere, cases[i].threads);
 		reading_free(x);
 	}
 }
@@ -342,6 +367,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(threads_give_what_one_gives),
+		cmocka_unit_test(threads_only_where_there_is_room),
 		cmocka_unit_test(what_the_other_thread_falls_over_is_told),
 		cmocka_unit_test(it_goes_on_from_every_place),
 		cmocka_unit_test(nothing_is_believed),

@@ -17,48 +17,54 @@
 #define BASE (1250u << 10)
 #define VIEW (76ull << 20)
 
-/* @n records of two bytes: what each sees of its base is @view bytes, unpacked by a filter or (method elf) as they are. */
-static int hostile(unsigned n, enum ay_bundle_method method, uint64_t view)
+/* @n records of two bytes, all like @like, of method bsdiff and with a filter where it has a recipe. */
+static int records_make(unsigned n, const struct ay_bundle_record *like)
 {
 	static const uint8_t two[2] = {1, 2};
 	struct ay_bsdiff_op op = {.extra_len = 2};
 	struct ay_bsdiff_ops ops = {.ops = &op, .n = 1};
 	AY_CLEANUP(ay_columns_release) struct ay_columns columns = {0};
-	AY_CLEANUP(ay_buf_release) struct ay_buf recipe = {0};
 	struct ay_bundle_writer_options o = {.part_limit = AY_BUNDLE_PART_DEFAULT,
 					     .level = 1,
 					     .codecs = AY_CODEC_BIT(AY_CODEC_ZSTD),
 					     .parts_ahead = 1};
+	struct ay_bundle_record r = *like;
 	struct ay_err err = {0};
 	int fd = bundle_fd(NULL, 0);
 	struct ay_bundle_writer *w = ay_bundle_writer_new(fd, &o);
 
 	assert_non_null(w);
-	ay_put_bytes(&recipe, "\0\1", 2);
-	ay_put_varint(&recipe, view);
-	ay_put_bytes(&recipe, "\0\0\0", 3);
 	assert_int_equal(ay_columns_encode(&columns, (struct ay_slice){0}, 0, (struct ay_slice){two, 2}, &ops,
 					   true, ay_bundle_piece_max(o.part_limit)),
 			 0);
+	r.size = 2;
+	r.n_bases = 1;
+	r.method = like->base_recipe.len ? AY_METHOD_BSDIFF : AY_METHOD_ELF;
+	r.filters = like->base_recipe.len ? 1u << AY__FILTER_DEFLATE : 0;
 	for (unsigned i = 0; i < n; i++) {
-		struct ay_bundle_record r = {.size = 2,
-					     .method = method,
-					     .n_bases = 1,
-					     .base_sizes = {view},
-					     .extra_memory = ay__elf_extra_memory(view)};
-
-		if (method == AY_METHOD_BSDIFF) {
-			r.base_sizes[0] = BASE;
-			r.filters = 1u << AY__FILTER_DEFLATE;
-			r.scratch_size = view;
-			r.base_recipe = (struct ay_slice){recipe.data, recipe.len};
-		}
 		assert_int_equal(ay_bundle_writer_record(w, &r, &err), 0);
 		assert_int_equal(ay_bundle_writer_columns(w, &columns, &err), 0);
 	}
 	assert_int_equal(ay_bundle_writer_finish(w, &err), 0);
 	ay_bundle_writer_free(w);
 	return fd;
+}
+
+/* What each of @n records sees of its base is @view bytes, unpacked by a filter or (method elf) as they are. */
+static int hostile(unsigned n, enum ay_bundle_method method, uint64_t view)
+{
+	AY_CLEANUP(ay_buf_release) struct ay_buf recipe = {0};
+	struct ay_bundle_record r = {.base_sizes = {view}, .extra_memory = ay__elf_extra_memory(view)};
+
+	if (method == AY_METHOD_ELF)
+		return records_make(n, &r);
+	ay_put_bytes(&recipe, "\0\1", 2);
+	ay_put_varint(&recipe, view);
+	ay_put_bytes(&recipe, "\0\0\0", 3);
+	r.base_sizes[0] = BASE;
+	r.scratch_size = view;
+	r.base_recipe = (struct ay_slice){recipe.data, recipe.len};
+	return records_make(n, &r);
 }
 
 static int begin_skip(void *ctx, const struct ay_bundle_record *r, bool *skip, struct ay_err *err)
@@ -116,6 +122,30 @@ static void test_elf_bases_count(void **state)
 	fd = hostile(1, AY_METHOD_ELF, VIEW);
 	assert_int_equal(read_skipping(fd, &begun, &err), AY_EFORMAT);
 	close(fd);
+}
+
+/* Recipes of more bytes than all of the record may need are not even read. */
+static void test_recipe_beyond_the_memory(void **state)
+{
+	(void)state;
+	AY_CLEANUP(ay_buf_release) struct ay_buf recipe = {0};
+	struct ay_err err = {0};
+	unsigned begun;
+
+	for (unsigned i = 0; i < 5000; i++)
+		ay_put_bytes(&recipe, "\0\1\0\0", 4);
+	ay_put_bytes(&recipe, "\1\0", 2);
+	for (unsigned over = 0; over < 2; over++) {
+		struct ay_bundle_record r = {.extra_memory = recipe.len - over, .scratch_size = 1};
+		int fd;
+
+		r.base_recipe = (struct ay_slice){recipe.data, recipe.len};
+		fd = records_make(1, &r);
+		/* So many would be read; that unpacking needs memory, too, is seen then. */
+		assert_int_equal(read_skipping(fd, &begun, &err), AY_EFORMAT);
+		assert_non_null(strstr(err.msg, over ? "bytes of recipes" : "of memory, the header says"));
+		close(fd);
+	}
 }
 
 static void test_sums(void **state)
@@ -222,6 +252,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_base_again_and_again),
 		cmocka_unit_test(test_elf_bases_count),
+		cmocka_unit_test(test_recipe_beyond_the_memory),
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_made_below),
 	};
