@@ -158,11 +158,20 @@ static uint32_t begun(const struct ay_branch_state *b, uint32_t now)
 	return b->floor > now && b->floor != b->bad_serial ? b->floor : 0;
 }
 
+/*
+ * The branch is where its state says; is that durable? Whoever moved `current` may have been killed before his sync, or been told
+ * that it failed. After a failed one another fsync promises nothing, so the link is made anew; where there is no
+ * room for that, the sync alone is what can be had.
+ */
 static int sync_current(struct ay_store *s, int dir, const char *branch, const struct ay_branch_state *state,
 			uint32_t now, struct ay_err *err)
 {
-	int r = now != 0 && state->pending == now ? s->fs->ops->fsync(s->fs, dir) : 0;
-
+	if (now == 0 || state->pending != now)
+		return 0;
+	int r = point_current(s, dir, branch, now, err);
+	if (r != -ENOSPC && r != -EDQUOT)
+		return r;
+	r = s->fs->ops->fsync(s->fs, dir);
 	return r < 0 ? ay_err_errno(err, -r, "cannot sync branch %s", branch) : 0;
 }
 
