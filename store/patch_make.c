@@ -178,6 +178,7 @@ struct patch_out {
 	struct ay__fd_writer *w;
 	const struct ay_make_options *options;
 	uint64_t total;
+	bool stopped;
 };
 
 static int put_patch(void *ctx, const void *data, size_t len)
@@ -185,6 +186,7 @@ static int put_patch(void *ctx, const void *data, size_t len)
 	struct patch_out *o = ctx;
 	int r = step(o->options, o->total, o->total, NULL);
 
+	o->stopped = r < 0;
 	return r < 0 ? r : ay__fd_write(o->w, data, len);
 }
 
@@ -207,6 +209,8 @@ static int make_bsdiff40(const struct ay_patch_side *old, const struct ay_patch_
 	if (r == 0 && (r = step(options, a.len + b.len, o.total, err)) == 0)
 		r = ay_bsdiff40_write((struct ay_slice){a.data, a.len}, (struct ay_slice){b.data, b.len},
 				      &params, BZ2_LEVEL, put_patch, &o, err);
+	if (o.stopped)
+		ay_err_set(err, r, "stopped");
 	if (r == 0 && (r = ay__fd_flush(out)) < 0)
 		ay_err_errno(err, -r, "write the patch");
 	*made = (struct ay_patch_made){
