@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Sizes as people write them: 400M, 2G, or a bare number of the unit that the option names.
+ */
 #include "node/size.h"
 
 #include <ctype.h>
