@@ -59,7 +59,13 @@ struct ay__btf_map {
 #define AY__BTF_ROWS_MAX                                                                                     \
 	65536 /* of a space: half a MiB. The kernel has 100,000 types; one in five moves by itself */
 
-#define AY__BTF_MAP_MEMORY (AY__BTF_SPACES * AY__BTF_ROWS_MAX * 8u) /* of a map at most */
+#define AY__BTF_MAP_MEMORY_MAX (AY__BTF_SPACES * AY__BTF_ROWS_MAX * 8u) /* of a map at most */
+
+/** ay__btf_map_memory() - bytes that a map of @size coded bytes needs at most: a row has two of them, and eight in memory. */
+static inline uint64_t ay__btf_map_memory(uint64_t size)
+{
+	return 4 * size < AY__BTF_MAP_MEMORY_MAX ? 4 * size : AY__BTF_MAP_MEMORY_MAX;
+}
 
 void ay__btf_map_release(struct ay__btf_map *m);
 

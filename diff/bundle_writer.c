@@ -278,7 +278,7 @@ int ay_bundle_writer_map(struct ay_bundle_writer *w, const struct ay__btf_map *m
 	ay__btf_map_put(&w->delta, map);
 	AY_ASSERT(w->delta.len <= w->options.part_limit);
 	w->header.map_size = (uint32_t)w->delta.len;
-	w->header.extra_memory = AY__BTF_MAP_MEMORY;
+	w->header.extra_memory = ay__btf_map_memory(w->header.map_size);
 	return section_seal(w, AY_SECTION_MAP, err);
 }
 
@@ -317,7 +317,7 @@ static int head_put(struct ay_bundle_writer *w, size_t piece, struct ay_err *err
 
 uint64_t ay_bundle_writer_tables(const struct ay_bundle_writer *w)
 {
-	return ay__targets_memory(w->targets.n) + (w->header.map_size ? AY__BTF_MAP_MEMORY : 0);
+	return ay__targets_memory(w->targets.n) + ay__btf_map_memory(w->header.map_size);
 }
 
 /* The record's target: which of the delta's contents, or its digest. */

@@ -186,10 +186,11 @@ int ay__reader_map(struct ay__reader *r)
 
 	if (r->header.map_size == 0)
 		return 0;
-	if (r->header.extra_memory < AY__BTF_MAP_MEMORY)
+	const uint64_t needs = ay__btf_map_memory(r->header.map_size);
+	if (r->header.extra_memory < needs)
 		return ay_err_set(r->err, AY_EFORMAT,
-				  "a map needs %u bytes of memory, which the header does not declare",
-				  AY__BTF_MAP_MEMORY);
+				  "a map needs %llu bytes of memory, which the header does not declare",
+				  (unsigned long long)needs);
 	int rc = section_next(r, AY_SECTION_MAP, 0);
 	if (rc == 0) {
 		ay_cursor_init(&c, r->section.delta.data, r->section.delta.len);
