@@ -245,6 +245,17 @@ static void start_way(struct ay_core *c, struct ay__branch *b, const struct ay__
 	begin_collecting(c, b);
 }
 
+/*
+ * The offers of one step come one after the other, and the first need not be the best: is the bundle of @other, for the very same step, so
+ * much smaller that what is here of ours may be left? Half, so that nobody goes to and fro.
+ */
+static bool much_less(const struct ay_core *c, const struct ay__offer *ours, const struct ay__offer *other)
+{
+	return other != ours && ay_digest_eq(&ours->from, &other->from) &&
+	       ay_digest_eq(&ours->to, &other->to) &&
+	       2 * ay__way_missing(c, other) < ay__way_missing(c, ours);
+}
+
 /* Is the way that we are on still one that may be gone, and no better one known? */
 static bool keep_way(const struct ay_core *c, const struct ay__branch *b, const struct ay__way *w)
 {
@@ -256,7 +267,7 @@ static bool keep_way(const struct ay_core *c, const struct ay__branch *b, const 
 		return false;
 	if (!ay_digest_is_zero(&o->from) && !ay__way_starts(b, &o->from))
 		return false; /* the owner went back meanwhile */
-	return !w || w->target_serial <= b->target_serial;
+	return !w || (w->target_serial <= b->target_serial && !much_less(c, o, &c->offers[w->offer]));
 }
 
 static void say_searching(struct ay_core *c, struct ay__branch *b)

@@ -77,6 +77,11 @@ static struct ay_plan_edge edge_of(const struct ay_core *c, const struct ay__off
 	return e;
 }
 
+uint64_t ay__way_missing(const struct ay_core *c, const struct ay__offer *o)
+{
+	return edge_of(c, o).missing_bytes;
+}
+
 static bool gather_edges(struct ay_core *c, const struct ay__branch *b, struct candidates *k)
 {
 	k->edges = calloc(c->n_offers + 1, sizeof(*k->edges));

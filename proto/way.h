@@ -19,6 +19,9 @@ bool ay__way_may_pass(const struct ay_core *c, const struct ay__branch *b, const
 bool ay__way_starts(const struct ay__branch *b, const struct ay_digest *manifest);
 /* What we have is going to be replaced by @serial, but stays on the disk until the store is read again. */
 void ay__way_left(struct ay__branch *b, uint32_t serial);
+/** ay__way_missing() - bytes of the bundle of @o that are not here. */
+uint64_t ay__way_missing(const struct ay_core *c, const struct ay__offer *o);
+
 /* False: none is known, or memory is out (noted). Also notes which trees are of interest. */
 bool ay__way_find(struct ay_core *c, struct ay__branch *b, struct ay__way *way);
 /* There is none: why, in words for the owner. */
