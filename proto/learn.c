@@ -476,6 +476,7 @@ int ay__learn_none(struct ay_core *c, struct ay__session *s, struct ay_slice pay
 	if (s->n_asks == 0 || !ay_wire_ask_eq(&a, &s->asks[0].ask))
 		return AY_EFORMAT;
 	answered(c, s);
+	c->dirty |= AY__DIRTY_PLAN; /* who waited for all offers need wait no more */
 	return 0;
 }
 

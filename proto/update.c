@@ -40,6 +40,7 @@
 #define STORE_AGAIN_NS    (60 * AY__S)
 #define FAILURES_MAX      2             /* of one offer, for no reason that we know */
 #define GO_NS             (300 * AY__S) /* an owner's wish: as long as asking all round may take */
+#define OFFERS_NS         (2 * AY__S)   /* so long a peer's list of offers may take */
 #define SAY_AFTER_NS      (10 * AY__S)  /* searching so long is worth a word to the owner */
 
 #define ANY_BUT_APPLYING                                                                                     \
@@ -294,6 +295,18 @@ static void store_lost(struct ay_core *c, const struct ay__branch *b)
 	}
 }
 
+/* A peer is telling us its offers: the best of them may be the last. Nobody is waited for longer than it takes. */
+static bool offers_coming(const struct ay_core *c, const struct ay__branch *b)
+{
+	for (unsigned i = 0; i < c->n_sessions; i++) {
+		const struct ay__session *s = c->sessions[i];
+		if (ay__ready(s) && s->n_asks > 0 && s->n_docs > 0 && c->now - s->asks[0].at_ns < OFFERS_NS &&
+		    s->asks[0].ask.kind == AY_DOC_TYPE_OFFERS && s->asks[0].branch == index_of(c, b))
+			return true;
+	}
+	return false;
+}
+
 static void evaluate(struct ay_core *c, struct ay__branch *b)
 {
 	struct ay__way w;
@@ -331,6 +344,8 @@ static void evaluate(struct ay_core *c, struct ay__branch *b)
 		return;
 	if (!moving)
 		move(c, b, AY__UP_SEARCHING, "a newer release");
+	if (found && !moving && offers_coming(c, b))
+		return;
 	if (found) {
 		start_way(c, b, &w);
 	} else {

@@ -122,11 +122,12 @@ void begin(struct swarm *s, bool school, const uint8_t *bitmap)
 				.bytes = {s->bundle->offer.data, s->bundle->offer.len}};
 	ay_wire_doc_put(&buf, &d);
 	assert_int_equal(frame(&s->b, 2, AY_FRAME_DOC, &buf), 0);
-	assert_int_equal(count(&s->b, AY_ORDER_OPEN_BUNDLE), 1);
+	assert_int_equal(count(&s->b, AY_ORDER_OPEN_BUNDLE), 0); /* a better one may come behind it */
 	f = nth_frame(&s->b, 2, AY_FRAME_ASK, 0);
 	buf = (struct ay_buf){0};
 	ay_put_bytes(&buf, f->data, f->o.data.len);
 	assert_int_equal(frame(&s->b, 2, AY_FRAME_NONE, &buf), 0);
+	assert_int_equal(count(&s->b, AY_ORDER_OPEN_BUNDLE), 1);
 	/* The offer's STORE is left to the test. */
 	feed(&s->b, (struct ay_event){.type = AY_EV_BUNDLE,
 				      .bundle = {.digest = s->bundle->digest,
