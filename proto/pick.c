@@ -266,7 +266,10 @@ bool ay__pick_again(struct ay_core *c, const struct ay__session *s, struct ay__p
 		if (!view_of(c, s, &s->links[k], &v))
 			continue;
 		uint32_t left = v.b->blocks - v.b->n_had;
-		if (left > AY_SWARM_ENDGAME || v.b->n_asked < left || !pick_slow(&v, &out->index))
+		/* What is asked twice may come twice: of a small bundle that must stay a small part. */
+		uint32_t end = 1 + v.b->blocks / AY_SWARM_ENDGAME_SHARE;
+		if (left > (end < AY_SWARM_ENDGAME ? end : AY_SWARM_ENDGAME) || v.b->n_asked < left ||
+		    !pick_slow(&v, &out->index))
 			continue;
 		out->bundle = v.bundle;
 		out->attempt = v.alone ? AY_ATTEMPT_ALONE : v.b->refusals ? v.b->refusals[out->index] : 0;

@@ -8,9 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define AY_SWARM_DEPTH_MIN 2
-#define AY_SWARM_ENDGAME   16   /* blocks left, all asked: ask a second peer for the slow ones */
-#define AY_SWARM_SLOW_MS   1000 /* a request so old is slow; twice that before a school is asked as second */
+#define AY_SWARM_DEPTH_MIN     2
+#define AY_SWARM_ENDGAME       16 /* blocks left, all asked: ask a second peer for the slow ones */
+#define AY_SWARM_ENDGAME_SHARE 32 /* and at most one, and one more for so many blocks of the bundle */
+#define AY_SWARM_SLOW_MS       1000 /* a request so old is slow; twice that before a school is asked as second */
 /* A laptop that has laptops to ask goes to the school for what was refused there only when it starves: */
 #define AY_SWARM_ALONE_MS     2000 /* so long other laptops may still come */
 #define AY_SWARM_IDLE_MS      300  /* nothing to ask of any laptop for so long, */
