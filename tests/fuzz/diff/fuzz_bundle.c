@@ -311,7 +311,7 @@ static void place_change(struct ay_bundle_place *p, const uint8_t *by, size_t le
 
 	for (size_t i = 1; i < len && i < 9; i++)
 		v |= (uint64_t)by[i] << 8 * (i - 1);
-	switch (len ? by[0] % 14 : 0) {
+	switch (len ? by[0] % 15 : 0) {
 	case 0:
 		p->part = (uint32_t)v;
 		break;
@@ -350,6 +350,9 @@ static void place_change(struct ay_bundle_place *p, const uint8_t *by, size_t le
 		break;
 	case 12:
 		p->r.filters = (uint32_t)v;
+		break;
+	case 13:
+		p->work = v;
 		break;
 	default:
 		p->at += v;

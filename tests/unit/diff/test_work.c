@@ -208,6 +208,39 @@ static void test_sums(void **state)
 	assert_true(ay__work_max(UINT64_MAX / 64) == UINT64_MAX);
 }
 
+static uint64_t work_of(struct ay__filter_params *p)
+{
+	AY_CLEANUP(ay_buf_release) struct ay_buf recipe = {0};
+	struct ay__recipe_sums sums;
+	struct ay_err err = {0};
+
+	ay_put_varint(&recipe, 0);
+	ay__filter_put(&recipe, true, p);
+	ay_put_bytes(&recipe, "\1\0\0\0", 4); /* a byte in the filter, none behind it */
+	if (ay__recipe_check((struct ay_slice){recipe.data, recipe.len}, true, &sums, &err))
+		fail_msg("%s", err.msg);
+	return sums.work - 1;
+}
+
+/* For one byte of content zstd clears all of a level's tables, unless it was told that there is only one. */
+static void test_tables_count(void **state)
+{
+	(void)state;
+	struct ay__filter_params p = {.id = AY__FILTER_ZSTD, .zstd = {.level = 3, .window_log = 20}};
+
+	assert_int_equal(work_of(&p), AY__WORK_HEAVY + (6u << 17));
+	p.zstd.level = 19;
+	assert_int_equal(work_of(&p), AY__WORK_HEAVY + (90u << 17));
+	p.zstd.long_ = true;
+	assert_int_equal(work_of(&p), AY__WORK_HEAVY + (122u << 17));
+	p.zstd.sized = true;
+	p.zstd.size = 1;
+	assert_int_equal(work_of(&p), AY__WORK_HEAVY + 1);
+	p.id = AY__FILTER_DEFLATE;
+	p.deflate = ay__deflate_level(6);
+	assert_int_equal(work_of(&p), AY__WORK_FILTER);
+}
+
 static void tree_add_xz(struct tree *t, const char *path, const uint8_t *data, size_t len)
 {
 	size_t cap = lzma_stream_buffer_bound(len), n = 0;
@@ -300,6 +333,7 @@ int main(void)
 		cmocka_unit_test(test_elf_bases_count),
 		cmocka_unit_test(test_recipe_beyond_the_memory),
 		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_tables_count),
 		cmocka_unit_test(test_made_below),
 	};
 
