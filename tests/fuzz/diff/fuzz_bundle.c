@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Any bytes as a bundle. Byte 0: bit 0 records are decoded, bit 1 the checks are made to fit first (else the fuzzer
- * would have to know SHA-256), bit 2 every other record is skipped, bit 3 the bases of method elf are of AArch64. The rest is the bundle. Bases are of whatever size the
+ * would have to know SHA-256), bit 2 every other record is skipped, bit 3 the bases of method elf are of AArch64, bit 4 the
+ * manifest that it starts from is at hand. The rest is the bundle. Bases are of whatever size the
  * record says, up to 64 KiB; what comes out must stay within the sizes that were said before.
  */
 #include <stdio.h>
@@ -20,10 +21,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 #define UNPACKED_MAX                                                                                         \
 	(1u << 20) /* a few bytes may stand for as many zeros as the header says: time, not memory */
 
+#define OLD_FILES 100
+
 struct seen {
 	uint64_t delta, sizes, record;
 	struct ay_bundle_header h;
-	bool skip_odd, begun;
+	bool skip_odd, old;
 	double packed, cost;
 };
 
@@ -68,12 +71,18 @@ static int on_begin(void *ctx, const struct ay_bundle_record *r, bool *skip, str
 	s->record = 0;
 	AY_ASSERT(s->sizes <= s->h.unpacked_size);
 	AY_ASSERT((r->method != AY_METHOD_LITERAL) == (r->n_bases == 1));
+	if (r->n_bases && r->base_numbers[0]) {
+		AY_ASSERT(r->base_numbers[0] <= (s->old ? OLD_FILES : AY_BUNDLE_OLD_MAX));
+		AY_ASSERT(r->bases[0].b[0] == (s->old ? 0x11 : 0));
+	}
 	return 0;
 }
 
 static int on_base(void *ctx, const struct ay_bundle_record *r, unsigned base, int *fd, struct ay_err *err)
 {
-	(void)ctx;
+	const struct seen *s = ctx;
+
+	AY_ASSERT(s->old || r->base_numbers[base] == 0);
 	if (r->base_sizes[base] > BASE_MAX)
 		return ay_err_set(err, AY_EBASE, "too large for us");
 	*fd = fd_of(r->method == AY_METHOD_ELF ? base_elf : base_data,
@@ -155,6 +164,22 @@ static void base_elf_make(uint8_t machine)
 	put_section(6, 3, 0, 8192, 256, 0);
 }
 
+/* Lines as a manifest has them, of files that all have one digest, and of others. */
+static void old_make(struct ay_old_files *old)
+{
+	static struct ay_buf text;
+	const bool made = text.len > 0;
+
+	for (unsigned i = 0; i < OLD_FILES && !made; i++)
+		ay_put_str(&text, i % 9 ? "f 0644 0 0 1.000000000 7 "
+					  "1111111111111111111111111111111111111111111111111111111111111111"
+					  " /f\n"
+					: "d 0755 0 0 1.000000000 /d\nf 0644 0 0 1.000000000 7 "
+					  "1111111111111111111111111111111111111111111111111111111111111111"
+					  " /d/f\n");
+	AY_ASSERT(ay_old_files_open_mem(old, text.data, text.len, NULL) == 0 && old->n == OLD_FILES);
+}
+
 static void fix_checks(uint8_t *data, size_t len)
 {
 	size_t at = AY_BUNDLE_HEADER_SIZE;
@@ -184,10 +209,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	if (len < 1)
 		return 0;
-	struct seen s = {.skip_odd = data[0] & 4};
+	struct seen s = {.skip_odd = data[0] & 4, .old = data[0] & 16};
+	struct ay_old_files old = {0};
 	const struct ay_bundle_sink sink = {.ctx = &s,
 					    .header = on_header,
 					    .delta = on_delta,
+					    .old = s.old ? &old : NULL,
 					    .begin = on_begin,
 					    .base = on_base,
 					    .data = on_data,
@@ -213,6 +240,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	}
 	if (data[0] & 2)
 		fix_checks(bundle, len - 1);
+	if (s.old)
+		old_make(&old);
 	int fd = fd_of(bundle, len - 1);
 	int rc = ay_bundle_read(fd, &limits, &sink, data[0] & 1, &err);
 	AY_ASSERT(rc == 0 || (err.code == rc && err.msg[0]));
@@ -221,5 +250,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	AY_ASSERT(rc != 0 || !(data[0] & 1) || (s.cost > s.packed - 1 && s.cost < s.packed + 1));
 	close(fd);
 	free(bundle);
+	ay_old_files_release(&old);
 	return 0;
 }

@@ -257,6 +257,74 @@ static void test_targets(void **state)
 	}
 }
 
+/* The good one, its base named as @ref; 0: its digest stays. */
+static void craft_base(struct craft *c, uint64_t ref)
+{
+	craft_good(c);
+	c->flags = AY_BUNDLE_BASES;
+	ay_put_varint(&c->col[AY_STREAM_RECORD], ref);
+	c->col[AY_STREAM_DIGEST].len -= ref ? 32 : 0;
+}
+
+/* Records say which file of the old manifest is their base; here it has one. */
+static void test_bases(void **state)
+{
+	(void)state;
+	struct craft c;
+	struct ay_err err = {0};
+
+	for (uint64_t ref = 0; ref < 2; ref++) {
+		craft_base(&c, ref);
+		if (craft_read(&c, NULL, &err))
+			fail_msg("%s", err.msg);
+		craft_release(&c);
+	}
+	craft_base(&c, 1 + ay_zigzag(1));
+	refused(&c, AY_EFORMAT, "record 1: part 0, stream record, byte 10: a base that the old manifest");
+	craft_base(&c, 1 + ay_zigzag(-1));
+	refused(&c, AY_EFORMAT, "does not have");
+	craft_base(&c, UINT64_MAX);
+	refused(&c, AY_EFORMAT, "does not have");
+	craft_base(&c, 1), ay_put_bytes(&c.col[AY_STREAM_DIGEST], base_bytes, 32);
+	refused(&c, AY_EFORMAT, "left over in stream digest");
+	craft_base(&c, 0), c.col[AY_STREAM_DIGEST].len -= 32;
+	refused(&c, AY_EFORMAT, "no digest");
+	craft_base(&c, 1), c.col[AY_STREAM_RECORD].len--;
+	refused(&c, AY_EFORMAT, "no number");
+}
+
+/* Without the old manifest records are told, but what they copy from cannot be had. */
+static void test_bases_unknown(void **state)
+{
+	(void)state;
+	struct craft c;
+	struct ay_err err = {0};
+	struct applied a = {.no_old = true, .skip_odd = true};
+	struct tree *old = craft_tree();
+
+	craft_base(&c, 1);
+	struct ay_buf b = craft_bytes(&c);
+	int fd = bundle_fd(b.data, b.len);
+	assert_int_equal(bundle_apply(fd, old, NULL, NULL, &a, &err), 0);
+	a.skip_odd = false;
+	assert_int_equal(bundle_apply(fd, old, NULL, NULL, &a, &err), AY_EBASE);
+	assert_non_null(strstr(err.msg, "file 0 of the manifest"));
+	craft_release(&c);
+	/* What no manifest has is refused all the same. */
+	craft_base(&c, 1 + ay_zigzag(AY_BUNDLE_OLD_MAX));
+	close(fd);
+	ay_buf_release(&b);
+	b = craft_bytes(&c);
+	fd = bundle_fd(b.data, b.len);
+	a.skip_odd = true;
+	assert_int_equal(bundle_apply(fd, old, NULL, NULL, &a, &err), AY_EFORMAT);
+	close(fd);
+	craft_release(&c);
+	ay_buf_release(&b);
+	ay_buf_release(&a.delta);
+	tree_free(old);
+}
+
 /* The same over two parts, cut between the operations: a part ends when all of its columns do. */
 static void test_record_over_two_parts(void **state)
 {
@@ -329,9 +397,11 @@ static void test_header_rules(void **state)
 	refused(&c, AY_EUNSUPPORTED, "flags");
 	craft_good(&c), c.extra = 64u << 20;
 	refused(&c, AY_ELIMIT, "records need");
-	craft_good(&c), c.flags = 2;
+	craft_good(&c), c.flags = 4;
 	refused(&c, AY_EUNSUPPORTED, "flags");
 	craft_good(&c), c.flags = 1, c.version = 1;
+	refused(&c, AY_EUNSUPPORTED, "flags");
+	craft_good(&c), c.flags = 2, c.version = 1;
 	refused(&c, AY_EUNSUPPORTED, "flags");
 	craft_good(&c), c.part_limit = AY_BUNDLE_PART_MIN - 1;
 	refused(&c, AY_EFORMAT, "part limit");
@@ -685,6 +755,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_targets),
+		cmocka_unit_test(test_bases),
+		cmocka_unit_test(test_bases_unknown),
 		cmocka_unit_test(test_record_over_two_parts),
 		cmocka_unit_test(test_header_rules),
 		cmocka_unit_test(test_map),
