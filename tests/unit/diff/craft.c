@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Bundles put together byte by byte: only their checks are computed. */
 #include "tests/unit/diff/craft.h"
 
 #include "diff/section.h"
