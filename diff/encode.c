@@ -53,15 +53,17 @@ static int encode_bsdiff(const struct ay__span *base, const struct ay__span *tar
 }
 
 /* The operations for two ELF files, found where code that only moved is equal. */
-static int masked_bsdiff(struct ay_slice old, struct ay_slice new_, const struct ay__btf_map *btf,
-			 const struct ay_bsdiff_params *params, struct ay_bsdiff_ops *ops)
+static int elf_bsdiff(struct ay_slice old, struct ay_slice new_, const struct ay__encode_options *o,
+		      const struct ay_bsdiff_params *params, struct ay_bsdiff_ops *ops)
 {
 	AY_FREE uint8_t *a = NULL;
 	AY_FREE uint8_t *b = NULL;
-	int rc = ay__mask_bytes(old, btf, true, &a);
 
+	if (o->unmasked)
+		return ay_bsdiff(old, new_, params, ops);
+	int rc = ay__mask_bytes(old, o->btf, true, &a);
 	if (rc == 0)
-		rc = ay__mask_bytes(new_, btf, false, &b);
+		rc = ay__mask_bytes(new_, o->btf, false, &b);
 	return rc ? rc
 		  : ay_bsdiff((struct ay_slice){a, old.len}, (struct ay_slice){b, new_.len}, params, ops);
 }
@@ -87,7 +89,7 @@ static int encode_elf(const struct ay__span *base, const struct ay__span *target
 	    !ay__elf_pair(base->bytes, target->bytes) ||
 	    ay__elf_extra_memory(base->size) > options->extra_max || base->size > options->work_max)
 		return NOT_FOR_THIS;
-	int rc = masked_bsdiff(base->bytes, target->bytes, options->btf, &params, &ops);
+	int rc = elf_bsdiff(base->bytes, target->bytes, options, &params, &ops);
 	if (rc == 0)
 		rc = ay__elf_columns_encode(c, base->bytes, target->bytes, &ops, options->btf,
 					    options->piece_max);

@@ -164,7 +164,11 @@ int ay__window_encode(const struct ay__window *w, const struct ay__span *base, c
 					     .extra_max = w->extra_max,
 					     .work_max = w->work_max,
 					     .btf = w->btf,
+					     .unmasked = w->without & AY_TECHNIQUE_MASK,
 					     .methods = methods};
+
+	if (w->without & AY_TECHNIQUE_ELF)
+		options.methods &= ~AY__METHOD_BIT(AY_METHOD_ELF);
 
 	return ay__encode(base, target, &options, out);
 }
