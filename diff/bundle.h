@@ -89,7 +89,9 @@ struct ay_bundle_place {
 	uint64_t at;     /* its offset in the bundle */
 	uint32_t record; /* that comes next, or is in hand */
 	uint64_t sizes;  /* of the records before, and of the one in hand */
-	bool inside;     /* a record is in hand: the rest is of it */
+	uint64_t
+		work; /* that these made a reader go through (diff/recipe.h): going on does not begin it anew */
+	bool inside; /* a record is in hand: the rest is of it */
 	struct ay_bundle_record r;
 	uint64_t done, last_old;
 };

@@ -253,6 +253,7 @@ int ay__reader_place(struct ay__reader *r, uint32_t record)
 					  .at = r->at,
 					  .record = record,
 					  .sizes = r->sizes,
+					  .work = r->work,
 					  .inside = r->inside,
 					  .r = r->r,
 					  .done = r->done,

@@ -296,8 +296,10 @@ struct ay__session {
 	unsigned n_hash_requests;
 	struct ay__request late[AY__LATE_MAX];
 	unsigned late_at;
-	uint64_t hold_until; /* it said BUSY */
-	uint64_t block_at, gap_ns, patience_ns;
+	uint64_t hold_until;         /* it said BUSY */
+	uint64_t block_at, part_at;  /* when a block, or a part of one, last came */
+	uint64_t gap_ns, longest_ns; /* between two blocks: usually; at the most, of late */
+	uint64_t patience_ns;
 	unsigned time_outs; /* without a block in between */
 	unsigned without_hashes;
 	uint64_t good_blocks;

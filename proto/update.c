@@ -143,16 +143,23 @@ static void store_lost(struct ay_core *c, const struct ay__branch *b)
 	}
 }
 
-/* A peer is telling us its offers: the best of them may be the last. Nobody is waited for longer than it takes. */
-static bool offers_coming(const struct ay_core *c, const struct ay__branch *b)
+/*
+ * A peer is telling us its offers, and the best of them may be the last: until when it is waited for; 0: it is not.
+ * Nobody is waited for longer than a list may take.
+ */
+static uint64_t offers_until(const struct ay_core *c, const struct ay__branch *b)
 {
+	uint64_t until = 0;
+
 	for (unsigned i = 0; i < c->n_sessions; i++) {
 		const struct ay__session *s = c->sessions[i];
-		if (ay__ready(s) && s->n_asks > 0 && s->n_docs > 0 && c->now - s->asks[0].at_ns < OFFERS_NS &&
-		    s->asks[0].ask.kind == AY_DOC_TYPE_OFFERS && s->asks[0].branch == ay__branch_index(c, b))
-			return true;
+		const struct ay__ask *a = &s->asks[0];
+		if (ay__ready(s) && s->n_asks > 0 && s->n_docs > 0 && a->ask.kind == AY_DOC_TYPE_OFFERS &&
+		    a->branch == ay__branch_index(c, b) && a->at_ns + OFFERS_NS > c->now &&
+		    a->at_ns + OFFERS_NS > until)
+			until = a->at_ns + OFFERS_NS;
 	}
-	return false;
+	return until;
 }
 
 static void evaluate(struct ay_core *c, struct ay__branch *b)
@@ -192,7 +199,7 @@ static void evaluate(struct ay_core *c, struct ay__branch *b)
 		return;
 	if (!moving)
 		ay__update_move(c, b, AY__UP_SEARCHING, "a newer release");
-	if (found && !moving && offers_coming(c, b))
+	if (found && !moving && offers_until(c, b))
 		return;
 	if (found) {
 		start_way(c, b, &w);
@@ -270,6 +277,9 @@ uint64_t ay__update_next(const struct ay_core *c)
 		/* Excluded ways come back, and the owner is told after a while. */
 		if (b->update == AY__UP_SEARCHING && c->now + SAY_AFTER_NS < next)
 			next = c->now + SAY_AFTER_NS;
+		uint64_t until = b->update == AY__UP_SEARCHING ? offers_until(c, b) : 0;
+		if (until && until < next)
+			next = until;
 	}
 	return next;
 }
