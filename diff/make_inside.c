@@ -44,8 +44,8 @@ static int try_inside(struct ay__window *w, struct ay__inside *target, uint32_t 
 
 	if (rc)
 		return rc;
-	struct ay__view base = {.bytes = in.recipe.len ? (struct ay_slice){in.view.data, in.view.len} : file};
-	struct ay__view view = {.bytes = {target->view.data, target->view.len}};
+	struct ay__span base = {.bytes = in.recipe.len ? (struct ay_slice){in.view.data, in.view.len} : file};
+	struct ay__span view = {.bytes = {target->view.data, target->view.len}};
 	base.size = base.bytes.len;
 	view.size = view.bytes.len;
 	uint64_t extra_max = w->extra_max, work_max = w->work_max;
