@@ -150,7 +150,7 @@ void ay__filter_put(struct ay_buf *out, bool target, const struct ay__filter_par
 }
 
 /* What libzstd 1.5 takes for a level where nothing else is asked for: log2 of the window, and of its second table. */
-static unsigned zstd_level_window(int level)
+static uint8_t zstd_level_window(int level)
 {
 	return level <= 1 ? 19 : level == 2 ? 20 : level <= 8 ? 21 : level <= 16 ? 22 : 23;
 }
@@ -161,9 +161,9 @@ static unsigned zstd_level_chain(int level)
 }
 
 /* log2 of the window that packing will have: where it is not set, libzstd chooses it, whatever the recipe says. */
-static unsigned zstd_window(const struct ay__zstd_params *z)
+static uint8_t zstd_window(const struct ay__zstd_params *z)
 {
-	unsigned log = z->long_ ? AY__ZSTD_WINDOW_MAX : zstd_level_window(z->level), need = 10;
+	uint8_t log = z->long_ ? AY__ZSTD_WINDOW_MAX : zstd_level_window(z->level), need = 10;
 
 	if (z->window_set)
 		return z->window_log;
