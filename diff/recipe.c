@@ -7,7 +7,7 @@
 
 #define LAYER_MEMORY (128u << 10) /* buffers and state of any filter */
 
-const char *ay__filter_name(unsigned id)
+static const char *filter_name(unsigned id)
 {
 	static const char *const names[AY__FILTERS] = {"end", "deflate", "lzma2", "zstd"};
 
@@ -102,7 +102,7 @@ int ay__filter_get(struct ay_cursor *c, bool target, struct ay__filter_params *p
 	return ok ? 0
 		  : ay_err_set(err, AY_EFORMAT,
 			       "byte %zu of the recipe: parameters of filter %s that cannot be", at,
-			       ay__filter_name(id));
+			       filter_name(id));
 }
 
 void ay__filter_put(struct ay_buf *out, bool target, const struct ay__filter_params *p)
