@@ -455,6 +455,8 @@ int ay_bundle_writer_columns(struct ay_bundle_writer *w, const struct ay_columns
 		if (rc)
 			return rc;
 		for (unsigned i = 0; i < AY_STREAMS; i++) {
+			if (piece->len[i] == 0) /* the column may be no memory at all */
+				continue;
 			ay_put_bytes(&w->col[i], c->col[i].data + done[i], piece->len[i]);
 			done[i] += piece->len[i];
 		}
