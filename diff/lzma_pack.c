@@ -14,7 +14,7 @@
 #define HEAD_MAX     6
 #define BUFFER       (64u << 10)
 #define BACKLOG      (1u << 20) /* bytes that the finder may be given before its matches are asked for */
-#define DICT_LEAST   (1u << 20) /* below, liblzma is as fast */
+#define DICT_LEAST   (8u << 20) /* below, it would take more memory than liblzma, which is what is declared */
 
 /* Branch filter x86: distances of calls and jumps become addresses. */
 struct x86 {
