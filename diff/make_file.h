@@ -20,7 +20,7 @@ int ay_make_file_tree(int fd, struct ay_buf *manifest, struct ay_digest *manifes
  * ay_make_file() - write the bundle from file @old_fd (-1: from nothing) to file @new_fd to @out_fd.
  * @old_fd, @new_fd: regular files, borrowed; read by pread. @opts may be NULL.
  *
- * The bundle has one record, which names @old_fd's digest or no base; none when the files are equal.
+ * The bundle has one record, with file 0 of @old_fd's tree as its base, or none; none when the files are equal.
  *
  * Return: as ay_bundle_make(), and -EINVAL when either is no regular file.
  */

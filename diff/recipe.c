@@ -174,14 +174,15 @@ static unsigned zstd_window(const struct ay__zstd_params *z)
 	return log > z->window_log ? log : z->window_log;
 }
 
+/* MiB. Measured with ZSTD_sizeof_CCtx() for each level (tests/unit/diff/test_rewrap.c compares); the window apart. */
+static uint64_t zstd_tables(const struct ay__zstd_params *z)
+{
+	return z->level <= 4 ? 6 : z->level <= 10 ? 28 : z->level <= 13 ? 50 : z->level <= 15 ? 66 : 90;
+}
+
 static uint64_t zstd_pack_memory(const struct ay__zstd_params *z)
 {
-	/* Measured with ZSTD_sizeof_CCtx() for each level (tests/unit/diff/test_rewrap.c compares); the window apart. */
-	uint64_t tables = z->level <= 4    ? 6
-			  : z->level <= 10 ? 28
-			  : z->level <= 13 ? 50
-			  : z->level <= 15 ? 66
-					   : 90;
+	uint64_t tables = zstd_tables(z);
 	unsigned log = zstd_window(z), chain = zstd_level_chain(z->level), job;
 
 	/* A worker's job: four windows; when it looks far back as well, eight times that table, which a small file makes smaller. */
@@ -191,6 +192,22 @@ static uint64_t zstd_pack_memory(const struct ay__zstd_params *z)
 	if (job < 21)
 		job = 21;
 	return (tables << 20) + (3ull << log) + (z->long_ ? 32ull << 20 : 0) + (z->worker ? 6ull << job : 0);
+}
+
+/*
+ * As how many bytes beginning a filter counts. zstd clears tables that its level chooses, unless it knows that there is little to
+ * come: of 90 MiB for one byte, 40 ms, in which as many bytes are unpacked as an eighth of that.
+ */
+static uint64_t begin_work(const struct ay__filter_params *p, bool target)
+{
+	const struct ay__zstd_params *z = &p->zstd;
+	uint64_t tables = (zstd_tables(z) + (z->long_ ? 32 : 0)) << (20 - AY__WORK_TABLES);
+
+	if (p->id == AY__FILTER_DEFLATE)
+		return AY__WORK_FILTER;
+	if (p->id != AY__FILTER_ZSTD || !target)
+		return AY__WORK_HEAVY;
+	return AY__WORK_HEAVY + (z->sized && z->size < tables ? z->size : tables);
 }
 
 uint64_t ay__filter_memory(const struct ay__filter_params *p, bool target)
@@ -307,7 +324,7 @@ int ay__recipe_check(struct ay_slice recipe, bool target, struct ay__recipe_sums
 		if (memory[depth] > sums->memory)
 			sums->memory = memory[depth];
 		sums->encoders |= 1u << p.id;
-		sums->work += p.id == AY__FILTER_DEFLATE ? AY__WORK_FILTER : AY__WORK_HEAVY;
+		sums->work += begin_work(&p, target);
 	}
 	sums->work += sums->view_size;
 	return ay_cursor_done(&c) ? 0

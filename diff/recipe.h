@@ -39,7 +39,8 @@
 	64 /* what a bundle's reader goes through without writing it: so many bytes for each that is unpacked, ... */
 #define AY__WORK_FREE        (1ull << 30) /* ... and these besides */
 #define AY__WORK_FILTER      (32u << 10)  /* as which beginning a filter counts, ... */
-#define AY__WORK_HEAVY       (128u << 10) /* ... one with large tables */
+#define AY__WORK_HEAVY       (128u << 10) /* ... one with large tables, ... */
+#define AY__WORK_TABLES      3            /* ... where it packs by zstd with these tables' size >> 3 more */
 #define AY__XZ_DICT_CODE_MAX 28           /* 64 MiB */
 #define AY__ZSTD_WINDOW_MAX  27
 

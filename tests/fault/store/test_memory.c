@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,68 +28,13 @@
 #include "store/fsck.h"
 #include "store/turn.h"
 #include "tests/fault/store/copy_tree.h"
+#include "tests/support/failing_malloc.h"
 #include "tests/support/fs_fault.h"
 #include "tests/support/kit_fsck.h"
 #include "tests/support/kit_repo.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_ALLOCATOR 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define OWN_ALLOCATOR 0
-#endif
-#endif
-#ifndef OWN_ALLOCATOR
-#define OWN_ALLOCATOR 1
-#endif
-
 #define B     "b"
 #define TRIES 120 /* at most, of each work; those that are left out lie evenly between */
-
-static atomic_bool armed;
-static atomic_long calls, fail_at, live;
-
-#if OWN_ALLOCATOR
-void *__libc_malloc(size_t size);
-void *__libc_realloc(void *p, size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void __libc_free(void *p);
-
-static bool fails(void)
-{
-	if (!armed || ++calls != fail_at)
-		return false;
-	errno = ENOMEM;
-	return true;
-}
-
-void *malloc(size_t size)
-{
-	void *p = fails() ? NULL : __libc_malloc(size);
-	live += armed && p;
-	return p;
-}
-
-void *calloc(size_t n, size_t size)
-{
-	void *p = fails() ? NULL : __libc_calloc(n, size);
-	live += armed && p;
-	return p;
-}
-
-void *realloc(void *old, size_t size)
-{
-	void *p = fails() ? NULL : __libc_realloc(old, size);
-	live += armed && p && !old;
-	return p;
-}
-
-void free(void *p)
-{
-	live -= armed && p;
-	__libc_free(p);
-}
-#endif
 
 struct fixture {
 	struct kit k;
@@ -209,17 +153,12 @@ static void each_allocation(struct fixture *x, const char *name, const char *bef
 	struct ay_err err;
 	long failed = 0, n = 0;
 
-	if (!OWN_ALLOCATOR) {
-		print_message("SKIPPED: a sanitizer owns the allocator\n");
-		skip();
-	}
+	need_own_allocator();
 	for (int warm = 0; warm < 2; warm++) { /* libraries keep what they make at first */
 		copy_tree(&x->k, before, "store");
-		calls = live = 0;
-		fail_at = -1;
-		armed = true;
+		arm(-1);
 		int r = open_and(x, work, &err);
-		armed = false;
+		disarm();
 		if (!done(r))
 			fail_msg("%s: %s", name, err.msg);
 	}
@@ -227,11 +166,9 @@ static void each_allocation(struct fixture *x, const char *name, const char *bef
 	assert_int_equal(kept, 0);
 	for (long at = 1; at <= total; at += step, n++) {
 		copy_tree(&x->k, before, "store");
-		calls = live = 0;
-		fail_at = at;
-		armed = true;
+		arm(at);
 		int r = open_and(x, work, &err);
-		armed = false;
+		disarm();
 		const long leaked = live;
 		if (leaked != 0)
 			fail_msg("%s, allocation %ld of %ld: %ld are not freed", name, at, total, leaked);

@@ -46,12 +46,22 @@ static int on_end(void *ctx, const struct ay_bundle_record *r, struct ay_err *er
 
 static void apply(int bundle, int old_fd, struct seen *s)
 {
-	struct ay_bundle_sink sink = {.ctx = s, .base = on_base, .data = on_data, .end = on_end};
+	struct ay_buf manifest = {0};
+	struct ay_digest of_manifest, of_file;
+	struct ay_old_files numbers = {0};
+	struct ay_bundle_sink sink = {
+		.ctx = s, .old = &numbers, .base = on_base, .data = on_data, .end = on_end};
 	struct ay_err err = {0};
 
 	*s = (struct seen){.old_fd = old_fd};
+	if (old_fd >= 0) {
+		assert_int_equal(ay_make_file_tree(old_fd, &manifest, &of_manifest, &of_file, &err), 0);
+		assert_int_equal(ay_old_files_open_mem(&numbers, manifest.data, manifest.len, &err), 0);
+	}
 	if (ay_bundle_read(bundle, NULL, &sink, true, &err))
 		fail_msg("%s", err.msg);
+	ay_old_files_release(&numbers);
+	ay_buf_release(&manifest);
 }
 
 static void test_round_trip(void **state)
