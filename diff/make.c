@@ -200,6 +200,7 @@ static int record_begin(struct maker *m, const struct ay__window *w, struct ay_e
 		r.n_bases = 1;
 		r.bases[0] = m->plan.old.files[w->base].digest;
 		r.base_sizes[0] = m->plan.old.files[w->base].size;
+		r.base_numbers[0] = 1 + (uint64_t)w->base;
 		uint64_t base_size = w->base_in.recipe.len ? w->base_in.sums.view_size : r.base_sizes[0];
 		if (w->method == AY_METHOD_ELF)
 			r.extra_memory = ay__elf_extra_memory(base_size);
@@ -353,6 +354,7 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 					     .level = level_for(o, diff),
 					     .codecs = AY_CODEC_BIT(AY_CODEC_ZSTD),
 					     .targets = true,
+					     .bases = m->old->manifest != NULL,
 					     .parts_ahead = threads + 1};
 
 	if (diff && w.level >= LEVEL_XZ_MIN && !(o->without & AY_TECHNIQUE_PACK_XZ))

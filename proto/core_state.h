@@ -422,4 +422,10 @@ struct ay_core {
 	uint64_t bytes_from_peers, bytes_from_school, bytes_served, bytes_twice, packets_refused;
 };
 
+/* Its place among the branches, by which releases and offers name it. */
+static inline int ay__branch_index(const struct ay_core *c, const struct ay__branch *b)
+{
+	return (int)(b - c->branches);
+}
+
 #endif

@@ -5,7 +5,7 @@
  *
  * Byte 0, flags: 1 records are decoded; 2 all sums are made to fit, the records' digests too (else the fuzzer would have to know SHA-256);
  * 4 every other record is skipped; 8 the made-up base of method elf is of AArch64; 16 threads; 32 the header declares all that is
- * allowed; 64 the place to go on from is another than was told. Byte 1: at which place the first of two readings is stopped, 0: there
+ * allowed; 64 the place to go on from is another than was told; 128 the manifest that it starts from is at hand. Byte 1: at which place the first of two readings is stopped, 0: there
  * is only one. Bytes 2-3: bytes of the bases of its own (bundle_bases.h) that the input ends with. Between lies the bundle. What comes out must stay within the sizes that were said before.
  */
 #include <errno.h>
@@ -26,7 +26,8 @@ enum {
 	AARCH64 = 8,
 	THREADS = 16,
 	DECLARE_ALL = 32,
-	OTHER_PLACE = 64
+	OTHER_PLACE = 64,
+	OLD_HERE = 128
 };
 
 /* A few bytes may stand for as many zeros as the header says, or have much packed again: time, not memory. */
@@ -34,6 +35,7 @@ enum {
 #define FILTERED_MAX 4
 #define EXTRA_MAX    (48u << 20)
 #define SCRATCH_MAX  (8u << 20)
+#define OLD_FILES    100 /* that the manifest has */
 #define SEEN_RECORDS 256 /* bases of later ones begin at 0 */
 
 struct seen {
@@ -89,6 +91,10 @@ static int on_begin(void *ctx, const struct ay_bundle_record *r, bool *skip, str
 	s->sizes += r->size;
 	AY_ASSERT(s->from || s->sizes <= s->h.unpacked_size);
 	AY_ASSERT((r->method != AY_METHOD_LITERAL) == (r->n_bases == 1));
+	if (r->n_bases && r->base_numbers[0]) {
+		AY_ASSERT(r->base_numbers[0] <= (s->flags & OLD_HERE ? OLD_FILES : AY_BUNDLE_OLD_MAX));
+		AY_ASSERT(r->bases[0].b[0] == (s->flags & OLD_HERE ? 0x11 : 0));
+	}
 	return 0;
 }
 
@@ -97,6 +103,7 @@ static int on_base(void *ctx, const struct ay_bundle_record *r, unsigned base, i
 	const struct seen *s = ctx;
 	uint64_t size = r->base_sizes[base];
 
+	AY_ASSERT(s->flags & OLD_HERE || r->base_numbers[base] == 0);
 	if (size > BASE_MAX)
 		return ay_err_set(err, AY_EBASE, "too large for us");
 	*fd = base_fd(r->index < SEEN_RECORDS ? s->base_at[r->index] : 0,
@@ -225,6 +232,22 @@ static int scratch_end(void *ctx, int *fd, struct ay_err *err)
 	return 0;
 }
 
+/* Lines as a manifest has them, of files that all have one digest, and of others. */
+static void old_make(struct ay_old_files *old)
+{
+	static struct ay_buf text;
+	const bool made = text.len > 0;
+
+	for (unsigned i = 0; i < OLD_FILES && !made; i++)
+		ay_put_str(&text, i % 9 ? "f 0644 0 0 1.000000000 7 "
+					  "1111111111111111111111111111111111111111111111111111111111111111"
+					  " /f\n"
+					: "d 0755 0 0 1.000000000 /d\nf 0644 0 0 1.000000000 7 "
+					  "1111111111111111111111111111111111111111111111111111111111111111"
+					  " /d/f\n");
+	AY_ASSERT(ay_old_files_open_mem(old, text.data, text.len, NULL) == 0 && old->n == OLD_FILES);
+}
+
 static void fix_checks(uint8_t *data, size_t len)
 {
 	size_t at = AY_BUNDLE_HEADER_SIZE;
@@ -273,10 +296,12 @@ static void header_change(uint8_t *bundle, size_t len, unsigned flags)
 
 static int read_it(int fd, struct seen *s, int from_fd, struct ay_err *err)
 {
+	struct ay_old_files old;
 	const struct ay_bundle_scratch scratch = {s, scratch_begin, scratch_data, scratch_end};
 	const struct ay_bundle_sink sink = {.ctx = s,
 					    .header = on_header,
 					    .delta = on_delta,
+					    .old = s->flags & OLD_HERE ? &old : NULL,
 					    .begin = on_begin,
 					    .base = on_base,
 					    .scratch = &scratch,
@@ -293,12 +318,14 @@ static int read_it(int fd, struct seen *s, int from_fd, struct ay_err *err)
 						.from = s->from,
 						.from_fd = from_fd};
 
+	old_make(&old);
 	s->scratch = -1;
 	s->hasher = ay_hasher_new();
 	AY_ASSERT(s->hasher);
 	int rc = ay_bundle_read(fd, &limits, &sink, s->flags & DECODE, err);
 	AY_ASSERT(rc == 0 || (err->code == rc && err->msg[0]));
 	ay_hasher_free(s->hasher);
+	ay_old_files_release(&old);
 	if (s->scratch >= 0)
 		close(s->scratch);
 	return rc;
