@@ -35,9 +35,11 @@
 #define SCRIPTED    12 /* lives of each script, each cut off one call later: the first of them */
 #define SCRIPTS     3
 #define MUTANTS_MAX 400
-#define LIVES_EACH  16  /* a mutant is looked for in so many of the lives that met it, */
-#define CUTS_EACH   25  /* with so many cuts in each, */
-#define CUTS_MORE   100 /* and before it is said not to be caught in all of them, and more, with so many */
+#define LIVES_EACH  16 /* a mutant is looked for in so many of the lives that met it, */
+#define CUTS_EACH   25 /* with so many cuts in each, */
+#define LIVES_MORE                                                                                           \
+	48 /* and before it is said not to be caught in so many, with lives that are drawn for it, */
+#define CUTS_MORE 100 /* with so many cuts in each */
 
 /*
  * What no cut need show, and why. Of syncs that are left out there are few, and each is shown to be needed elsewhere.
@@ -219,6 +221,7 @@ struct search {
 	const char *name; /* the mutant's */
 	enum crash_mutation mutation;
 	bool tell, met;
+	unsigned cut; /* lives that met it */
 };
 
 /* In one life. It is cut only if the mutant was met in it: a sync may have nothing behind it that it is too late for. */
@@ -244,6 +247,7 @@ static bool caught_in(struct mutants *m, struct search *x, uint64_t seed, unsign
 	}
 	life_release(&l);
 	x->met |= met;
+	x->cut += met;
 	if (x->tell)
 		print_message("  life %llu: %s\n", (unsigned long long)seed,
 			      found ? v.why
@@ -274,9 +278,10 @@ static bool caught_in_some(struct mutants *m, const struct mutant *mutant, struc
  */
 static bool caught_at_all(struct mutants *m, const struct mutant *mutant, struct search *x)
 {
-	if (caught_in_some(m, mutant, x, LIVES, CUTS_MORE))
+	x->cut = 0;
+	if (caught_in_some(m, mutant, x, LIVES_MORE, CUTS_MORE))
 		return true;
-	for (uint64_t seed = LIVES + 1; x->met && seed <= LIVES + MORE; seed++) {
+	for (uint64_t seed = LIVES + 1; x->met && x->cut < LIVES_MORE && seed <= LIVES + MORE; seed++) {
 		if (caught_in(m, x, seed, CUTS_MORE))
 			return true;
 	}
