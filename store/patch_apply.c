@@ -40,6 +40,7 @@ struct apply {
 	struct ay__beside b;
 	int raw;
 	struct ay_bundle_header h;
+	struct ay_old_files numbers; /* the old contents by number, for records to refer to */
 	struct place *places;
 	size_t n_places, cap_places;
 	struct ay_buf paths;
@@ -229,12 +230,12 @@ static int on_delta_end(void *ctx, struct ay_err *err)
 	return r;
 }
 
-static int on_begin(void *ctx, const struct ay_bundle_record *rec, bool *skip, struct ay_err *err)
+/* From here to on_end() in the reader's second thread, if it has one. */
+static int on_open(void *ctx, const struct ay_bundle_record *rec, struct ay_err *err)
 {
 	struct apply *ap = ctx;
 	char hex[AY_DIGEST_HEX + 1];
 
-	(void)skip;
 	ay_digest_hex(&rec->target, hex);
 	int fd = ap->b.fs->ops->open(ap->b.fs, ap->raw, hex, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (fd == -EEXIST)
@@ -284,12 +285,15 @@ static int read_bundle(struct apply *ap, int fd, struct ay_err *err)
 		.header = on_header,
 		.delta = on_delta,
 		.delta_end = on_delta_end,
-		.begin = on_begin,
+		.old = &ap->numbers,
+		.open = on_open,
 		.base = on_base,
 		.data = on_data,
 		.end = on_end,
 	};
-	const struct ay_bundle_limits limits = {.memory = ap->a->memory ? ap->a->memory : UINT64_MAX};
+	const struct ay_bundle_limits limits = {.memory = ap->a->memory ? ap->a->memory : UINT64_MAX,
+						.threads = true,
+						.memory_here = ap->a->memory};
 
 	ay__scratch_init(&scratch, ap->b.fs, ap->b.stage);
 	return ay_bundle_read(fd, &limits, &sink, true, err);
@@ -396,6 +400,8 @@ static int apply_bundle(struct apply *ap, int fd, const struct ay_patch_to *to, 
 
 	if (r == 0)
 		r = index_old(ap, err);
+	if (r == 0)
+		r = ay_old_files_open_mem(&ap->numbers, ap->from.manifest.data, ap->from.manifest.len, err);
 	if (r < 0)
 		return r;
 	ap->raw = ay__make_dir(ap->b.fs, ap->b.stage, "raw", 0700, NULL);
@@ -414,6 +420,7 @@ static void apply_release(struct apply *ap)
 		close(ap->raw);
 	free(ap->out);
 	free(ap->places);
+	ay_old_files_release(&ap->numbers);
 	ay_buf_release(&ap->paths);
 	ay__patch_tree_release(&ap->from);
 	ay__beside_end(&ap->b);
