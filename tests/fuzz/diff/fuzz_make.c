@@ -87,14 +87,25 @@ static void apply(int fd, const struct ay_make_result *made, struct ay_slice old
 		  bool threads)
 {
 	struct applied a = {.old = old, .scratch = -1};
+	struct ay_old_files numbers = {0};
+	struct ay_buf manifest = {0};
+	struct ay_digest digest, file;
 	const struct ay_bundle_scratch scratch = {&a, scratch_begin, scratch_data, scratch_end};
-	const struct ay_bundle_sink sink = {
-		.ctx = &a, .base = on_base, .scratch = &scratch, .data = on_data, .end = on_end};
+	const struct ay_bundle_sink sink = {.ctx = &a,
+					    .old = &numbers,
+					    .base = on_base,
+					    .scratch = &scratch,
+					    .data = on_data,
+					    .end = on_end};
 	/* No more than the offer declares. */
 	const struct ay_bundle_limits limits = {
 		.memory = made->apply_memory, .unpacked_size = made->unpacked_size, .threads = threads};
 	struct ay_err err = {0};
 
+	int old_fd = fd_of(old.data, old.len);
+	AY_ASSERT(ay_make_file_tree(old_fd, &manifest, &digest, &file, &err) == 0);
+	AY_ASSERT(ay_old_files_open_mem(&numbers, manifest.data, manifest.len, &err) == 0);
+	close(old_fd);
 	if (ay_bundle_read(fd, &limits, &sink, true, &err))
 		ay_panic(__FILE__, __LINE__, err.msg);
 	AY_ASSERT(a.ended == made->n_records);
@@ -107,6 +118,8 @@ static void apply(int fd, const struct ay_make_result *made, struct ay_slice old
 	if (a.scratch >= 0)
 		close(a.scratch);
 	ay_buf_release(&a.file);
+	ay_old_files_release(&numbers);
+	ay_buf_release(&manifest);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
