@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "diff/make_file.h"
 #include "tests/fuzz/diff/bundle_bases.h"
+#include "tests/fuzz/diff/file_bundle.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -89,7 +89,7 @@ static void apply(int fd, const struct ay_make_result *made, struct ay_slice old
 	struct applied a = {.old = old, .scratch = -1};
 	struct ay_old_files numbers = {0};
 	struct ay_buf manifest = {0};
-	struct ay_digest digest, file;
+	struct ay_digest digest;
 	const struct ay_bundle_scratch scratch = {&a, scratch_begin, scratch_data, scratch_end};
 	const struct ay_bundle_sink sink = {.ctx = &a,
 					    .old = &numbers,
@@ -103,7 +103,7 @@ static void apply(int fd, const struct ay_make_result *made, struct ay_slice old
 	struct ay_err err = {0};
 
 	int old_fd = fd_of(old.data, old.len);
-	AY_ASSERT(ay_make_file_tree(old_fd, &manifest, &digest, &file, &err) == 0);
+	file_manifest(old_fd, &manifest, &digest);
 	AY_ASSERT(ay_old_files_open_mem(&numbers, manifest.data, manifest.len, &err) == 0);
 	close(old_fd);
 	if (ay_bundle_read(fd, &limits, &sink, true, &err))
@@ -141,7 +141,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	int old_fd = from_nothing ? -1 : fd_of(old.data, old.len), new_fd = fd_of(new_.data, new_.len),
 	    out = fd_of("", 0);
 
-	if (ay_make_file(old_fd, new_fd, &options, out, &made, &err))
+	if (file_bundle(old_fd, new_fd, &options, out, &made, &err))
 		ay_panic(__FILE__, __LINE__, err.msg);
 	apply(out, &made, old, new_, data[0] & 16);
 	if (old_fd >= 0)
