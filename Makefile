@@ -120,7 +120,7 @@ LIB_sim      = -lm
 libs = $(foreach r,$(USES_$(1)),$(LIB_$(r))) -lm
 
 # ---- what `make` builds
-.PHONY: all programs lib tests fuzzers replays check demo bench lint lint-fast format fuzz sim crash powercut vmcheck deps install clean help FORCE
+.PHONY: all programs lib tests fuzzers replays check demo bench lint lint-fast format fuzz sim crash powercut vmcheck roundtrips deps install clean help FORCE
 all: $(PROGRAMS) $(LIBS) tests replays $(if $(shell pkg-config --exists fuse3 && echo yes),$(B)/powercut) $(if $(shell command -v $(CLANG) 2>/dev/null),$(if $(SANITIZE),,fuzzers))
 programs: $(PROGRAMS)
 	@:
@@ -254,6 +254,12 @@ powercut:
 		--states $(or $(STATES),$(if $(MUTANTS),2000,40000)) --stories $(or $(STORIES),$(if $(MUTANTS),2,20)) \
 		--seed $(or $(SEED),1) --jobs $(or $(filter-out $(shell nproc),$(JOBS)),4) --tear $(or $(TEAR),4096) --keep '$(abspath $(BUILD))'
 
+# Every pair of the corpus there and back: PAIRS="libs text kernel-image" (all) KEPT=yes (ask no archive)
+roundtrips:
+	@packaging/deps.sh build bench
+	+@$(SUBMAKE) AYNI_DEPS_OK=1 BUILD='$(BUILD)' $(B)/ayni
+	@BUILD='$(abspath $(B))' AYNI_ROUNDTRIPS_KEPT='$(KEPT)' tests/roundtrips.sh $(PAIRS)
+
 # What this kernel lacks (fs-verity): the distribution's kernel in qemu. VM_SECONDS=1500 VM_ACCEL=tcg VM_KERNEL=... VM_MODULES=...
 vmcheck:
 	@packaging/deps.sh build check vm
@@ -288,6 +294,7 @@ help:
 	@echo 'make crash        cut the power of a store in STATES=6000 ways, from SEED=1 on (memory only)'
 	@echo 'make vmcheck      what the kernel here may lack (fs-verity), in a virtual machine: VM_SECONDS=1500 VM_ACCEL=tcg'
 	@echo 'make powercut     power cuts on ext4, xfs and btrfs (root): STATES=40000 FS=ext4,xfs,btrfs SEED=1 STORIES=20 JOBS=4; MUTANTS=1'
+	@echo 'make roundtrips   deltas of all large real trees, there and back: PAIRS="libs zip text native arm64 usr node root kernel"; KEPT=yes'
 	@echo 'make deps         install the Debian packages that are missing'
 	@echo 'make install      DESTDIR= PREFIX=/usr'
 	@echo 'Options: SANITIZE=address,undefined  WERROR=1  CC=gcc  V=1  BUILD=dir  JOBS=n'

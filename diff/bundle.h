@@ -21,6 +21,7 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "base/error.h"
+#include "diff/old_files.h"
 
 #define AY_BUNDLE_BASES_MAX    4 /* bases one record may name; one is the common case */
 #define AY_BUNDLE_FILTERS_MAX  4 /* kinds of filters in one record */
@@ -55,8 +56,10 @@ struct ay_bundle_record {
 	uint64_t size;
 	enum ay_bundle_method method;
 	unsigned n_bases;
-	struct ay_digest bases[AY_BUNDLE_BASES_MAX];
+	struct ay_digest bases[AY_BUNDLE_BASES_MAX]; /* zeros: only the number is known */
 	uint64_t base_sizes[AY_BUNDLE_BASES_MAX];
+	uint64_t base_numbers
+		[AY_BUNDLE_BASES_MAX]; /* of the old manifest's files, plus 1; 0: named by digest */
 	uint32_t
 		filters; /* bit i: filter i is used to look into base or target (diff/recipe.h); 0: both are as they are */
 	/* When writing only: */
@@ -89,7 +92,9 @@ struct ay_bundle_place {
 	uint64_t at;     /* its offset in the bundle */
 	uint32_t record; /* that comes next, or is in hand */
 	uint64_t sizes;  /* of the records before, and of the one in hand */
-	bool inside;     /* a record is in hand: the rest is of it */
+	uint64_t
+		work; /* that these made a reader go through (diff/recipe.h): going on does not begin it anew */
+	bool inside; /* a record is in hand: the rest is of it */
 	struct ay_bundle_record r;
 	uint64_t done, last_old;
 };
@@ -105,6 +110,11 @@ struct ay_bundle_sink {
 	int (*delta_end)(void *ctx, struct ay_err *err);
 	/* A record begins. Set *@skip to leave its bytes out (then neither base, data nor end come). May be NULL. */
 	int (*begin)(void *ctx, const struct ay_bundle_record *r, bool *skip, struct ay_err *err);
+	/*
+	 * Records name bases by their number in the old manifest: its contents, complete when @delta_end returns. NULL: it is not at
+	 * hand; bases are then zeros where they are named so, and records that need them are AY_EBASE.
+	 */
+	struct ay_old_files *old;
 	/* Open base @base of @r for pread; the reader closes *@fd. AY_EBASE when it is not there. */
 	int (*base)(void *ctx, const struct ay_bundle_record *r, unsigned base, int *fd, struct ay_err *err);
 	/* For bases that unpack to much. NULL: there is no place, and a record that needs one is AY_ELIMIT. */

@@ -13,7 +13,7 @@
  *     88  records      u32
  *     92  parts        u32
  *     96  part limit   u32 bytes that one section's streams unpack to at most
- *    100  flags        u32 AY_BUNDLE_TARGETS or 0
+ *    100  flags        u32 AY_BUNDLE_TARGETS, AY_BUNDLE_BASES, or 0
  *    104  extra        u64 bytes of memory that a record needs at most besides what the parts do
  *    112  scratch      u64 bytes of the largest temporary file
  *    120  encoders     u32 bit i: a record's output is packed by encoder i (diff/encoders.h)
@@ -31,8 +31,8 @@
  *   The streams of a part are columns, from which a reader takes values in the order in which it needs them:
  *
  *     RECORD  method u8, bases u8, filters u8, [filter id varint]..., size varint, [base size - size zigzag]...,
- *             [with AY_BUNDLE_TARGETS: target varint]
- *     DIGEST  the target's digest, unless it is in the manifest delta, then each base's
+ *             [with AY_BUNDLE_TARGETS: target varint], [with AY_BUNDLE_BASES: per base: varint]
+ *     DIGEST  the target's digest, unless it is in the manifest delta, then each base's, unless it is in the old manifest
  *     RECIPE  with filters: bytes of the base's recipe varint (with a base), of the target's varint; then both, in
  *             chunks: varint n, n bytes (diff/recipe.h)
  *     and then, until the size of the target's view is reached (without filters: the record's), operations:
@@ -68,7 +68,9 @@
 #define AY_BUNDLE_MAGIC_LEN    7 /* the version follows */
 #define AY_BUNDLE_VERSION      2 /* the newest; 1 is read, too */
 #define AY_BUNDLE_HEADER_SIZE  144
-#define AY_BUNDLE_TARGETS      1 /* flag: records say which content of the manifest delta they are */
+#define AY_BUNDLE_TARGETS      1          /* flag: records say which content of the manifest delta they are */
+#define AY_BUNDLE_BASES        2          /* flag: records say which file of the old manifest their base is */
+#define AY_BUNDLE_OLD_MAX      (1u << 24) /* files that a manifest of 1 GiB has at most, and more */
 #define AY_BUNDLE_HEADER_V1    112
 #define AY_BUNDLE_CHECK_SIZE   8
 #define AY_SECTION_HEAD_SIZE   4

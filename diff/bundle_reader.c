@@ -58,11 +58,12 @@ static int go_on(struct ay__reader *r, const struct ay_bundle_place *p, int fd)
 	const struct ay_bundle_header *h = &r->header;
 
 	if (p->part > h->n_parts || p->at < r->at || p->at > r->size || p->record > h->n_records ||
-	    p->sizes > h->unpacked_size)
+	    p->sizes > h->unpacked_size || p->work > ay__work_max(h->unpacked_size))
 		return ay_err_set(r->err, AY_EFORMAT, "the place to go on from is not in this bundle");
 	r->next_part = r->first_part = p->part;
 	r->at = p->at;
 	r->sizes = p->sizes;
+	r->work = p->work;
 	r->index = p->record;
 	if (!p->inside)
 		return 0;

@@ -51,6 +51,9 @@ struct ay_bundle_writer {
 	struct ay__targets targets;
 	struct ay__target_row *target_rows; /* owned; NULL until the first record */
 	uint32_t next_target;
+	uint64_t next_base;
+	uint64_t bases[AY_BUNDLE_BASES_MAX]; /* of the head in hand: numbers plus 1, or 0 */
+	unsigned n_bases;
 	enum { NO_REFERENCE, BY_DIGEST, BY_INDEX } reference; /* that the head in hand ends with */
 	uint32_t index;
 	struct part *first, *last; /* being packed */
@@ -77,7 +80,8 @@ struct ay_bundle_writer *ay_bundle_writer_new(int fd, const struct ay_bundle_wri
 	w->header.from = options->from;
 	w->header.to = options->to;
 	w->header.part_limit = options->part_limit;
-	w->header.flags = options->targets ? AY_BUNDLE_TARGETS : 0;
+	w->header.flags =
+		(options->targets ? AY_BUNDLE_TARGETS : 0u) | (options->bases ? AY_BUNDLE_BASES : 0u);
 	return w;
 }
 
@@ -232,6 +236,7 @@ static int section_seal(struct ay_bundle_writer *w, enum ay_section_kind kind, s
 	}
 	w->header.n_parts += kind == AY_SECTION_PART;
 	w->next_target = 0;
+	w->next_base = 0;
 	while (w->n_ahead > (w->options.pool ? w->options.parts_ahead : 0)) {
 		rc = part_write(w, err);
 		if (rc)
@@ -291,10 +296,25 @@ static size_t part_len(const struct ay_bundle_writer *w)
 	return sum;
 }
 
+/* Which files of the old manifest the bases are. */
+static void bases_put(struct ay_bundle_writer *w)
+{
+	struct ay_buf *record = &w->col[AY_STREAM_RECORD];
+
+	for (unsigned i = 0; i < w->n_bases; i++) {
+		uint64_t b = w->bases[i];
+
+		ay_put_varint(record, b ? 1 + ay_zigzag((int64_t)(b - 1 - w->next_base)) : 0);
+		w->next_base = b ? b : w->next_base;
+	}
+	w->n_bases = 0;
+}
+
 /* Put the record's head before a piece of @piece bytes, in the next part if this one has no room for both. */
 static int head_put(struct ay_bundle_writer *w, size_t piece, struct ay_err *err)
 {
-	size_t need = piece + w->head.len + w->head_digests.len + (w->reference ? REFERENCE_MAX : 0);
+	size_t need = piece + w->head.len + w->head_digests.len + w->n_bases * REFERENCE_MAX +
+		      (w->reference ? REFERENCE_MAX : 0);
 	int rc = 0;
 
 	AY_ASSERT(need <= w->options.part_limit);
@@ -309,6 +329,7 @@ static int head_put(struct ay_bundle_writer *w, size_t piece, struct ay_err *err
 		w->next_target = w->index + 1;
 	}
 	w->reference = NO_REFERENCE;
+	bases_put(w);
 	ay_put_bytes(&w->col[AY_STREAM_DIGEST], w->head_digests.data, w->head_digests.len);
 	ay_buf_reset(&w->head);
 	ay_buf_reset(&w->head_digests);
@@ -389,8 +410,14 @@ int ay_bundle_writer_record(struct ay_bundle_writer *w, const struct ay_bundle_r
 	for (unsigned i = 0; i < r->n_bases; i++)
 		ay_put_varint(&w->head, ay_zigzag((int64_t)(r->base_sizes[i] - r->size)));
 	rc = target_put(w, &r->target);
-	for (unsigned i = 0; i < r->n_bases; i++)
-		ay_put_bytes(&w->head_digests, r->bases[i].b, AY_DIGEST_LEN);
+	for (unsigned i = 0; i < r->n_bases; i++) {
+		uint64_t number = w->options.bases ? r->base_numbers[i] : 0;
+
+		if (number == 0)
+			ay_put_bytes(&w->head_digests, r->bases[i].b, AY_DIGEST_LEN);
+		if (w->options.bases)
+			w->bases[w->n_bases++] = number;
+	}
 	if (rc == 0)
 		rc = ay_buf_status(&w->head_digests);
 	if (rc)
@@ -428,6 +455,8 @@ int ay_bundle_writer_columns(struct ay_bundle_writer *w, const struct ay_columns
 		if (rc)
 			return rc;
 		for (unsigned i = 0; i < AY_STREAMS; i++) {
+			if (piece->len[i] == 0) /* the column may be no memory at all */
+				continue;
 			ay_put_bytes(&w->col[i], c->col[i].data + done[i], piece->len[i]);
 			done[i] += piece->len[i];
 		}

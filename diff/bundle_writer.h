@@ -23,6 +23,7 @@ struct ay_bundle_writer_options {
 	unsigned codecs;       /* AY_CODEC_BIT()s of those to try */
 	unsigned parts_ahead;  /* parts that may wait for being packed; >= 1 */
 	bool targets;          /* records refer to the manifest delta for their digests */
+	bool bases;            /* and to the old manifest for their bases, where base_numbers says which */
 	struct ay__pool *pool; /* packs streams; borrowed; NULL: packed where they are written */
 };
 

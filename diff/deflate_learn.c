@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/error.h"
+#include "diff/compare.h"
 #include "diff/deflate_trees.h"
 
 #define SAMPLE   40000 /* tokens on which parameters are compared */
@@ -358,27 +358,12 @@ static int corrections_put(const struct learner *l, const struct ay_buf *wrong, 
 	return ay_buf_status(out);
 }
 
-struct compare {
-	struct ay_slice want;
-	size_t at;
-};
-
-static int compare_put(void *ctx, const uint8_t *data, size_t len)
-{
-	struct compare *c = ctx;
-
-	if (len > c->want.len - c->at || memcmp(c->want.data + c->at, data, len) != 0)
-		return AY_EDIGEST;
-	c->at += len;
-	return 0;
-}
-
 /* The proof: 1 the same bytes, 0 others, -ENOMEM. */
 static int prove(struct ay_slice packed, const struct ay__deflate_recipe *r)
 {
-	struct compare c = {.want = {.data = packed.data, .len = r->packed}};
+	struct ay__compare c = {.want = {.data = packed.data, .len = r->packed}};
 	struct ay_slice corrections = {.data = r->corrections.data, .len = r->corrections.len};
-	struct ay__deflate_pack *p = ay__deflate_pack_new(&r->params, corrections, compare_put, &c);
+	struct ay__deflate_pack *p = ay__deflate_pack_new(&r->params, corrections, ay__compare_put, &c);
 	int rc = p ? ay__deflate_pack_put(p, r->content.data, r->content.len) : -ENOMEM;
 
 	if (rc == 0)

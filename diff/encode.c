@@ -13,7 +13,7 @@
 #include "diff/mask.h"
 
 /* 0; CLEAR; NOT_FOR_THIS; -ENOMEM. @c is empty. */
-typedef int encoder(const struct ay__view *base, const struct ay__view *target,
+typedef int encoder(const struct ay__span *base, const struct ay__span *target,
 		    const struct ay__encode_options *options, struct ay_columns *c);
 
 #define NOT_FOR_THIS 1
@@ -26,7 +26,7 @@ typedef int encoder(const struct ay__view *base, const struct ay__view *target,
 /* Masked, everything that is alike is alike: where so large a share of a file (in quarters) resembles nothing, unmasked matching finds no more. */
 #define UNLIKE 3
 
-static int encode_literal(const struct ay__view *base, const struct ay__view *target,
+static int encode_literal(const struct ay__span *base, const struct ay__span *target,
 			  const struct ay__encode_options *options, struct ay_columns *c)
 {
 	struct ay_bsdiff_op all = {.extra_len = target->bytes.len};
@@ -36,7 +36,7 @@ static int encode_literal(const struct ay__view *base, const struct ay__view *ta
 	return ay_columns_encode(c, (struct ay_slice){0}, 0, target->bytes, &ops, false, options->piece_max);
 }
 
-static int encode_bsdiff(const struct ay__view *base, const struct ay__view *target,
+static int encode_bsdiff(const struct ay__span *base, const struct ay__span *target,
 			 const struct ay__encode_options *options, struct ay_columns *c)
 {
 	struct ay_bsdiff_params params = {.threshold = AY_BSDIFF_THRESHOLD, .shortcut = AY_BSDIFF_SHORTCUT};
@@ -53,21 +53,23 @@ static int encode_bsdiff(const struct ay__view *base, const struct ay__view *tar
 }
 
 /* The operations for two ELF files, found where code that only moved is equal. */
-static int masked_bsdiff(struct ay_slice old, struct ay_slice new_, const struct ay__btf_map *btf,
-			 const struct ay_bsdiff_params *params, struct ay_bsdiff_ops *ops)
+static int elf_bsdiff(struct ay_slice old, struct ay_slice new_, const struct ay__encode_options *o,
+		      const struct ay_bsdiff_params *params, struct ay_bsdiff_ops *ops)
 {
 	AY_FREE uint8_t *a = NULL;
 	AY_FREE uint8_t *b = NULL;
-	int rc = ay__mask_bytes(old, btf, true, &a);
 
+	if (o->unmasked)
+		return ay_bsdiff(old, new_, params, ops);
+	int rc = ay__mask_bytes(old, o->btf, true, &a);
 	if (rc == 0)
-		rc = ay__mask_bytes(new_, btf, false, &b);
+		rc = ay__mask_bytes(new_, o->btf, false, &b);
 	return rc ? rc
 		  : ay_bsdiff((struct ay_slice){a, old.len}, (struct ay_slice){b, new_.len}, params, ops);
 }
 
 /* Would these operations cost more than twice as much without prediction? Then a search of its own will not help method bsdiff. */
-static int clear(const struct ay__view *base, const struct ay__view *target, const struct ay_bsdiff_ops *ops,
+static int clear(const struct ay__span *base, const struct ay__span *target, const struct ay_bsdiff_ops *ops,
 		 const struct ay__encode_options *options, const struct ay_columns *c)
 {
 	AY_CLEANUP(ay_columns_release) struct ay_columns plain = {0};
@@ -77,7 +79,7 @@ static int clear(const struct ay__view *base, const struct ay__view *target, con
 }
 
 /* Whole ELF files only: a window's addresses say nothing without its headers. */
-static int encode_elf(const struct ay__view *base, const struct ay__view *target,
+static int encode_elf(const struct ay__span *base, const struct ay__span *target,
 		      const struct ay__encode_options *options, struct ay_columns *c)
 {
 	struct ay_bsdiff_params params = {.threshold = AY_BSDIFF_THRESHOLD, .shortcut = AY_BSDIFF_SHORTCUT};
@@ -87,7 +89,7 @@ static int encode_elf(const struct ay__view *base, const struct ay__view *target
 	    !ay__elf_pair(base->bytes, target->bytes) ||
 	    ay__elf_extra_memory(base->size) > options->extra_max || base->size > options->work_max)
 		return NOT_FOR_THIS;
-	int rc = masked_bsdiff(base->bytes, target->bytes, options->btf, &params, &ops);
+	int rc = elf_bsdiff(base->bytes, target->bytes, options, &params, &ops);
 	if (rc == 0)
 		rc = ay__elf_columns_encode(c, base->bytes, target->bytes, &ops, options->btf,
 					    options->piece_max);
@@ -141,7 +143,7 @@ static int keep_smaller(struct ay__encoded *best, struct ay__encoded *e)
 	return rc;
 }
 
-int ay__encode(const struct ay__view *base, const struct ay__view *target,
+int ay__encode(const struct ay__span *base, const struct ay__span *target,
 	       const struct ay__encode_options *options, struct ay__encoded *out)
 {
 	AY_CLEANUP(ay__encoded_release) struct ay__encoded best = {0};

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "diff/compare.h"
 #include "diff/deflate_learn.h"
 #include "diff/packer.h"
 
@@ -123,27 +124,12 @@ void ay__stream_release(struct ay__stream *s)
 	*s = (struct ay__stream){0};
 }
 
-struct compare {
-	struct ay_slice want;
-	size_t at;
-};
-
-static int compare_put(void *ctx, const uint8_t *data, size_t len)
-{
-	struct compare *c = ctx;
-
-	if (len > c->want.len - c->at || memcmp(c->want.data + c->at, data, len) != 0)
-		return AY_EDIGEST;
-	c->at += len;
-	return 0;
-}
-
 int ay__stream_packs(const struct ay__filter_params *params, struct ay_slice content, struct ay_slice packed,
 		     bool whole)
 {
-	struct compare c = {.want = packed};
+	struct ay__compare c = {.want = packed};
 	struct ay__packer p;
-	int rc = ay__packer_open(&p, params, compare_put, &c, NULL);
+	int rc = ay__packer_open(&p, params, ay__compare_put, &c, NULL);
 	size_t at = 0;
 
 	/* Little by little: the first bytes are the first to differ. */

@@ -135,6 +135,7 @@ static int hand_out(struct maker *m, struct ay_err *err)
 					.work_max = m->work_left,
 					.btf = &m->btf,
 					.fast = m->options->fast,
+					.without = m->options->without,
 					.at = m->at,
 					.len = left < max ? left : max,
 					.whole = whole};
@@ -199,6 +200,7 @@ static int record_begin(struct maker *m, const struct ay__window *w, struct ay_e
 		r.n_bases = 1;
 		r.bases[0] = m->plan.old.files[w->base].digest;
 		r.base_sizes[0] = m->plan.old.files[w->base].size;
+		r.base_numbers[0] = 1 + (uint64_t)w->base;
 		uint64_t base_size = w->base_in.recipe.len ? w->base_in.sums.view_size : r.base_sizes[0];
 		if (w->method == AY_METHOD_ELF)
 			r.extra_memory = ay__elf_extra_memory(base_size);
@@ -303,7 +305,7 @@ static int delta_write(struct maker *m, struct ay_err *err)
 /* What became of type numbers is learned from the whole tree, before any file is diffed. */
 static int map_write(struct maker *m, struct ay_err *err)
 {
-	if (m->options->fast)
+	if (m->options->fast || m->options->without & (AY_TECHNIQUE_BTF | AY_TECHNIQUE_ELF))
 		return 0;
 	int rc = ay__make_btf(m->old, m->new_, &m->plan, ay__make_part_limit(m->options->apply_memory),
 			      &m->btf);
@@ -352,9 +354,10 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 					     .level = level_for(o, diff),
 					     .codecs = AY_CODEC_BIT(AY_CODEC_ZSTD),
 					     .targets = true,
+					     .bases = m->old->manifest != NULL,
 					     .parts_ahead = threads + 1};
 
-	if (diff && w.level >= LEVEL_XZ_MIN)
+	if (diff && w.level >= LEVEL_XZ_MIN && !(o->without & AY_TECHNIQUE_PACK_XZ))
 		w.codecs = AY_CODECS_ALL;
 	m->sizes = ay__window_sizes_for(memory_for(o));
 	m->filter_memory = ay__make_filter_memory(o);
@@ -368,6 +371,21 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 	w.pool = m->pool;
 	m->writer = m->pool ? ay_bundle_writer_new(out_fd, &w) : NULL;
 	return m->large && m->writer ? 0 : ay_err_errno(err, ENOMEM, "make a bundle");
+}
+
+static int bases_choose(struct maker *m, struct ay_err *err)
+{
+	unsigned without = m->options->without;
+	int rc = 0;
+
+	if (without & AY_TECHNIQUE_RENAME)
+		ay__plan_same_paths(&m->plan);
+	if (!(without & AY_TECHNIQUE_SKETCH))
+		rc = ay__plan_sketch(&m->plan, m->old, m->new_, m->pool, memory_for(m->options),
+				     m->options->fast);
+	if (without & AY_TECHNIQUE_SEVERAL)
+		ay__plan_one_base(&m->plan);
+	return rc ? ay_err_set(err, rc, "choose bases: %s", ay_strerror(rc)) : 0;
 }
 
 static void maker_release(struct maker *m)
@@ -401,11 +419,8 @@ int ay_bundle_make(const struct ay_make_tree *old, const struct ay_make_tree *ne
 	int rc = ay__plan_make(m.old, m.new_, &m.plan, err);
 	if (rc == 0)
 		rc = maker_start(&m, out_fd, err);
-	if (rc == 0) {
-		rc = ay__plan_sketch(&m.plan, m.old, m.new_, m.pool, memory_for(m.options), m.options->fast);
-		if (rc)
-			ay_err_set(err, rc, "choose bases: %s", ay_strerror(rc));
-	}
+	if (rc == 0)
+		rc = bases_choose(&m, err);
 	if (rc == 0)
 		rc = delta_write(&m, err);
 	if (rc == 0)

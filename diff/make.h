@@ -10,6 +10,7 @@
 #define AYNI_DIFF_MAKE_H
 
 #include "diff/bundle.h"
+#include "diff/technique.h"
 #include "manifest/delta.h"
 
 /* One of the two trees. The manifest says what is in it; open() gives the bytes. */
@@ -38,6 +39,7 @@ struct ay_make_options {
 	 * without, on programs, but made in a sixth of the time.
 	 */
 	bool fast;
+	unsigned without; /* enum ay_technique (diff/technique.h): what not to try, to see what it is worth */
 	/* Called now and then, from any thread but never from two at once; nonzero stops with that code. May be NULL. */
 	int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
 	void *progress_ctx;

@@ -18,6 +18,17 @@
 #define LOOK       (64u << 10) /* bytes of a file in which something packed must begin */
 #define VIEW_SHARE 16          /* what is inside has at most so many bytes for each of the file's */
 
+/* The filters that may be used. */
+static uint32_t encoders_of(const struct ay__window *w)
+{
+	uint32_t all = AY_ENCODERS_ALL;
+
+	all &= w->without & AY_TECHNIQUE_DEFLATE ? ~(1u << AY__FILTER_DEFLATE) : ~0u;
+	all &= w->without & AY_TECHNIQUE_XZ ? ~(1u << AY__FILTER_LZMA2) : ~0u;
+	all &= w->without & AY_TECHNIQUE_ZSTD ? ~(1u << AY__FILTER_ZSTD) : ~0u;
+	return all;
+}
+
 /* One base, seen through what is inside of both. Kept when it costs less than @best. */
 static int try_inside(struct ay__window *w, struct ay__inside *target, uint32_t base_index,
 		      const struct ay__bytes *old, uint64_t *best)
@@ -25,7 +36,7 @@ static int try_inside(struct ay__window *w, struct ay__inside *target, uint32_t 
 	AY_CLEANUP(ay__inside_release) struct ay__inside in = {0};
 	AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
 	struct ay__inside_options o = {
-		.view_max = w->view_max, .memory_max = w->filter_memory, .encoders = AY_ENCODERS_ALL};
+		.view_max = w->view_max, .memory_max = w->filter_memory, .encoders = encoders_of(w)};
 	struct ay_slice file = {.data = old->data, .len = old->len};
 	uint64_t this = 0;
 	size_t recipe = 0;
@@ -33,8 +44,8 @@ static int try_inside(struct ay__window *w, struct ay__inside *target, uint32_t 
 
 	if (rc)
 		return rc;
-	struct ay__view base = {.bytes = in.recipe.len ? (struct ay_slice){in.view.data, in.view.len} : file};
-	struct ay__view view = {.bytes = {target->view.data, target->view.len}};
+	struct ay__span base = {.bytes = in.recipe.len ? (struct ay_slice){in.view.data, in.view.len} : file};
+	struct ay__span view = {.bytes = {target->view.data, target->view.len}};
 	base.size = base.bytes.len;
 	view.size = view.bytes.len;
 	uint64_t extra_max = w->extra_max, work_max = w->work_max;
@@ -70,7 +81,7 @@ int ay__window_inside(struct ay__window *w, const struct ay__bytes *new_, uint64
 	struct ay__inside_options o = {.target = true,
 				       .view_max = w->view_max,
 				       .memory_max = w->filter_memory,
-				       .encoders = AY_ENCODERS_ALL};
+				       .encoders = encoders_of(w)};
 	struct ay_slice file = {.data = new_->data, .len = new_->len};
 	uint64_t plain = best;
 

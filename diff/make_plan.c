@@ -59,7 +59,7 @@ static int tree_read(const struct ay_make_tree *tree, struct ay__plan_tree *t, s
 	ay_manifest_reader_free(reader);
 	t->paths = (char *)paths.data;
 	char *path = t->paths;
-	for (size_t i = 0; i < t->n && rc == 0; i++) {
+	for (size_t i = 0; path && i < t->n && rc == 0; i++) {
 		t->files[i].path = path;
 		path += strlen(path) + 1;
 	}
@@ -165,6 +165,28 @@ int ay__plan_make(const struct ay_make_tree *old, const struct ay_make_tree *new
 		return ay_err_set(err, rc, "choose bases: %s", ay_strerror(rc));
 	qsort_r(plan->records, plan->n_records, sizeof(*plan->records), by_kind, plan->new_.files);
 	return 0;
+}
+
+void ay__plan_same_paths(struct ay__plan *plan)
+{
+	for (size_t i = 0; i < plan->n_records; i++) {
+		const char *path = plan->new_.files[plan->records[i].file].path;
+		struct ay_match *m = &plan->records[i].match, all = *m;
+
+		m->n = 0;
+		for (unsigned k = 0; k < all.n; k++) {
+			if (strcmp(plan->old.files[all.base[k]].path, path) == 0)
+				m->base[m->n++] = all.base[k];
+		}
+	}
+}
+
+void ay__plan_one_base(struct ay__plan *plan)
+{
+	for (size_t i = 0; i < plan->n_records; i++) {
+		if (plan->records[i].match.n > 1)
+			plan->records[i].match.n = 1;
+	}
 }
 
 static void tree_release(struct ay__plan_tree *t)

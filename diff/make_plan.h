@@ -48,6 +48,12 @@ void ay__plan_release(struct ay__plan *plan);
 int ay__plan_sketch(struct ay__plan *plan, const struct ay_make_tree *old, const struct ay_make_tree *new_,
 		    struct ay__pool *pool, uint64_t memory, bool fast);
 
+/** ay__plan_same_paths() - leave each content only the base at the path of its own. Before ay__plan_sketch(). */
+void ay__plan_same_paths(struct ay__plan *plan);
+
+/** ay__plan_one_base() - leave each content only its likeliest base. */
+void ay__plan_one_base(struct ay__plan *plan);
+
 /** ay__plan_entry() - as much of a file's entry as a tree's open() may look at. */
 struct ay_entry ay__plan_entry(const struct ay_match_file *file);
 

@@ -152,19 +152,23 @@ int ay__window_merkle(const struct ay_make_tree *tree, const struct ay_entry *e,
 	return ay_err_set(err, AY_EDIGEST, "%s: is not what the manifest says: it changed", e->path);
 }
 
-static struct ay__view view_of(const struct ay__bytes *b, uint64_t at, uint64_t size)
+static struct ay__span span_of(const struct ay__bytes *b, uint64_t at, uint64_t size)
 {
-	return (struct ay__view){.bytes = {.data = b->data, .len = b->len}, .at = at, .size = size};
+	return (struct ay__span){.bytes = {.data = b->data, .len = b->len}, .at = at, .size = size};
 }
 
-int ay__window_encode(const struct ay__window *w, const struct ay__view *base, const struct ay__view *target,
+int ay__window_encode(const struct ay__window *w, const struct ay__span *base, const struct ay__span *target,
 		      unsigned methods, struct ay__encoded *out)
 {
 	struct ay__encode_options options = {.piece_max = w->piece_max,
 					     .extra_max = w->extra_max,
 					     .work_max = w->work_max,
 					     .btf = w->btf,
+					     .unmasked = w->without & AY_TECHNIQUE_MASK,
 					     .methods = methods};
+
+	if (w->without & AY_TECHNIQUE_ELF)
+		options.methods &= ~AY__METHOD_BIT(AY_METHOD_ELF);
 
 	return ay__encode(base, target, &options, out);
 }
@@ -183,7 +187,7 @@ static int run_plain(struct ay__window *w, const struct ay__bytes *new_, uint64_
 {
 	AY_CLEANUP(ay__bytes_free) struct ay__bytes old = {0};
 	const struct ay_match *match = &w->record->match;
-	struct ay__view target = view_of(new_, 0, new_->len), base;
+	struct ay__span target = span_of(new_, 0, new_->len), base;
 	uint64_t best = UINT64_MAX, this = 0;
 	int rc = 0;
 
@@ -193,7 +197,7 @@ static int run_plain(struct ay__window *w, const struct ay__bytes *new_, uint64_
 
 		rc = ay__window_read(w->old_tree, &entry, NULL, 0, (size_t)entry.size, &old, err);
 		if (rc == 0) {
-			base = view_of(&old, 0, old.len);
+			base = span_of(&old, 0, old.len);
 			rc = ay__window_encode(w, &base, &target, w->fast ? METHODS_FAST : AY__METHODS_DIFF,
 					       &e);
 		}
@@ -236,7 +240,7 @@ static int run_window(struct ay__window *w, const struct ay__bytes *new_, struct
 	AY_CLEANUP(ay__bytes_free) struct ay__bytes old = {0};
 	AY_CLEANUP(ay__encoded_release) struct ay__encoded coded = {0};
 	uint64_t new_size = w->plan->new_.files[w->record->file].size;
-	struct ay__view target = view_of(new_, w->at, new_size), base;
+	struct ay__span target = span_of(new_, w->at, new_size), base;
 	unsigned method = AY__METHOD_BIT(w->method);
 
 	if (w->method == AY_METHOD_LITERAL) {
@@ -259,7 +263,7 @@ static int run_window(struct ay__window *w, const struct ay__bytes *new_, struct
 	}
 	int rc = ay__window_read(w->old_tree, &e, w->old_merkle, old_at, (size_t)old_len, &old, err);
 	if (rc == 0) {
-		base = view_of(&old, old_at, e.size);
+		base = span_of(&old, old_at, e.size);
 		rc = ay__window_encode(w, &base, &target, method, &coded);
 	}
 	if (rc == 0)

@@ -28,6 +28,7 @@ struct ay__window {
 	uint64_t at, len;                                /* of the new file */
 	bool whole;                                      /* ay__window_whole() */
 	bool fast;                                       /* the first base, plain */
+	unsigned without;                                /* enum ay_technique */
 	bool inside;                                     /* look into what is packed; then: */
 	uint64_t view_max;                               /* bytes that what is inside may have */
 	uint64_t filter_memory;                          /* bytes that applying may use for it */

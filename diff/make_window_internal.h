@@ -22,7 +22,7 @@ int ay__window_read(const struct ay_make_tree *tree, const struct ay_entry *e, c
 		    uint64_t at, size_t len, struct ay__bytes *out, struct ay_err *err);
 
 /** ay__window_encode() - ay__encode() as the window wants it. */
-int ay__window_encode(const struct ay__window *w, const struct ay__view *base, const struct ay__view *target,
+int ay__window_encode(const struct ay__window *w, const struct ay__span *base, const struct ay__span *target,
 		      unsigned methods, struct ay__encoded *out);
 
 /** ay__window_take() - @e, coded against old file @base, is the smallest so far. */

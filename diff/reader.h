@@ -43,7 +43,7 @@ struct ay__reader {
 	uint64_t last_old;
 	struct ay__btf_map map;
 	struct ay__targets targets;
-	uint64_t next_target;
+	uint64_t next_target, next_base;
 	double cost;             /* packed bytes of what it has taken out of the columns, up to */
 	size_t told[AY_STREAMS]; /* these places of the part in hand */
 	uint64_t view_size;      /* of the target */

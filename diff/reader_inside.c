@@ -211,9 +211,15 @@ static int unpack(struct ay__reader *r)
 int ay__reader_base(struct ay__reader *r)
 {
 	struct ay__view *v = r->base_recipe.len ? &r->file : &r->base;
-	int fd = -1;
-	int rc = r->sink->base(r->sink->ctx, &r->r, 0, &fd, r->err);
+	int fd = -1, rc;
 
+	if (r->r.base_numbers[0] && !r->sink->old)
+		rc = ay_err_set(
+			r->err, AY_EBASE,
+			"its base is file %llu of the manifest that the bundle starts from, which is not here",
+			(unsigned long long)r->r.base_numbers[0] - 1);
+	else
+		rc = r->sink->base(r->sink->ctx, &r->r, 0, &fd, r->err);
 	if (rc == 0)
 		rc = ay__view_open_fd(v, fd, r->r.base_sizes[0], r->err);
 	if (rc == 0 && r->base_recipe.len)

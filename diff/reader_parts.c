@@ -102,7 +102,7 @@ int ay__reader_header(struct ay__reader *r, const struct ay_bundle_limits *limit
 	h->n_parts = ay_get_u32(&c);
 	h->part_limit = ay_get_u32(&c);
 	h->flags = ay_get_u32(&c);
-	zeros = (h->flags & ~(len > AY_BUNDLE_HEADER_V1 ? AY_BUNDLE_TARGETS : 0u)) == 0;
+	zeros = (h->flags & ~(len > AY_BUNDLE_HEADER_V1 ? AY_BUNDLE_TARGETS | AY_BUNDLE_BASES : 0u)) == 0;
 	if (len > AY_BUNDLE_HEADER_V1) {
 		h->extra_memory = ay_get_u64(&c);
 		h->scratch_size = ay_get_u64(&c);
@@ -253,6 +253,7 @@ int ay__reader_place(struct ay__reader *r, uint32_t record)
 					  .at = r->at,
 					  .record = record,
 					  .sizes = r->sizes,
+					  .work = r->work,
 					  .inside = r->inside,
 					  .r = r->r,
 					  .done = r->done,
@@ -291,7 +292,7 @@ int ay__reader_part_next(struct ay__reader *r)
 	if (rc)
 		return ay_err_wrap(r->err, rc, "part %u, offset %llu", r->next_part,
 				   (unsigned long long)offset);
-	r->next_target = 0;
+	r->next_target = r->next_base = 0;
 	r->next_part++;
 	if (r->ahead && r->next_part < r->header.n_parts)
 		ay__ahead_start(r->ahead, r->at);

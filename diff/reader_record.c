@@ -25,18 +25,43 @@ static int head_target(struct ay__reader *r, bool *in_column)
 	return 0;
 }
 
+/* Which of the old manifest's contents base @i is; without that manifest only the number is known. */
+static int head_base(struct ay__reader *r, unsigned i)
+{
+	uint64_t v = 0;
+
+	if (!(r->header.flags & AY_BUNDLE_BASES))
+		return 0;
+	int rc = ay__reader_number(r, AY_STREAM_RECORD, &v);
+	if (rc || v == 0)
+		return rc;
+	uint64_t number = r->next_base + (uint64_t)ay_unzigzag(v - 1);
+	if (r->sink->old)
+		rc = ay_old_files_get(r->sink->old, number, &r->r.bases[i], r->err);
+	/* No manifest has as many, whether it is at hand or not. */
+	if (rc == AY_ENOTHING || number >= AY_BUNDLE_OLD_MAX)
+		return ay__reader_bad(r, AY_STREAM_RECORD, "a base that the old manifest does not have");
+	r->r.base_numbers[i] = number + 1;
+	r->next_base = number + 1;
+	return rc;
+}
+
 static int head_digests(struct ay__reader *r)
 {
 	struct ay_cursor *digests = ay__reader_col(r, AY_STREAM_DIGEST);
 	bool in_column;
 	int rc = head_target(r, &in_column);
 
+	for (unsigned i = 0; rc == 0 && i < r->r.n_bases; i++)
+		rc = head_base(r, i);
 	if (rc)
 		return rc;
 	if (in_column)
 		ay_get_copy(digests, r->r.target.b, AY_DIGEST_LEN);
-	for (unsigned i = 0; i < r->r.n_bases; i++)
-		ay_get_copy(digests, r->r.bases[i].b, AY_DIGEST_LEN);
+	for (unsigned i = 0; i < r->r.n_bases; i++) {
+		if (r->r.base_numbers[i] == 0)
+			ay_get_copy(digests, r->r.bases[i].b, AY_DIGEST_LEN);
+	}
 	return digests->failed ? ay__reader_bad(r, AY_STREAM_DIGEST, "no digest here") : 0;
 }
 

@@ -7,7 +7,7 @@
 
 #define LAYER_MEMORY (128u << 10) /* buffers and state of any filter */
 
-const char *ay__filter_name(unsigned id)
+static const char *filter_name(unsigned id)
 {
 	static const char *const names[AY__FILTERS] = {"end", "deflate", "lzma2", "zstd"};
 
@@ -102,7 +102,7 @@ int ay__filter_get(struct ay_cursor *c, bool target, struct ay__filter_params *p
 	return ok ? 0
 		  : ay_err_set(err, AY_EFORMAT,
 			       "byte %zu of the recipe: parameters of filter %s that cannot be", at,
-			       ay__filter_name(id));
+			       filter_name(id));
 }
 
 void ay__filter_put(struct ay_buf *out, bool target, const struct ay__filter_params *p)
@@ -150,7 +150,7 @@ void ay__filter_put(struct ay_buf *out, bool target, const struct ay__filter_par
 }
 
 /* What libzstd 1.5 takes for a level where nothing else is asked for: log2 of the window, and of its second table. */
-static unsigned zstd_level_window(int level)
+static uint8_t zstd_level_window(int level)
 {
 	return level <= 1 ? 19 : level == 2 ? 20 : level <= 8 ? 21 : level <= 16 ? 22 : 23;
 }
@@ -161,9 +161,9 @@ static unsigned zstd_level_chain(int level)
 }
 
 /* log2 of the window that packing will have: where it is not set, libzstd chooses it, whatever the recipe says. */
-static unsigned zstd_window(const struct ay__zstd_params *z)
+static uint8_t zstd_window(const struct ay__zstd_params *z)
 {
-	unsigned log = z->long_ ? AY__ZSTD_WINDOW_MAX : zstd_level_window(z->level), need = 10;
+	uint8_t log = z->long_ ? AY__ZSTD_WINDOW_MAX : zstd_level_window(z->level), need = 10;
 
 	if (z->window_set)
 		return z->window_log;
@@ -174,14 +174,15 @@ static unsigned zstd_window(const struct ay__zstd_params *z)
 	return log > z->window_log ? log : z->window_log;
 }
 
+/* MiB. Measured with ZSTD_sizeof_CCtx() for each level (tests/unit/diff/test_rewrap.c compares); the window apart. */
+static uint64_t zstd_tables(const struct ay__zstd_params *z)
+{
+	return z->level <= 4 ? 6 : z->level <= 10 ? 28 : z->level <= 13 ? 50 : z->level <= 15 ? 66 : 90;
+}
+
 static uint64_t zstd_pack_memory(const struct ay__zstd_params *z)
 {
-	/* Measured with ZSTD_sizeof_CCtx() for each level (tests/unit/diff/test_rewrap.c compares); the window apart. */
-	uint64_t tables = z->level <= 4    ? 6
-			  : z->level <= 10 ? 28
-			  : z->level <= 13 ? 50
-			  : z->level <= 15 ? 66
-					   : 90;
+	uint64_t tables = zstd_tables(z);
 	unsigned log = zstd_window(z), chain = zstd_level_chain(z->level), job;
 
 	/* A worker's job: four windows; when it looks far back as well, eight times that table, which a small file makes smaller. */
@@ -191,6 +192,22 @@ static uint64_t zstd_pack_memory(const struct ay__zstd_params *z)
 	if (job < 21)
 		job = 21;
 	return (tables << 20) + (3ull << log) + (z->long_ ? 32ull << 20 : 0) + (z->worker ? 6ull << job : 0);
+}
+
+/*
+ * As how many bytes beginning a filter counts. zstd clears tables that its level chooses, unless it knows that there is little to
+ * come: of 90 MiB for one byte, 40 ms, in which as many bytes are unpacked as an eighth of that.
+ */
+static uint64_t begin_work(const struct ay__filter_params *p, bool target)
+{
+	const struct ay__zstd_params *z = &p->zstd;
+	uint64_t tables = (zstd_tables(z) + (z->long_ ? 32 : 0)) << (20 - AY__WORK_TABLES);
+
+	if (p->id == AY__FILTER_DEFLATE)
+		return AY__WORK_FILTER;
+	if (p->id != AY__FILTER_ZSTD || !target)
+		return AY__WORK_HEAVY;
+	return AY__WORK_HEAVY + (z->sized && z->size < tables ? z->size : tables);
 }
 
 uint64_t ay__filter_memory(const struct ay__filter_params *p, bool target)
@@ -304,7 +321,7 @@ int ay__recipe_check(struct ay_slice recipe, bool target, struct ay__recipe_sums
 		if (memory[depth] > sums->memory)
 			sums->memory = memory[depth];
 		sums->encoders |= 1u << p.id;
-		sums->work += p.id == AY__FILTER_DEFLATE ? AY__WORK_FILTER : AY__WORK_HEAVY;
+		sums->work += begin_work(&p, target);
 	}
 	sums->work += sums->view_size;
 	return ay_cursor_done(&c) ? 0

@@ -39,7 +39,8 @@
 	64 /* what a bundle's reader goes through without writing it: so many bytes for each that is unpacked, ... */
 #define AY__WORK_FREE        (1ull << 30) /* ... and these besides */
 #define AY__WORK_FILTER      (32u << 10)  /* as which beginning a filter counts, ... */
-#define AY__WORK_HEAVY       (128u << 10) /* ... one with large tables */
+#define AY__WORK_HEAVY       (128u << 10) /* ... one with large tables, ... */
+#define AY__WORK_TABLES      3            /* ... where it packs by zstd with these tables' size >> 3 more */
 #define AY__XZ_DICT_CODE_MAX 28           /* 64 MiB */
 #define AY__ZSTD_WINDOW_MAX  27
 
@@ -73,9 +74,6 @@ struct ay__recipe_sums {
 	uint32_t filters;  /* how many, nested ones too */
 	uint64_t work;     /* bytes of the view, and what beginning the filters counts as */
 };
-
-/** ay__filter_name() - "deflate", "lzma2", "zstd"; "?" for others. Static storage. */
-const char *ay__filter_name(unsigned id);
 
 /** ay__filter_get() - the filter at @c: its id, which may be AY__FILTER_END, and its parameters. 0, AY_EFORMAT, AY_EUNSUPPORTED. */
 int ay__filter_get(struct ay_cursor *c, bool target, struct ay__filter_params *p, struct ay_err *err);

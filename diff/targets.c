@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DIGEST_WORD 6 /* spaces before it */
-
 static int add(struct ay__targets *t)
 {
 	size_t chunk = t->n / AY__TARGETS_FREE;
@@ -32,14 +30,9 @@ static int add(struct ay__targets *t)
 			return -ENOMEM;
 		t->n_chunks++;
 	}
-	memcpy(t->chunks[chunk][t->n % AY__TARGETS_FREE].b, t->digest, AY_DIGEST_LEN);
+	memcpy(t->chunks[chunk][t->n % AY__TARGETS_FREE].b, t->line.digest, AY_DIGEST_LEN);
 	t->n++;
 	return 0;
-}
-
-static int hex_value(uint8_t c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 int ay__targets_feed(struct ay__targets *t, const void *delta, size_t len)
@@ -47,35 +40,10 @@ int ay__targets_feed(struct ay__targets *t, const void *delta, size_t len)
 	const uint8_t *p = delta;
 
 	for (size_t i = 0; i < len; i++) {
-		uint64_t at = t->at++;
+		int rc = ay__file_line_step(&t->line, AY__FILE_COMES, p[i]) ? add(t) : 0;
 
-		if (p[i] == '\n') {
-			t->at = 0;
-			t->spaces = t->hex = 0;
-			t->other = false;
-		} else if (t->other) {
-			continue;
-		} else if (at < 3) {
-			t->other = p[i] != "+f "[at];
-			t->spaces += at == 2;
-		} else if (p[i] == ' ') {
-			t->other = ++t->spaces > DIGEST_WORD;
-			if (t->other && t->hex == 2 * AY_DIGEST_LEN) {
-				int rc = add(t);
-
-				if (rc)
-					return rc;
-			}
-		} else if (t->spaces == DIGEST_WORD) {
-			int v = hex_value(p[i]);
-
-			t->other = v < 0 || t->hex == 2 * AY_DIGEST_LEN;
-			if (t->other)
-				continue;
-			uint8_t *b = &t->digest[t->hex / 2];
-			*b = (uint8_t)(t->hex % 2 ? *b | v : v << 4);
-			t->hex++;
-		}
+		if (rc)
+			return rc;
 	}
 	return 0;
 }

@@ -9,7 +9,7 @@
 #define AYNI_DIFF_TARGETS_H
 
 #include "base/bytes.h"
-#include "base/digest.h"
+#include "diff/file_line.h"
 
 /* So many are held without being declared: 128 KiB, within what every bundle needs. */
 #define AY__TARGETS_FREE 4096
@@ -18,12 +18,7 @@
 struct ay__targets {
 	struct ay_digest **chunks; /* of AY__TARGETS_FREE each; owned */
 	size_t n, n_chunks, cap_chunks;
-	/* the line in hand */
-	bool other; /* it is of no file that comes */
-	unsigned spaces;
-	uint64_t at; /* bytes of it so far */
-	unsigned hex;
-	uint8_t digest[AY_DIGEST_LEN];
+	struct ay__file_line line; /* in hand */
 };
 
 /** ay__targets_feed() - the delta's next bytes, in any portions. 0; -ENOMEM. */

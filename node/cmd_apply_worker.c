@@ -28,13 +28,14 @@
 
 #define NICE        10
 #define PROGRESS_NS 100000000u
+#define OPTION(c)   (1ull << ((c) - '@')) /* letters, large and small ones apart */
 
 struct worker {
 	const char *store, *branch, *config_path; /* config_path: NULL: the default one */
 	struct ay_config *config;
 	uint32_t serial, parent;
 	struct ay_digest release, offer, bundle;
-	unsigned have;   /* one bit per option */
+	uint64_t have;   /* OPTION()s that were given */
 	uint64_t memory; /* that applying may take; 0: any number of bytes */
 	uint64_t told_ns;
 };
@@ -66,7 +67,7 @@ static int each_option(void *ctx, int val, const char *arg, struct ay_err *err)
 				   : val == 'O' ? &w->offer
 				   : val == 'B' ? &w->bundle
 						: NULL;
-	w->have |= 1u << (val & 31);
+	w->have |= OPTION(val);
 	if (digest)
 		return ay_digest_parse(digest, arg, strlen(arg))
 			       ? ay_err_set(err, AY_EUSAGE, "\"%s\" is not a digest", arg)
@@ -162,8 +163,8 @@ static int run(int argc, char **argv, struct ay_err *err)
 		{"offer", required_argument, NULL, 'O'},  {"bundle", required_argument, NULL, 'B'},
 		{"parent", required_argument, NULL, 'p'}, {"memory", required_argument, NULL, 'm'},
 		{"config", required_argument, NULL, 'c'}, {0}};
-	static const unsigned needed = 1u << ('s' & 31) | 1u << ('b' & 31) | 1u << ('n' & 31) |
-				       1u << ('R' & 31) | 1u << ('O' & 31) | 1u << ('B' & 31);
+	static const uint64_t needed =
+		OPTION('s') | OPTION('b') | OPTION('n') | OPTION('R') | OPTION('O') | OPTION('B');
 	struct worker w = {0};
 	int first;
 	int r = ay_options(argc, argv, longs, each_option, &w, &first, err);

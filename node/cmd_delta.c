@@ -26,6 +26,7 @@ struct delta_args {
 	int json, force, from_nothing, owner_root, fast, no_filters;
 	uint64_t memory, apply_memory, max_size;
 	uint32_t threads;
+	unsigned without;
 	bool make;
 	char name[NAME_MAX + 1]; /* the result's, in its directory */
 };
@@ -35,7 +36,7 @@ struct delta_args {
 #define APPLY_MEMORY_MIN 4
 #define MEMORY_MAX       (1u << 20)
 
-enum { OPT_FORMAT = 256, OPT_MEMORY, OPT_APPLY_MEMORY, OPT_THREADS, OPT_MAX_SIZE };
+enum { OPT_FORMAT = 256, OPT_MEMORY, OPT_APPLY_MEMORY, OPT_THREADS, OPT_MAX_SIZE, OPT_WITHOUT };
 
 static int delta_each(void *ctx, int val, const char *arg, struct ay_err *err)
 {
@@ -57,6 +58,8 @@ static int delta_each(void *ctx, int val, const char *arg, struct ay_err *err)
 				   err);
 	case OPT_MAX_SIZE:
 		return ay_size_mib(arg, 1, UINT32_MAX, "--max-size", &a->max_size, err);
+	case OPT_WITHOUT:
+		return ay_techniques_parse(arg, &a->without, err);
 	default:
 		return ay_parse_u32(arg, 1, 256, "--threads", &a->threads, err);
 	}
@@ -188,11 +191,11 @@ static int print_made(const struct delta_args *a, const struct ay_patch_made *ma
 /* What the classic format knows nothing of is refused, not left out silently. */
 static int check_classic(const struct delta_args *a, struct ay_err *err)
 {
-	if (a->apply_memory || a->threads || a->fast || a->no_filters || a->owner_root)
+	if (a->apply_memory || a->threads || a->fast || a->no_filters || a->without || a->owner_root)
 		return ay_usage(
 			err, "delta",
-			"--apply-memory, --threads, --fast, --no-filters and --owner-root are not for the "
-			"bsdiff40 format");
+			"--apply-memory, --threads, --fast, --no-filters, --without and --owner-root are not "
+			"for the bsdiff40 format");
 	return 0;
 }
 
@@ -227,6 +230,7 @@ static int make(struct delta_args *a, const struct ay_patch_side *old, const cha
 						.apply_memory = a->apply_memory,
 						.no_filters = a->no_filters,
 						.fast = a->fast,
+						.without = a->without,
 						.progress = show_progress,
 						.progress_ctx = &progress};
 	r = ay_patch_make(old, &new_, format, a->owner_root, &options, to, &made, err);
@@ -322,6 +326,7 @@ static int parse(struct delta_args *a, int argc, char **argv, int *first, struct
 				       {"threads", required_argument, NULL, OPT_THREADS},
 				       {"fast", no_argument, &a->fast, 1},
 				       {"no-filters", no_argument, &a->no_filters, 1},
+				       {"without", required_argument, NULL, OPT_WITHOUT},
 				       {"force", no_argument, &a->force, 1},
 				       {"json", no_argument, &a->json, 1},
 				       {0}};
@@ -344,9 +349,9 @@ static int parse(struct delta_args *a, int argc, char **argv, int *first, struct
 		return ay_usage(err, "delta", "--memory for make must be at least 64M");
 	if (a->make && a->max_size)
 		return ay_usage(err, "delta", "--max-size is for apply");
-	if (!a->make && (a->apply_memory || a->threads || a->fast || a->no_filters))
+	if (!a->make && (a->apply_memory || a->threads || a->fast || a->no_filters || a->without))
 		return ay_usage(err, "delta",
-				"--apply-memory, --threads, --fast and --no-filters are for make");
+				"--apply-memory, --threads, --fast, --no-filters and --without are for make");
 	return 0;
 }
 
@@ -391,6 +396,9 @@ const struct ay_cmd ay_cmd_delta = {
 	"      --force          replace a file that is there under the result's name (a directory never is)\n"
 	"      --fast           make: in less time, larger\n"
 	"      --no-filters     make: do not look into what is packed (gzip, xz, zstd); applying then needs no encoder\n"
+	"      --without NAME[,NAME...]  make: leave techniques out, to see what each is worth: rename, sketch, several (bases\n"
+	"                       by name, by content, more than one), elf, mask, btf (predicted addresses, of these masked\n"
+	"                       matching, type numbers), deflate, xz, zstd (looking into these), pack-xz (DELTA's own parts)\n"
 	"      --memory SIZE    make: memory for it, at most, from 64M; apply: refuse a bundle that needs more, from 4M\n"
 	"                       (both: half of the machine)\n"
 	"      --apply-memory SIZE  make: memory that applying may need, from 4M (400M)\n"

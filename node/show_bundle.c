@@ -106,17 +106,17 @@ static int from_manifest(const char *path, struct ay_buf *out, struct ay_err *er
 /* --from: it names the contents that are bases. */
 static int read_from(struct ay__bundle_shown *b, struct ay_err *err)
 {
-	AY_CLEANUP(ay_buf_release) struct ay_buf m = {0};
+	struct ay_buf *m = &b->from;
 	struct ay_digest d;
 	struct ay_entry e;
-	int r = from_manifest(b->s->from_path, &m, err);
+	int r = from_manifest(b->s->from_path, m, err);
 	if (r < 0)
 		return r;
-	ay_digest_mem(m.data, m.len, &d);
+	ay_digest_mem(m->data, m->len, &d);
 	if (!ay_digest_eq(&d, &b->h.from))
 		return ay_err_set(err, AY_EBASE, "--from %s: not what the bundle starts from",
 				  b->s->from_path);
-	struct ay_manifest_reader *reader = ay_manifest_reader_new_mem(m.data, m.len);
+	struct ay_manifest_reader *reader = ay_manifest_reader_new_mem(m->data, m->len);
 	r = reader ? 1 : ay_err_set(err, -ENOMEM, "out of memory");
 	while (r > 0 && (r = ay_manifest_next(reader, &e, err)) > 0) {
 		int q = e.type == AY_ENTRY_FILE ? names_add(&b->old, &e, err) : 0;
@@ -124,7 +124,7 @@ static int read_from(struct ay__bundle_shown *b, struct ay_err *err)
 	}
 	ay_manifest_reader_free(reader);
 	names_sort(&b->old);
-	return r;
+	return r < 0 ? r : ay_old_files_open_mem(&b->numbers, m->data, m->len, err);
 }
 
 /* ---- what the reader tells ---- */
@@ -211,6 +211,8 @@ static void bundle_release(struct ay__bundle_shown *b)
 	names_release(&b->new_);
 	names_release(&b->old);
 	ay_buf_release(&b->delta);
+	ay_buf_release(&b->from);
+	ay_old_files_release(&b->numbers);
 	free(b->rows);
 	json_decref(b->parts);
 }
@@ -228,6 +230,7 @@ int ay_show_bundle(const struct ay_show *s, int fd, struct ay_err *err)
 					    .header = on_header,
 					    .delta = on_delta,
 					    .delta_end = on_delta_end,
+					    .old = s->from_path ? &b.numbers : NULL,
 					    .begin = on_begin,
 					    .part = on_part,
 					    .stream = on_stream,

@@ -31,6 +31,8 @@ struct ay__bundle_shown {
 	const struct ay_show *s;
 	struct ay_bundle_header h;
 	struct ay_buf delta;
+	struct ay_buf from;          /* the manifest that it starts from, when it was named */
+	struct ay_old_files numbers; /* of its files */
 	struct ay__names new_, old;
 	struct ay__bundle_row *rows;
 	size_t n, cap;

@@ -172,6 +172,12 @@ static void print_header(const struct ay__bundle_shown *b)
 	putchar('\n');
 }
 
+/* Its digest stands in the manifest that the bundle starts from, which nobody named. */
+static bool base_is_number(const struct ay_bundle_record *r, unsigned i)
+{
+	return r->base_numbers[i] && ay_digest_is_zero(&r->bases[i]);
+}
+
 static void print_row(const struct ay__bundle_shown *b, const struct ay__bundle_row *row)
 {
 	char hex[AY_DIGEST_HEX + 1], way[KIND_MAX];
@@ -188,7 +194,11 @@ static void print_row(const struct ay__bundle_shown *b, const struct ay__bundle_
 		printf(" (and %zu more)", count - 1);
 	for (unsigned i = 0; i < row->r.n_bases; i++) {
 		const char *base = ay__names_find(&b->old, &row->r.bases[i], &count);
-		printf(" <- %.*s", base ? 4096 : 16, base ? base : ay_digest_hex(&row->r.bases[i], hex));
+		if (base_is_number(&row->r, i))
+			printf(" <- #%" PRIu64, row->r.base_numbers[i] - 1);
+		else
+			printf(" <- %.*s", base ? 4096 : 16,
+			       base ? base : ay_digest_hex(&row->r.bases[i], hex));
 		if (!base)
 			printf(" (%" PRIu64 ")", row->r.base_sizes[i]);
 	}
@@ -277,8 +287,12 @@ static json_t *row_json(const struct ay__bundle_shown *b, const struct ay__bundl
 	const char *path = ay__names_find(&b->new_, &row->r.target, &count);
 	json_t *bases = json_array();
 	for (unsigned i = 0; i < row->r.n_bases; i++) {
-		json_t *o = json_pack("{s:s, s:I}", "digest", ay_digest_hex(&row->r.bases[i], hex), "bytes",
-				      (json_int_t)row->r.base_sizes[i]);
+		json_t *o = json_pack("{s:I}", "bytes", (json_int_t)row->r.base_sizes[i]);
+		if (row->r.base_numbers[i])
+			json_object_set_new(o, "number",
+					    json_integer((json_int_t)row->r.base_numbers[i] - 1));
+		if (!base_is_number(&row->r, i))
+			json_object_set_new(o, "digest", json_string(ay_digest_hex(&row->r.bases[i], hex)));
 		size_t n;
 		const char *base = ay__names_find(&b->old, &row->r.bases[i], &n);
 		if (o && base)

@@ -38,4 +38,10 @@ int ay_stream_next(struct ay_stream *s, const uint8_t *data, size_t len, size_t 
 		   struct ay_stream_frame *frame);
 void ay_stream_release(struct ay_stream *s);
 
+/** ay_stream_in_block() - has a BLOCK frame begun whose end is not here yet? */
+static inline bool ay_stream_in_block(const struct ay_stream *s)
+{
+	return s->head_len == AY_FRAME_HEADER && s->type == AY_FRAME_BLOCK && !s->failed;
+}
+
 #endif

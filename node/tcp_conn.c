@@ -448,6 +448,18 @@ static void on_frame(struct ay__conn *c, const struct ay_stream_frame *f)
 		ay_events_post(&t->events, &ev);
 }
 
+/* A block on a slow link takes seconds: that it comes is told while it does. */
+static void tell_part(struct ay__conn *c)
+{
+	struct ay_event ev = {.type = AY_EV_BLOCK_PART, .block = {.conn = c->id}};
+	uint64_t now = uv_now(c->tcp->loop);
+
+	if (c->dead || !ay_stream_in_block(&c->in) || now - c->part_ms < AY__TCP_PART_MS)
+		return;
+	c->part_ms = now;
+	ay_events_post(&c->tcp->events, &ev);
+}
+
 static void conn_read(struct ay__conn *c)
 {
 	struct ay_tcp *t = c->tcp;
@@ -470,6 +482,7 @@ static void conn_read(struct ay__conn *c)
 			else if (r == 1)
 				on_frame(c, &f);
 		}
+		tell_part(c);
 		if ((size_t)n < AY__TCP_READ_SIZE)
 			return;
 	}

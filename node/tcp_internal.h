@@ -11,6 +11,7 @@
 
 #define AY__TCP_READ_SIZE     (256u * 1024) /* four blocks a system call; one buffer for all sessions */
 #define AY__TCP_RATE_BURST_MS 250
+#define AY__TCP_PART_MS       500
 
 struct ay__out {
 	struct ay__out *next;
@@ -35,6 +36,7 @@ struct ay__conn {
 	struct ay_addr addr;
 	bool incoming, connecting, dead, want_write, held, dirty;
 	struct ay_stream in;
+	uint64_t part_ms;        /* when the core was last told that a block is coming */
 	struct ay__queue small;  /* frames that lie in memory: first, unless a block has begun */
 	struct ay__queue blocks; /* the first one may have begun (done > 0) */
 	size_t queue_bytes;

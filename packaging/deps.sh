@@ -15,7 +15,7 @@ BUILD="gcc libc6-dev pkg-config libcmocka-dev libuv1-dev libsodium-dev libdivsuf
 	libsqlite3-dev"
 LINT="clang clang-format clang-tidy libclang-rt-14-dev llvm-14 libfuse3-dev"
 DEMO="iproute2 procps util-linux"
-CHECK="git minisign fsverity bsdiff rpm xz-utils zstd e2fsprogs xfsprogs btrfs-progs mount attr acl libcap2-bin mmdebstrap"
+CHECK="git minisign fsverity bsdiff rpm xz-utils zstd e2fsprogs xfsprogs btrfs-progs mount attr acl libcap2-bin mmdebstrap time"
 POWERCUT="libfuse3-dev pkg-config e2fsprogs xfsprogs btrfs-progs"
 VM="qemu-system-x86 cpio kmod fsverity e2fsprogs xfsprogs btrfs-progs util-linux procps"
 BENCH="ostree busybox time bsdiff bzip2 xz-utils xdelta3 zstd"

@@ -222,6 +222,9 @@ static int dispatch(struct ay_core *c, const struct ay_event *ev)
 		return 0;
 	case AY_EV_FRAME:
 		return ay__talk_frame(c, ev);
+	case AY_EV_BLOCK_PART:
+		ay__talk_block_part(c, ev->block.conn);
+		return 0;
 	case AY_EV_BLOCK:
 	case AY_EV_HASHES:
 		return ay__talk_block(c, ev);

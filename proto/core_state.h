@@ -296,8 +296,10 @@ struct ay__session {
 	unsigned n_hash_requests;
 	struct ay__request late[AY__LATE_MAX];
 	unsigned late_at;
-	uint64_t hold_until; /* it said BUSY */
-	uint64_t block_at, gap_ns, patience_ns;
+	uint64_t hold_until;         /* it said BUSY */
+	uint64_t block_at, part_at;  /* when a block, or a part of one, last came */
+	uint64_t gap_ns, longest_ns; /* between two blocks: usually; at the most, of late */
+	uint64_t patience_ns;
 	unsigned time_outs; /* without a block in between */
 	unsigned without_hashes;
 	uint64_t good_blocks;
@@ -419,5 +421,11 @@ struct ay_core {
 
 	uint64_t bytes_from_peers, bytes_from_school, bytes_served, bytes_twice, packets_refused;
 };
+
+/* Its place among the branches, by which releases and offers name it. */
+static inline int ay__branch_index(const struct ay_core *c, const struct ay__branch *b)
+{
+	return (int)(b - c->branches);
+}
 
 #endif

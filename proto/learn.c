@@ -139,7 +139,7 @@ static void ask_head(struct ay_core *c, struct ay__session *s, struct ay__branch
 	struct ay_wire_ask a = {.kind = AY_DOC_TYPE_HEAD, .branch = b->id};
 
 	if (!p->head_asked && p->root_epoch <= c->root->version && head_newer(b, p))
-		p->head_asked = ask(c, s, &a, (int)(b - c->branches));
+		p->head_asked = ask(c, s, &a, ay__branch_index(c, b));
 }
 
 static void ask_release(struct ay_core *c, struct ay__session *s, struct ay__branch *b,
@@ -153,7 +153,7 @@ static void ask_release(struct ay_core *c, struct ay__session *s, struct ay__bra
 	a.digest = b->head.release;
 	if (owes(s, &a))
 		return;
-	if (ask(c, s, &a, (int)(b - c->branches))) {
+	if (ask(c, s, &a, ay__branch_index(c, b))) {
 		p->release_asked = true;
 		b->release_conn = s->conn;
 		b->release_conn_ns = c->now;
@@ -168,7 +168,7 @@ static bool searching(const struct ay__branch *b)
 static void ask_offers(struct ay_core *c, struct ay__session *s, struct ay__branch *b,
 		       struct ay__peer_branch *p)
 {
-	int branch = (int)(b - c->branches);
+	int branch = ay__branch_index(c, b);
 
 	for (unsigned i = 0; i < b->n_interest && searching(b); i++) {
 		uint16_t bit = (uint16_t)(1u << i);
@@ -195,7 +195,7 @@ static void ask_serial(struct ay_core *c, struct ay__session *s, struct ay__bran
 		       struct ay__peer_branch *p)
 {
 	struct ay_wire_ask a = {.kind = AY_DOC_TYPE_RELEASE_OF, .branch = b->id, .number = p->have_serial};
-	int branch = (int)(b - c->branches);
+	int branch = ay__branch_index(c, b);
 
 	if (b->update != AY__UP_SEARCHING || c->now - b->searching_since < SERIAL_AFTER_NS ||
 	    p->have_serial <= b->have_serial || p->have_serial >= b->head.serial ||
@@ -389,7 +389,7 @@ static int got_release(struct ay_core *c, struct ay__session *s, struct ay_slice
 	if (a.kind == AY_DOC_TYPE_RELEASE && !ay_digest_eq(&digest, &a.digest))
 		rc = AY_EDIGEST;
 	if (!rc)
-		rc = ay__release_add(c, (int)(b - c->branches), data, false, &index);
+		rc = ay__release_add(c, ay__branch_index(c, b), data, false, &index);
 	if (rc)
 		return judge(c, s, rc, "release");
 	const struct ay__release *r = &c->releases[index];

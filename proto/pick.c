@@ -223,10 +223,10 @@ static unsigned askers(const struct ay_core *c, int bundle, uint32_t index)
 	return n;
 }
 
-/* A request is slow when twice the usual time of all that was asked together with it has passed. */
+/* A request is slow when twice the time has passed that all that was asked together with it should have taken. */
 static uint64_t slow_ns(const struct view *v, const struct ay__session *t)
 {
-	uint64_t usual = 2 * (t->n_requests + 1) * t->gap_ns, least = AY_SWARM_SLOW_MS * AY__MS;
+	uint64_t usual = 2 * (t->n_requests + 1) * t->longest_ns, least = AY_SWARM_SLOW_MS * AY__MS;
 
 	if (t->gap_ns == 0)
 		usual = 3 * least;

@@ -11,11 +11,6 @@
 #include "proto/bits.h"
 #include "proto/orders.h"
 
-static void remember_late(struct ay__session *s, int bundle, uint32_t index, uint64_t now)
-{
-	s->late[s->late_at++ % AY__LATE_MAX] = (struct ay__request){bundle, index, now};
-}
-
 void ay__request_end(struct ay_core *c, struct ay__session *s, unsigned k)
 {
 	struct ay__request r = s->requests[k];
@@ -44,7 +39,7 @@ void ay__request_cancel(struct ay_core *c, struct ay__session *s, unsigned k)
 
 	ay_wire_block_put(&c->scratch, &w);
 	ay__frame(c, s, AY_FRAME_CANCEL);
-	remember_late(s, r.bundle, r.index, c->now);
+	s->late[s->late_at++ % AY__LATE_MAX] = r;
 	ay__request_end(c, s, k);
 }
 
@@ -92,11 +87,12 @@ void ay__request(struct ay_core *c, struct ay__session *s, int bundle, uint32_t 
 	ay__frame(c, s, AY_FRAME_REQUEST);
 }
 
-bool ay__request_was_late(struct ay__session *s, int bundle, uint32_t index)
+bool ay__request_was_late(struct ay__session *s, int bundle, uint32_t index, uint64_t *asked_ns)
 {
 	for (unsigned i = 0; i < AY__LATE_MAX; i++) {
 		struct ay__request *r = &s->late[i];
 		if (r->at_ns && r->index == index && (r->bundle == bundle || r->bundle == AY__NONE)) {
+			*asked_ns = r->at_ns;
 			r->at_ns = 0;
 			return true;
 		}

@@ -16,8 +16,8 @@ void ay__request(struct ay_core *c, struct ay__session *s, int bundle, uint32_t 
 void ay__request_end(struct ay_core *c, struct ay__session *s, unsigned k);
 /* Over because we say so; its block may come all the same. */
 void ay__request_cancel(struct ay_core *c, struct ay__session *s, unsigned k);
-/* Did we ask for it once, and not any more? (Said once.) */
-bool ay__request_was_late(struct ay__session *s, int bundle, uint32_t index);
+/* Did we ask for it once, at @asked_ns, and not any more? (Said once.) */
+bool ay__request_was_late(struct ay__session *s, int bundle, uint32_t index, uint64_t *asked_ns);
 /* The block is had: nobody need give it any more. */
 void ay__requests_cancel(struct ay_core *c, int bundle, uint32_t index);
 /* All of @bundle are over, and the peers are told: it is full, dropped, or another way is taken. */

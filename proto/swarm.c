@@ -48,20 +48,31 @@ void ay__swarm_run(struct ay_core *c)
 
 /* ---- time */
 
+/*
+ * Is something that was asked for at @at_ns given up? While a block comes, however slowly, what is asked for behind it
+ * comes too: asked of another now, it would come twice, and make the link that is slow slower.
+ */
+static bool is_late(const struct ay_core *c, const struct ay__session *s, uint64_t at_ns)
+{
+	uint64_t since = at_ns > s->block_at ? at_ns : s->block_at;
+
+	if (since < s->part_at)
+		since = s->part_at;
+	return c->now - since >= s->patience_ns || c->now - at_ns >= AY_SWARM_PATIENCE_MAX * AY__MS;
+}
+
 static void time_outs(struct ay_core *c, struct ay__session *s)
 {
 	bool late = false;
 
 	for (unsigned k = s->n_requests; k-- > 0;) {
-		const struct ay__request *r = &s->requests[k];
-		uint64_t since = r->at_ns > s->block_at ? r->at_ns : s->block_at;
-		if (c->now - since < s->patience_ns && c->now - r->at_ns < AY_SWARM_PATIENCE_MAX * AY__MS)
+		if (!is_late(c, s, s->requests[k].at_ns))
 			continue;
 		ay__request_cancel(c, s, k);
 		late = true;
 	}
 	for (unsigned k = s->n_hash_requests; k-- > 0;)
-		if (c->now - s->hash_requests[k].at_ns > s->patience_ns)
+		if (is_late(c, s, s->hash_requests[k].at_ns))
 			s->hash_requests[k] = s->hash_requests[--s->n_hash_requests];
 	if (!late)
 		return;
@@ -158,18 +169,24 @@ int ay__swarm_have(struct ay_core *c, struct ay__session *s, struct ay_slice pay
 
 /* ---- blocks */
 
-/* How fast is this peer? Requests shall cover half a second at its rate; four usual gaps of silence are odd. */
+/*
+ * How fast is this peer? Requests shall cover half a second at its rate; silence is odd when it is four times as long
+ * as the longest gap of late. A gap that was too long for our patience counts too: it is what teaches patience.
+ */
 static void measure(struct ay_core *c, struct ay__session *s, struct ay__bundle *b, uint64_t asked_ns)
 {
 	uint64_t from = s->block_at > asked_ns ? s->block_at : asked_ns;
 	uint64_t gap = c->now - from;
 
 	s->gap_ns = s->gap_ns ? (7 * s->gap_ns + gap) / 8 : gap;
+	s->longest_ns -= s->longest_ns / 8;
+	if (s->longest_ns < gap)
+		s->longest_ns = gap;
 	s->block_at = c->now;
 	s->time_outs = 0;
 	uint64_t depth = AY_SWARM_DEPTH_MIN + AY_SWARM_AHEAD_MS * AY__MS / (s->gap_ns + 1);
 	s->depth = depth < AY__REQUESTS_MAX ? (unsigned)depth : AY__REQUESTS_MAX;
-	s->patience_ns = 4 * s->gap_ns;
+	s->patience_ns = 4 * s->longest_ns;
 	if (s->patience_ns < AY_SWARM_PATIENCE_MIN * AY__MS)
 		s->patience_ns = AY_SWARM_PATIENCE_MIN * AY__MS;
 	if (s->patience_ns > AY_SWARM_PATIENCE_MAX * AY__MS)
@@ -228,7 +245,8 @@ int ay__swarm_block(struct ay_core *c, struct ay__session *s, const struct ay_ev
 			break;
 		}
 	}
-	if (s && !asked && !ay__request_was_late(s, bundle, index))
+	bool expected = asked || (s && ay__request_was_late(s, bundle, index, &asked_ns));
+	if (s && !expected)
 		ay__session_punish(c, s, AY_SCORE_UNSOLICITED, "a block that nobody asked for");
 	if (s && s->state == AY__SE_CLOSED)
 		s = NULL;
@@ -238,7 +256,7 @@ int ay__swarm_block(struct ay_core *c, struct ay__session *s, const struct ay_ev
 	    c->bundles[bundle].state == AY__B_OPENING)
 		return s && !asked ? AY_EPEER : 0;
 	if (status == 0) {
-		if (s && asked && c->bundles[bundle].had)
+		if (s && expected && c->bundles[bundle].had)
 			measure(c, s, &c->bundles[bundle], asked_ns);
 		block_had(c, s, bundle, index);
 	} else if (status == AY_EDIGEST) {

@@ -316,6 +316,15 @@ int ay__talk_block(struct ay_core *c, const struct ay_event *ev)
 	return judge(c, s, block(c, s, ev));
 }
 
+/* Only what was asked for: else one byte a second would keep a session that is good for nothing. */
+void ay__talk_block_part(struct ay_core *c, uint64_t conn)
+{
+	struct ay__session *s = ay__session_find(c, conn);
+
+	if (ay__ready(s) && s->n_requests > 0)
+		s->heard_ns = s->active_ns = s->part_at = c->now;
+}
+
 /* ---- time */
 
 static bool idle(const struct ay_core *c, const struct ay__session *s)

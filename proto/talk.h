@@ -17,6 +17,8 @@ void ay__talk_closed(struct ay_core *c, const struct ay_event *ev);
 /* FRAME; BLOCK and HASHES. 0, AY_EFORMAT or AY_EPEER: counted and punished. */
 int ay__talk_frame(struct ay_core *c, const struct ay_event *ev);
 int ay__talk_block(struct ay_core *c, const struct ay_event *ev);
+/* BLOCK_PART: what was asked for is on its way. */
+void ay__talk_block_part(struct ay_core *c, uint64_t conn);
 /* The summary changed: tell all. */
 void ay__talk_hello_all(struct ay_core *c);
 void ay__talk_tick(struct ay_core *c);

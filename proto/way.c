@@ -16,7 +16,7 @@
 
 bool ay__way_may_pass(const struct ay_core *c, const struct ay__branch *b, const struct ay__release *r)
 {
-	return r->used && r->branch == (int)(b - c->branches) && !r->refused && r->stored == AY__STORED_YES &&
+	return r->used && r->branch == ay__branch_index(c, b) && !r->refused && r->stored == AY__STORED_YES &&
 	       r->serial > b->have_serial && r->serial >= b->floor && r->serial <= b->head.serial &&
 	       (r->serial < b->head.serial || ay_digest_eq(&r->digest, &b->head.release)) &&
 	       (b->force || r->serial != b->bad_serial) && r->root_epoch <= c->root->version;
@@ -92,7 +92,7 @@ static bool gather_edges(struct ay_core *c, const struct ay__branch *b, struct c
 	}
 	for (unsigned i = 0; i < c->n_offers; i++) {
 		const struct ay__offer *o = &c->offers[i];
-		if (!o->used || o->refused || o->unfit || o->branch != (int)(b - c->branches) ||
+		if (!o->used || o->refused || o->unfit || o->branch != ay__branch_index(c, b) ||
 		    o->excluded_until > c->now)
 			continue;
 		k->edges[k->n_edges] = edge_of(c, o);
@@ -182,7 +182,7 @@ static bool unfit_text(struct ay_core *c, struct ay__branch *b, char *text, size
 		struct ay_envelope env;
 		struct ay_offer offer;
 		bool leads = false;
-		if (!o->used || !o->unfit || o->refused || o->branch != (int)(b - c->branches) ||
+		if (!o->used || !o->unfit || o->refused || o->branch != ay__branch_index(c, b) ||
 		    !(o->laptops || o->schools))
 			continue;
 		for (size_t t = 0; t < k.n && !leads; t++)

@@ -43,6 +43,7 @@ struct apply {
 	uint32_t from_serial; /* 0: from nothing */
 	uint64_t from_manifest_size;
 	struct ay__base_index bases;
+	struct ay_old_files old;     /* by number, for records to refer to */
 	struct ay__shared shared;    /* what other branches share; looked at only when something is missing */
 	struct ay__fd_writer *delta; /* the manifest delta, to staging; then the new manifest */
 	int delta_fd;
@@ -227,6 +228,11 @@ static int on_delta_end(void *ctx, struct ay_err *err)
 		return r;
 	ay__build_tell_losses(&ap->b);
 	ay__base_index_sort(&ap->bases);
+	int fd = -1;
+	if (ap->from_serial &&
+	    ((r = ay_store_manifest(ap->b.s, ap->b.branch, ap->from_serial, &fd, err)) < 0 ||
+	     (r = ay_old_files_open_fd(&ap->old, fd, err)) < 0))
+		return r;
 	/* Now it is known how many names come with it. Copies ask for their own room, if they cannot be reflinks. */
 	return reserve(ap, ap->h.scratch_size, ap->inodes, err);
 }
@@ -383,6 +389,7 @@ static int read_bundle(struct apply *ap, struct ay_err *err)
 		.header = on_header,
 		.delta = on_delta,
 		.delta_end = on_delta_end,
+		.old = &ap->old,
 		.base = on_base,
 		.begin = on_begin,
 		.open = on_open,
@@ -625,6 +632,7 @@ static int apply_once(struct ay_store *s, const struct ay_apply *a, bool may_res
 	if (ap->delta_fd >= 0)
 		close(ap->delta_fd);
 	ay__base_index_release(&ap->bases);
+	ay_old_files_release(&ap->old);
 	ay__shared_release(&ap->shared);
 	ay__build_end(&ap->b);
 	ay__failure_free(failure);

@@ -40,6 +40,7 @@ struct apply {
 	struct ay__beside b;
 	int raw;
 	struct ay_bundle_header h;
+	struct ay_old_files numbers; /* the old contents by number, for records to refer to */
 	struct place *places;
 	size_t n_places, cap_places;
 	struct ay_buf paths;
@@ -284,6 +285,7 @@ static int read_bundle(struct apply *ap, int fd, struct ay_err *err)
 		.header = on_header,
 		.delta = on_delta,
 		.delta_end = on_delta_end,
+		.old = &ap->numbers,
 		.begin = on_begin,
 		.base = on_base,
 		.data = on_data,
@@ -396,6 +398,8 @@ static int apply_bundle(struct apply *ap, int fd, const struct ay_patch_to *to, 
 
 	if (r == 0)
 		r = index_old(ap, err);
+	if (r == 0)
+		r = ay_old_files_open_mem(&ap->numbers, ap->from.manifest.data, ap->from.manifest.len, err);
 	if (r < 0)
 		return r;
 	ap->raw = ay__make_dir(ap->b.fs, ap->b.stage, "raw", 0700, NULL);
@@ -414,6 +418,7 @@ static void apply_release(struct apply *ap)
 		close(ap->raw);
 	free(ap->out);
 	free(ap->places);
+	ay_old_files_release(&ap->numbers);
 	ay_buf_release(&ap->paths);
 	ay__patch_tree_release(&ap->from);
 	ay__beside_end(&ap->b);

@@ -18,8 +18,9 @@
 
 #define BZ2_LEVEL 9
 
-int ay__patch_file_manifest(const struct ay_digest *content, uint64_t size, struct ay_buf *out,
-			    struct ay_digest *digest, struct ay_err *err)
+/* Of a tree that holds a file with this content. */
+static int file_manifest(const struct ay_digest *content, uint64_t size, struct ay_buf *out,
+			 struct ay_digest *digest, struct ay_err *err)
 {
 	struct ay_manifest_writer *w = ay_manifest_writer_new(ay_write_to_buf, out);
 	const struct ay_entry root = {.type = AY_ENTRY_DIR, .mode = 0755, .path = "/", .path_len = 1};
@@ -60,7 +61,7 @@ int ay__patch_tree_init(struct ay__patch_tree *t, const struct ay_patch_side *si
 	if (r < 0)
 		return ay_err_errno(err, -r, "cannot read %s", side->name);
 	t->bytes = size;
-	return ay__patch_file_manifest(&content, size, &t->manifest, &t->digest, err);
+	return file_manifest(&content, size, &t->manifest, &t->digest, err);
 }
 
 void ay__patch_tree_release(struct ay__patch_tree *t)

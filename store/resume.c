@@ -13,7 +13,7 @@
 #include "base/cleanup.h"
 #include "store/staging.h"
 
-#define MAGIC       "ayni-resume 1\n\0"
+#define MAGIC       "ayni-resume 2\n\0"
 #define MAGIC_LEN   16
 #define HEADER_READ 144 /* of the bundle, or what it has */
 #define NEW_FILE    "resume.new"
@@ -36,6 +36,7 @@ void ay__resume_encode(const struct ay__resume *x, uint8_t out[AY__RESUME_SIZE])
 	ay_put_u64(&b, p->sizes);
 	ay_put_u64(&b, p->done);
 	ay_put_u64(&b, p->last_old);
+	ay_put_u64(&b, p->work);
 	ay_put_u32(&b, p->inside);
 	ay_put_u32(&b, p->r.index);
 	ay_put_u32(&b, (uint32_t)p->r.method);
@@ -77,6 +78,7 @@ int ay__resume_decode(struct ay__resume *x, const void *data, size_t len)
 	p->sizes = ay_get_u64(&c);
 	p->done = ay_get_u64(&c);
 	p->last_old = ay_get_u64(&c);
+	p->work = ay_get_u64(&c);
 	p->inside = ay_get_u32(&c) != 0;
 	p->r.index = ay_get_u32(&c);
 	uint32_t method = ay_get_u32(&c), n_bases = ay_get_u32(&c);

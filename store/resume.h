@@ -17,7 +17,7 @@
 #include "store/tree_internal.h"
 
 #define AY__RESUME_FILE "resume"
-#define AY__RESUME_SIZE 452
+#define AY__RESUME_SIZE 460
 
 struct ay__resume {
 	struct ay_digest branch; /* of its name */

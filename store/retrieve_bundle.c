@@ -59,9 +59,29 @@ static size_t missing_index(const struct pass *p, const struct ay_bundle_record 
 	return i < t->n && !t->wanted[i].got && t->wanted[i].size == r->size ? i : t->n;
 }
 
+/* Named by a number of a manifest that is not here: not even by which digest to ask for it is known. */
+static bool base_is_unknown(const struct ay_bundle_record *r, unsigned i)
+{
+	return r->base_numbers[i] && ay_digest_is_zero(&r->bases[i]);
+}
+
+static void note_unknown(struct pass *p)
+{
+	char from[AY_DIGEST_HEX + 1], bundle[AY_DIGEST_HEX + 1];
+	struct ay_err why = {0};
+
+	ay_err_set(&why, AY_EBASE,
+		   "%s/bundles/%s names its bases by their places in manifest %.16s…, which is not here",
+		   ay__retrieve_where(p->t), ay_digest_hex(&p->w->bundle, bundle),
+		   ay_digest_hex(&p->w->from, from));
+	ay__retrieve_note(p->t, AY_EBASE, &why);
+}
+
 static bool base_is_here(struct pass *p, const struct ay_bundle_record *r)
 {
 	for (unsigned i = 0; i < r->n_bases; i++) {
+		if (base_is_unknown(r, i))
+			return false;
 		AY_CLOSE int fd = ay__retrieve_base(p->t, &r->bases[i], r->base_sizes[i]);
 		if (fd < 0)
 			return false;
@@ -79,6 +99,8 @@ static int on_table(void *ctx, const struct ay_bundle_record *r, bool *skip, str
 	if (i == p->t->n)
 		return 0;
 	bool here = base_is_here(p, r);
+	if (!here && base_is_unknown(r, 0))
+		note_unknown(p);
 	*(here ? &p->w->can[i / 8] : &p->w->lack[i / 8]) |= (uint8_t)(1u << (i % 8));
 	return 0;
 }
@@ -95,15 +117,42 @@ static int on_table_lack(void *ctx, const struct ay_bundle_record *r, bool *skip
 		return 0;
 	for (unsigned b = 0; rc == 0 && b < r->n_bases; b++) {
 		AY_CLOSE int fd = ay__retrieve_base(p->t, &r->bases[b], r->base_sizes[b]);
-		if (fd < 0)
+		if (fd < 0 && !base_is_unknown(r, b))
 			rc = p->lacks(p->ctx, &r->bases[b], r->base_sizes[b]);
 	}
 	p->failed = rc;
 	return rc;
 }
 
-static int read_bundle(struct pass *p, const struct ay_bundle_sink *sink, bool records, struct ay_err *why)
+/* The manifest that the bundle starts from, by whose numbers it names bases: the repository's, or of a tree that is here. */
+static int open_old(struct pass *p, struct ay_old_files *old, struct ay_err *why)
 {
+	const struct ay_retrieve *how = p->t->how;
+	const struct ay_digest *from = &p->w->from;
+	AY_FREE struct ay_tree_info *trees = NULL;
+	AY_CLOSE int fd = -1;
+	struct ay_digest d;
+	size_t n = 0;
+	int r = -ENOENT;
+
+	if (how->repo)
+		r = ay_repo_manifest_open(how->repo, from, &fd, NULL);
+	if (r < 0 && ay_store_trees(how->s, how->branch, &trees, &n, NULL) == 0) {
+		for (size_t i = 0; i < n && r; i++) {
+			if (ay_digest_eq(&trees[i].release.manifest, from))
+				r = ay_store_manifest(how->s, how->branch, trees[i].serial, &fd, NULL);
+		}
+	}
+	if (r == 0 && ay_digest_fd(fd, &d, NULL) == 0 && ay_digest_eq(&d, from)) {
+		r = ay_old_files_open_fd(old, ay_steal_fd(&fd), why);
+		return r < 0 ? r : 1;
+	}
+	return 0;
+}
+
+static int read_bundle(struct pass *p, struct ay_bundle_sink *sink, bool records, struct ay_err *why)
+{
+	AY_CLEANUP(ay_old_files_release) struct ay_old_files old = {0};
 	const struct ay_bundle_limits limits = {.memory = p->w->memory, .unpacked_size = p->w->unpacked_size};
 	const struct ay_retrieve *how = p->t->how;
 	char hex[AY_DIGEST_HEX + 1];
@@ -116,13 +165,15 @@ static int read_bundle(struct pass *p, const struct ay_bundle_sink *sink, bool r
 	else if ((fd = ay__open_beneath(how->s->bundles, hex, O_RDONLY | O_NONBLOCK)) < 0)
 		r = ay_err_errno(why, -fd, "%.16s…", hex);
 
+	if (r == 0 && (ay_digest_is_zero(&p->w->from) || (r = open_old(p, &old, why)) > 0))
+		sink->old = &old;
 	return r < 0 ? r : ay_bundle_read(fd, &limits, sink, records, why);
 }
 
 int ay__way_scan(struct ay__retrieval *t, struct ay__way *w, struct ay_err *err)
 {
 	struct pass p = {.t = t, .w = w};
-	const struct ay_bundle_sink sink = {.ctx = &p, .header = on_header, .begin = on_table};
+	struct ay_bundle_sink sink = {.ctx = &p, .header = on_header, .begin = on_table};
 	size_t bytes = (t->n + 7) / 8;
 	struct ay_err why = {0};
 
@@ -144,7 +195,7 @@ int ay__way_lacks(struct ay__retrieval *t, struct ay__way *w,
 		  int (*each)(void *ctx, const struct ay_digest *base, uint64_t size), void *ctx)
 {
 	struct pass p = {.t = t, .w = w, .lacks = each, .ctx = ctx};
-	const struct ay_bundle_sink sink = {.ctx = &p, .header = on_header, .begin = on_table_lack};
+	struct ay_bundle_sink sink = {.ctx = &p, .header = on_header, .begin = on_table_lack};
 	struct ay_err why = {0};
 	int r = read_bundle(&p, &sink, false, &why);
 
@@ -255,13 +306,13 @@ int ay__way_decode(struct ay__retrieval *t, struct ay__way *w, struct ay_err *er
 	AY_FREE struct ay__fd_writer *out = calloc(1, sizeof(*out));
 	AY_CLEANUP(ay__scratch_release) struct ay__scratch scratch;
 	struct pass p = {.t = t, .w = w, .out = out};
-	const struct ay_bundle_sink sink = {.ctx = &p,
-					    .scratch = &scratch.ops,
-					    .header = on_header,
-					    .begin = on_begin,
-					    .base = on_base,
-					    .data = on_data,
-					    .end = on_end};
+	struct ay_bundle_sink sink = {.ctx = &p,
+				      .scratch = &scratch.ops,
+				      .header = on_header,
+				      .begin = on_begin,
+				      .base = on_base,
+				      .data = on_data,
+				      .end = on_end};
 
 	ay__scratch_init(&scratch, t->how->s->fs, t->how->dirfd);
 	if (!out)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # What a bundle between two trees costs, beside what else there is, on the same pairs in one run: bytes, processor time and
-# memory of making, per pair. Called by bench.sh, or alone; prints a table, with goals where there is one.
+# memory of making and of applying, per pair. Called by bench.sh, or alone; prints a table, with goals where there is one.
 #
 #   AYNI_BENCH_PAIRS      which pairs, several by spaces (default: three that are small):
 #                           kernel[/OLD/NEW]       two kernel packages
@@ -11,34 +11,31 @@
 #                           elf/NAME[:ARCH]        the largest ELF file of a Debian package, alone
 #                           root usr               as tests/corpus.sh has them
 #                           dir/OLD,/NEW           any two directories: dir/tmp/a,/tmp/b
-#   AYNI_BENCH_PEERS      ostree bsdiff xdelta3 zstd (default: all; bsdiff is left out above 150 MB)
+#   AYNI_BENCH_PEERS      ostree bsdiff xdelta3 zstd (default: all)
+#   AYNI_BENCH_BSDIFF_MAX bytes above which bsdiff is left out (150000000: it wants 17 times as much memory, and minutes)
 #   AYNI_BENCH_WITHOUT    what to leave out of ayni's, each alone, to see what it is worth: names that `ayni delta make
-#                         --without` knows (default: none)
+#                         --without` knows, commas for several at once; "" (default) for nothing, "all" for each of them
 #   AYNI_BENCH_DIR        where to work (/var/tmp)
 #
-#   ostree    `ostree static-delta generate --max-bsdiff-size=300`; size of superblock, parts, and objects it leaves to be fetched
+#   ayni      `ayni delta make`, on all cores; "applying" is `ayni delta apply`, which reads and proves all of OLD and writes all
+#             of NEW. "--fast" and "--no-filters" are the same with that option; the second packs nothing again.
+#   ostree    `ostree static-delta generate --max-bsdiff-size=300`; size of superblock, parts, and objects it leaves to be fetched.
+#             "applying" is `static-delta apply-offline` of these files into a repository that has OLD, without a checkout;
+#             where objects are left to be fetched `ostree pull --require-static-deltas` from the same disk, which takes
+#             some objects whole besides, as it always does
 #   bsdiff    Debian's, on tars of the trees (on the files, where a pair is one file); "+ xz": its streams packed by xz -9e
 #             instead of bzip2
 #   xdelta3   -9, and zstd -19 --long=31 --patch-from, on the same tars
 # Times are processor seconds (user and system) of one run; memory the largest resident set of a process.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-. tests/measure.sh
+. tests/bench/lib.sh
 ROOT=$PWD
-AYNI=$(realpath "${AYNI:-$ROOT/build/ayni}")
 PAIRS=${AYNI_BENCH_PAIRS:-elf/libssl3 elf/libpoppler126 deb/libexpat1}
 PEERS=${AYNI_BENCH_PEERS:-ostree bsdiff xdelta3 zstd}
-BSDIFF_MAX=150000000 # it wants 17 bytes of memory per byte, and minutes
-TIME=/usr/bin/time
-work= bad=0
-cleanup() { [ -z "$work" ] || { chmod -R u+rwx "$work" 2>/dev/null; rm -rf "$work"; }; }
-trap cleanup EXIT
-trap 'exit 143' INT TERM HUP
-die() {
-	echo "bench: $*" >&2
-	exit 1
-}
-say() { echo "bench: $*" >&2; }
+BSDIFF_MAX=${AYNI_BENCH_BSDIFF_MAX:-150000000}
+WITHOUT=${AYNI_BENCH_WITHOUT:-}
+[ "$WITHOUT" != all ] || WITHOUT="rename sketch several elf mask btf deflate xz zstd pack-xz"
 work=$(mktemp -d "${AYNI_BENCH_DIR:-/var/tmp}/ayni-bench.XXXXXX") || exit 1
 cd "$work" || exit 1
 
@@ -54,6 +51,14 @@ run() {
 	awk '{ print $1 + $2, $3, $4 }' t >"$name.time"
 }
 size_of() { stat -c %s "$@" | awk '{ s += $1 } END { print s + 0 }'; }
+wrong() { # WHOSE
+	say "$1: what was applied is not the new tree"
+	bad=1
+}
+gone() { # DIR...: for good, since several of these would fill a disk
+	chmod -R u+rwx "$@" 2>/dev/null
+	rm -rf "$@"
+}
 
 # ---- pairs
 
@@ -101,15 +106,14 @@ ayni_make() { # NAME OPTION...
 	rm -f bundle
 	run "$name" "$AYNI" delta make "$old" "$new" -o bundle "$@" || return 1
 	size_of bundle >"$name.bytes"
-	rm -rf applied
 	run "$name-apply" "$AYNI" delta apply "$old" bundle -o applied || return 1
-	[ "$(fingerprint applied)" = "$(fingerprint "$new")" ] && return
-	say "$1: what was applied is not the new tree"
-	bad=1
+	[ "$(fingerprint applied)" = "$(fingerprint "$new")" ] || wrong "ayni $*"
+	gone applied
 }
 peer_ostree() {
-	local from to fallback
-	rm -rf orepo
+	local from to fallback mode=bare
+	[ "$(id -u)" = 0 ] || mode=bare-user-only
+	gone orepo client
 	{
 		ostree init --repo=orepo --mode=archive && ostree commit --repo=orepo -b b --canonical-permissions --tree=dir="$old" &&
 			from=$(ostree rev-parse --repo=orepo b) &&
@@ -118,7 +122,25 @@ peer_ostree() {
 	run ostree ostree static-delta generate --repo=orepo --max-bsdiff-size=300 --from="$from" --to="$to" || return 1
 	fallback=$(ostree static-delta show --repo=orepo "$from-$to" | sed -nE 's/^Total Fallback Size: ([0-9]+).*/\1/p')
 	echo $(($(find orepo/deltas -type f -printf '%s\n' | awk '{ s += $1 } END { print s + 0 }') + ${fallback:-0})) >ostree.bytes
-	rm -rf orepo
+	{
+		ostree summary --repo=orepo -u && ostree init --repo=client --mode=$mode &&
+			ostree remote add --repo=client --no-gpg-verify origin "file://$PWD/orepo" &&
+			ostree pull-local --repo=client orepo "$from" && ostree refs --repo=client --create=origin:b "$from"
+	} >ostree.log 2>&1 || { cat ostree.log >&2; return 1; }
+	sync -f .
+	if [ "${fallback:-0}" = 0 ]; then
+		run ostree-apply ostree static-delta apply-offline --repo=client "$(dirname "$(find "$PWD/orepo/deltas" -name superblock)")"
+	else
+		run ostree-apply ostree pull --repo=client --require-static-deltas origin b
+	fi && ostree checkout --repo=client -H "$to" applied >ostree.log 2>&1 || { cat ostree.log >&2; return 1; }
+	diff -r --no-dereference applied "$new" >/dev/null 2>&1 || wrong ostree
+	gone orepo client applied
+}
+# patched NAME COMMAND...: which gives the file "again"
+patched() {
+	run "$1-apply" "${@:2}" || return 1
+	cmp -s again new.flat || wrong "$1"
+	rm -f again
 }
 le64() { od -An -t u8 -j "$2" -N 8 "$1" | tr -d ' '; }
 peer_bsdiff() {
@@ -133,6 +155,7 @@ peer_bsdiff() {
 		tail -c +$((33 + c + d)) patch | bzip2 -dc | xz -9e
 	} >patch.xz
 	size_of patch.xz >bsdiffxz.bytes
+	patched bsdiff bspatch old.flat again patch
 }
 peer_xdelta3() {
 	local size
@@ -140,46 +163,91 @@ peer_xdelta3() {
 	run xdelta3 xdelta3 -9 -S djw -B "$((size < 524288 ? 524288 : size > 2147483647 ? 2147483647 : size))" -f -e -s old.flat new.flat patch ||
 		return 1
 	size_of patch >xdelta3.bytes
+	patched xdelta3 xdelta3 -B "$((size < 524288 ? 524288 : size > 2147483647 ? 2147483647 : size))" -f -d -s old.flat patch again
 }
 peer_zstd() {
-	run zstd zstd -q -19 --long=31 -f --patch-from=old.flat new.flat -o patch && size_of patch >zstd.bytes
+	run zstd zstd -q -19 --long=31 -f --patch-from=old.flat new.flat -o patch && size_of patch >zstd.bytes &&
+		patched zstd zstd -q -d --long=31 -f --patch-from=old.flat patch -o again
 }
 
 # ---- the table
 
 cell() { # NAME WHICH
 	case $2 in
+	title) [ "$1" = bsdiffxz ] && echo "bsdiff + xz" || echo "$1" | sed 's/^xdelta3$/& -9/; s/^zstd$/& -19/' ;;
 	bytes) [ -e "$1.bytes" ] && cat "$1.bytes" || echo - ;;
 	cpu) [ -e "$1.time" ] && printf '%.1f s' "$(cut -d ' ' -f 1 "$1.time")" || echo - ;;
-	mib) [ -e "$1.time" ] && awk '{ printf "%d MiB", $3 / 1024 }' "$1.time" || echo - ;;
+	mib) [ -e "$1.time" ] && echo "$(mib_of "$1") MiB" || echo - ;;
 	ratio) [ -e "$1.bytes" ] && ratio "$(cat ayni.bytes)" "$(cat "$1.bytes")" || echo - ;;
 	esac
 }
-line() { # TITLE WHICH
-	printf '  %-16s' "$1"
-	for n in ayni ostree bsdiff bsdiffxz xdelta3 zstd; do printf ' %12s' "$(cell $n "$2")"; done
+row() { # TITLE CELL...
+	printf '  %-22s' "$1"
+	printf ' %12s' "${@:2}"
 	echo
 }
-goal() { # WHAT VALUE LIMIT
-	printf '  %-42s %8s   <= %-8s %s\n' "$1" "$2" "$3" "$(at_most "$2" "$3" && echo met || echo MISSED)"
+line() { # TITLE WHICH [SUFFIX]
+	local n cells=()
+	for n in ayni ostree bsdiff bsdiffxz xdelta3 zstd; do cells+=("$(cell "$n${3:-}" "$2")"); done
+	row "$1" "${cells[@]}"
 }
-share() { awk -v a="$(cut -d ' ' -f "$3" "$1.time")" -v b="$(cut -d ' ' -f "$3" "$2.time")" 'BEGIN { printf "%.2f", b ? a / b : 0 }'; }
+variant() { # TITLE NAME
+	row "$1" "$(cell "$2" bytes)" "$(cell "$2" cpu)" "$(cell "$2" mib)" "$(cell "$2-apply" cpu)" "$(cell "$2-apply" mib)"
+}
+goal() { # WHAT VALUE LIMIT
+	printf '  %-50s %8s   <= %-8s %s\n' "$1" "$2" "$3" "$(at_most "$2" "$3" && echo met || echo MISSED)"
+}
+share() { # NAME NAME: of processor time
+	awk -v a="$(cut -d ' ' -f 1 "$1.time")" -v b="$(cut -d ' ' -f 1 "$2.time")" 'BEGIN { printf "%.3f", b ? a / b : 0 }'
+}
+mib_of() { awk '{ printf "%d", $3 / 1024 }' "$1.time"; }
+largest() { find "$1" -type f -printf '%s\n' | sort -n | tail -n 1; }
+# Goals of size, and of making, as the pair's kind has them.
 goals() { # PAIR
+	local size= time= time_plain= memory= per_byte=
 	case ${1%%/*} in
-	node)
-		[ -e ostree.bytes ] && goal "size, of ostree's" "$(cell ostree ratio)" 0.20
-		[ -e ostree.time ] && goal "time, of ostree's" "$(share ayni ostree 1)" 0.25
-		goal "memory, bytes per byte of the largest file" "$(awk -v n="$(find "$new" -type f -printf '%s\n' | sort -n | tail -n 1)" \
-			'{ printf "%.1f", $3 * 1024 / n }' ayni.time)" 12
-		;;
-	kernel)
-		[ -e ostree.bytes ] && goal "size, of ostree's" "$(cell ostree ratio)" 0.22
-		[ -e ostree.time ] && goal "time, of ostree's" "$(share ayni ostree 1)" 0.20
-		goal "memory, MiB" "$(awk '{ printf "%d", $3 / 1024 }' ayni.time)" 1024
-		;;
-	elf) [ -e bsdiffxz.bytes ] && goal "size, of bsdiff + xz" "$(cell bsdiffxz ratio)" 0.20 ;;
-	root) [ -e ostree.bytes ] && goal "size, of ostree's" "$(cell ostree ratio)" 0.40 ;;
+	node) size=0.20 time=0.25 per_byte=12 ;;
+	kernel) size=0.22 time=0.20 time_plain=0.125 memory=1024 ;;
+	root) size=0.40 ;;
+	elf) [ ! -e bsdiffxz.bytes ] || goal "size, of bsdiff + xz" "$(cell bsdiffxz ratio)" 0.20 ;;
 	esac
+	[ -z "$per_byte" ] || goal "memory, bytes per byte of the largest file" \
+		"$(awk -v n="$(largest "$new")" '{ printf "%.1f", $3 * 1024 / n }' ayni.time)" $per_byte
+	[ -z "$memory" ] || goal "memory, MiB" "$(mib_of ayni)" $memory
+	[ ! -e ayni-fast.bytes ] || [ ! -e xdelta3.bytes ] ||
+		goal "size with --fast, of xdelta3's" "$(ratio "$(cat ayni-fast.bytes)" "$(cat xdelta3.bytes)")" 1.00
+	[ -e ostree-apply.time ] || return 0
+	[ -z "$size" ] || goal "size, of ostree's" "$(awk -v a="$(cat ayni.bytes)" -v b="$(cat ostree.bytes)" 'BEGIN { printf "%.3f", a / b }')" $size
+	[ -z "$time" ] || goal "making, processor time, of ostree's" "$(share ayni ostree)" $time
+	[ -z "$time_plain" ] || goal "  the same with --no-filters" "$(share ayni-no-filters ostree)" $time_plain
+	goal "making with --fast, processor time, of ostree's" "$(share ayni-fast ostree)" 0.05
+	goal "applying, processor time, of ostree's" "$(share ayni-no-filters-apply ostree-apply)" 0.333
+	goals_memory
+}
+# One byte per byte of the largest file whose addresses are predicted, where there is one; 400 MiB where something is packed again.
+goals_memory() {
+	local most=64 elf
+	elf=$(grep -lF "$(printf '\177ELF')" -r "$old" -Z 2>/dev/null | xargs -0 -r stat -c %s | sort -n | tail -n 1)
+	goal "applying, nothing packed again: memory, MiB" "$(mib_of ayni-no-filters-apply)" $((most + ${elf:-0} / 1048576))
+	goal "applying: memory, MiB" "$(mib_of ayni-apply)" 400
+}
+
+table() { # PAIR
+	echo
+	echo "$1: $what, $(find "$new" -type f | wc -l) files, $(bytes "$(tree_bytes "$new")"); load $(cut -d ' ' -f 1 /proc/loadavg)"
+	line "" title
+	line bytes bytes
+	line "ayni's share" ratio
+	line "making, time" cpu
+	line "  memory" mib
+	line "applying, time" cpu -apply
+	line "  memory" mib -apply
+	row "ayni" bytes making "its memory" applying "its memory"
+	variant "as it is" ayni
+	variant "with --fast" ayni-fast
+	variant "with --no-filters" ayni-no-filters
+	for without in $WITHOUT; do variant "without $without" "ayni-$without"; done
+	goals "$1"
 }
 
 command -v "$TIME" >/dev/null && [ -x "$AYNI" ] || die "$TIME or $AYNI is missing: make deps, make"
@@ -191,21 +259,11 @@ for pair in $PAIRS; do
 	flatten "$old" old.flat
 	flatten "$new" new.flat
 	ayni_make ayni || bad=1
-	for without in ${AYNI_BENCH_WITHOUT:-}; do ayni_make "ayni-$without" --without "$without" || bad=1; done
+	ayni_make ayni-fast --fast || bad=1
+	ayni_make ayni-no-filters --no-filters || bad=1
+	for without in $WITHOUT; do ayni_make "ayni-$without" --without="$without" || bad=1; done
 	for peer in $PEERS; do peer_"$peer" || bad=1; done
-	echo
-	echo "$pair: $what, $(find "$new" -type f | wc -l) files, $(bytes "$(tree_bytes "$new")")"
-	printf '  %-16s %12s %12s %12s %12s %12s %12s\n' "" ayni ostree bsdiff "bsdiff + xz" "xdelta3 -9" "zstd -19"
-	line bytes bytes
-	line "ayni's share" ratio
-	line "processor time" cpu
-	line memory mib
-	printf '  %-16s %12s %12s\n' "applying" "$(cell ayni-apply cpu)" "$(cell ayni-apply mib)"
-	for without in ${AYNI_BENCH_WITHOUT:-}; do
-		printf '  %-16s %12s %12s %12s\n' "without $without" "$(cell "ayni-$without" bytes)" "$(cell "ayni-$without" cpu)" \
-			"$(cell "ayni-$without" mib)"
-	done
-	goals "$pair"
+	table "$pair"
 	rm -f old.flat new.flat patch patch.xz
 done
 exit $bad

@@ -46,6 +46,11 @@ expect 2 "the serial must be a number" "$AYNI" rollback xo/stable@0
 expect 2 "one serial is enough" "$AYNI" rollback xo/stable@1 1
 expect 2 "say which: root new" "$AYNI" root
 expect 2 "say which: root new" "$AYNI" root old
+worker=(--store=/s --branch=b --serial=1 --release= --offer= --bundle=)
+worker=("${worker[@]/%=/=$(printf '0%.0s' {1..64})}")
+for i in "${!worker[@]}"; do
+	expect 2 "apply-worker is started by the node" "$AYNI" apply-worker "${worker[@]:0:i}" "${worker[@]:i+1}"
+done
 # (before anything is written there)
 expect 1 "$T/nowhere: no store there: \`ayni init\` makes one" "$AYNI" list --store "$T/nowhere"
 
@@ -62,6 +67,8 @@ same "completion of pub" "$(complete_words pub)" publish
 same "completion of an option" "$(complete_words gc --k)" --keep
 same "completion of root" "$(complete_words root "")" new
 same "completion of delta" "$(complete_words delta m)" make
+same "completion of a technique" "$(complete_words delta make a b --without ma)" mask
+same "completion of a second one" "$(complete_words delta make a b --without elf,ma)" elf,mask
 for c in $COMMANDS; do
 	check "nothing completes an option of $c" test -n "$(complete_words "$c" --)"
 done

@@ -89,8 +89,14 @@ void kit_repo_bundle(struct kit *k, struct ay_repo *r, int bundle_fd, const stru
 void kit_repo_all(struct kit *k, struct ay_repo *r, const struct kit_tree *from, const struct kit_tree *to)
 {
 	struct ay_offer offer;
+	struct ay_digest d;
+	struct ay_err err = {0};
 	AY_CLOSE int fd = kit_bundle(k, from, to, &offer);
 
+	/* It was a release before; bundles name their bases by their places in its manifest. */
+	if (from)
+		must(ay_repo_put(r, AY_REPO_MANIFEST, from->manifest.data, from->manifest.len, &d, &err),
+		     "manifest", &err);
 	kit_repo_tree(k, r, to);
 	kit_repo_bundle(k, r, fd, &offer);
 }

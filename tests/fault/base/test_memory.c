@@ -19,88 +19,9 @@
 
 #include "base/bytes.h"
 #include "base/merkle.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_ALLOCATOR 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define OWN_ALLOCATOR 0
-#endif
-#endif
-#ifndef OWN_ALLOCATOR
-#define OWN_ALLOCATOR 1
-#endif
-
-static bool armed;
-static long calls_left, live;
-
-#if OWN_ALLOCATOR
-void *__libc_malloc(size_t size);
-void *__libc_realloc(void *p, size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void __libc_free(void *p);
-
-static bool fails(void)
-{
-	return armed && calls_left-- == 0;
-}
-
-void *malloc(size_t size)
-{
-	void *p = fails() ? NULL : __libc_malloc(size);
-	live += armed && p;
-	return p;
-}
-
-void *calloc(size_t n, size_t size)
-{
-	void *p = fails() ? NULL : __libc_calloc(n, size);
-	live += armed && p;
-	return p;
-}
-
-void *realloc(void *old, size_t size)
-{
-	void *p = fails() ? NULL : __libc_realloc(old, size);
-	live += armed && p && !old;
-	return p;
-}
-
-void free(void *p)
-{
-	live -= armed && p;
-	__libc_free(p);
-}
-#endif
+#include "tests/support/failing_malloc.h"
 
 static uint8_t data[1400000];
-
-static void need_own_allocator(void)
-{
-	if (!OWN_ALLOCATOR) {
-		print_message("SKIPPED: a sanitizer owns the allocator\n");
-		skip();
-	}
-}
-
-/* Run @scene with its first, second, ... allocation failing, until it succeeds. */
-static void each_allocation(int (*scene)(void *arg), void *arg, long at_least)
-{
-	for (long n = 0;; n++) {
-		assert_true(n < 1000);
-		live = 0;
-		calls_left = n;
-		armed = true;
-		int rc = scene(arg);
-		armed = false;
-		assert_int_equal(live, 0);
-		if (rc == 0) {
-			assert_true(n >= at_least);
-			return;
-		}
-		assert_int_equal(rc, -ENOMEM);
-	}
-}
 
 static int scene_build(void *arg)
 {
@@ -169,9 +90,9 @@ static void test_build(void **state)
 	(void)state;
 	need_own_allocator();
 	int fd = -1;
-	each_allocation(scene_build, &fd, 6); /* hasher, 3 hash blocks, their top, the tree */
+	each_allocation_of(scene_build, &fd, 6); /* hasher, 3 hash blocks, their top, the tree */
 	fd = data_fd();
-	each_allocation(scene_build, &fd, 7); /* and the buffer */
+	each_allocation_of(scene_build, &fd, 7); /* and the buffer */
 	close(fd);
 }
 
@@ -180,7 +101,7 @@ static void test_digest(void **state)
 	(void)state;
 	need_own_allocator();
 	int fd = data_fd();
-	each_allocation(scene_digest, &fd, 2);
+	each_allocation_of(scene_digest, &fd, 2);
 	close(fd);
 }
 
@@ -190,7 +111,7 @@ static void test_add(void **state)
 	need_own_allocator();
 	struct ay_merkle *whole = NULL;
 	assert_int_equal(ay_merkle_build_mem(data, sizeof(data), &whole), 0);
-	each_allocation(scene_add, whole, 5);
+	each_allocation_of(scene_add, whole, 5);
 	ay_merkle_free(whole);
 }
 
@@ -198,7 +119,7 @@ static void test_buf(void **state)
 {
 	(void)state;
 	need_own_allocator();
-	each_allocation(scene_buf, NULL, 5);
+	each_allocation_of(scene_buf, NULL, 5);
 }
 
 int main(void)

@@ -19,59 +19,7 @@
 
 #include "manifest/delta.h"
 #include "manifest/trust.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_ALLOCATOR 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define OWN_ALLOCATOR 0
-#endif
-#endif
-#ifndef OWN_ALLOCATOR
-#define OWN_ALLOCATOR 1
-#endif
-
-static bool armed;
-static long calls_left, live;
-
-#if OWN_ALLOCATOR
-void *__libc_malloc(size_t size);
-void *__libc_realloc(void *p, size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void __libc_free(void *p);
-
-static bool fails(void)
-{
-	return armed && calls_left-- == 0;
-}
-
-void *malloc(size_t size)
-{
-	void *p = fails() ? NULL : __libc_malloc(size);
-	live += armed && p;
-	return p;
-}
-
-void *calloc(size_t n, size_t size)
-{
-	void *p = fails() ? NULL : __libc_calloc(n, size);
-	live += armed && p;
-	return p;
-}
-
-void *realloc(void *old, size_t size)
-{
-	void *p = fails() ? NULL : __libc_realloc(old, size);
-	live += armed && p && !old;
-	return p;
-}
-
-void free(void *p)
-{
-	live -= armed && p;
-	__libc_free(p);
-}
-#endif
+#include "tests/support/failing_malloc.h"
 
 /* The golden files, read before anything may fail. */
 struct file {
@@ -101,37 +49,14 @@ static int read_files(void **state)
 	return 0;
 }
 
-/* Run @scene with its first, second, ... allocation failing, until it succeeds. */
-static void each_allocation(int (*scene)(void), long at_least)
-{
-	if (!OWN_ALLOCATOR) {
-		print_message("SKIPPED: a sanitizer owns the allocator\n");
-		skip();
-	}
-	assert_int_equal(scene(), 0); /* what libraries keep for ever they keep now */
-	for (long n = 0;; n++) {
-		assert_true(n < 1000);
-		live = 0;
-		calls_left = n;
-		armed = true;
-		int r = scene();
-		armed = false;
-		assert_int_equal(live, 0);
-		if (r == 0) {
-			assert_true(n >= at_least);
-			return;
-		}
-		assert_int_equal(r, -ENOMEM);
-	}
-}
-
 static struct ay_manifest_reader *reader(const struct file *f)
 {
 	return ay_manifest_reader_new_mem(f->data, f->len);
 }
 
-static int scene_copy(void)
+static int scene_copy(void *arg)
 {
+	(void)arg;
 	struct ay_buf out = {0};
 	struct ay_manifest_reader *r = reader(&tree1);
 	struct ay_manifest_writer *w = ay_manifest_writer_new(ay_write_to_buf, &out);
@@ -151,8 +76,9 @@ static int scene_copy(void)
 	return n;
 }
 
-static int scene_make(void)
+static int scene_make(void *arg)
 {
+	(void)arg;
 	struct ay_buf out = {0};
 	struct ay_digest from, to;
 	struct ay_manifest_reader *a = reader(&tree1), *b = reader(&tree2);
@@ -177,8 +103,9 @@ static long read_delta(void *ctx, void *buf, size_t len)
 	return (long)n;
 }
 
-static int scene_apply(void)
+static int scene_apply(void *arg)
 {
+	(void)arg;
 	struct ay_buf out = {0};
 	struct ay_digest from, to;
 	struct ay_manifest_reader *a = reader(&tree1);
@@ -193,8 +120,9 @@ static int scene_apply(void)
 	return r;
 }
 
-static int scene_trust(void)
+static int scene_trust(void *arg)
 {
+	(void)arg;
 	struct ay_root *root = NULL;
 	struct ay_release release;
 	struct ay_offer offer;
@@ -208,8 +136,9 @@ static int scene_trust(void)
 	return r;
 }
 
-static int scene_sign(void)
+static int scene_sign(void *arg)
 {
+	(void)arg;
 	struct ay_secret_key sk;
 	const struct ay_secret_key *keys[] = {&sk};
 	struct ay_root *root = NULL;
@@ -234,26 +163,26 @@ static int scene_sign(void)
 static void test_copy(void **state)
 {
 	(void)state;
-	each_allocation(scene_copy, 8);
+	each_allocation_of(scene_copy, NULL, 8);
 }
 
 static void test_delta(void **state)
 {
 	(void)state;
-	each_allocation(scene_make, 8);
-	each_allocation(scene_apply, 10);
+	each_allocation_of(scene_make, NULL, 8);
+	each_allocation_of(scene_apply, NULL, 10);
 }
 
 static void test_trust(void **state)
 {
 	(void)state;
-	each_allocation(scene_trust, 5);
+	each_allocation_of(scene_trust, NULL, 5);
 }
 
 static void test_sign(void **state)
 {
 	(void)state;
-	each_allocation(scene_sign, 5);
+	each_allocation_of(scene_sign, NULL, 5);
 }
 
 int main(void)

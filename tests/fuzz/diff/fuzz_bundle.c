@@ -1,41 +1,60 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as a bundle. Byte 0: bit 0 records are decoded, bit 1 the checks are made to fit first (else the fuzzer
- * would have to know SHA-256), bit 2 every other record is skipped, bit 3 the bases of method elf are of AArch64. The rest is the bundle. Bases are of whatever size the
- * record says, up to 64 KiB; what comes out must stay within the sizes that were said before.
+ * Any bytes as a bundle, read once, and once more in two readings of which the second goes on where the first was stopped:
+ * both ways must come to the same.
+ *
+ * Byte 0, flags: 1 records are decoded; 2 all sums are made to fit, the records' digests too (else the fuzzer would have to know SHA-256);
+ * 4 every other record is skipped; 8 the made-up base of method elf is of AArch64; 16 threads; 32 the header declares all that is
+ * allowed; 64 the place to go on from is another than was told; 128 the manifest that it starts from is at hand. Byte 1: at which place the first of two readings is stopped, 0: there
+ * is only one. Bytes 2-3: bytes of the bases of its own (bundle_bases.h) that the input ends with. Between lies the bundle. What comes out must stay within the sizes that were said before.
  */
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include "diff/elf.h"
 #include "diff/elf_columns.h"
 #include "diff/section.h"
+#include "tests/fuzz/diff/bundle_bases.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-#define BASE_MAX 65536
-#define UNPACKED_MAX                                                                                         \
-	(1u << 20) /* a few bytes may stand for as many zeros as the header says: time, not memory */
-
-struct seen {
-	uint64_t delta, sizes, record;
-	struct ay_bundle_header h;
-	bool skip_odd, begun;
-	double packed, cost;
+enum {
+	DECODE = 1,
+	SUMS_FIT = 2,
+	SKIP_ODD = 4,
+	AARCH64 = 8,
+	THREADS = 16,
+	DECLARE_ALL = 32,
+	OTHER_PLACE = 64,
+	OLD_HERE = 128
 };
 
-static uint8_t base_data[BASE_MAX], base_elf[BASE_MAX];
+/* A few bytes may stand for as many zeros as the header says, or have much packed again: time, not memory. */
+#define UNPACKED_MAX (1u << 20)
+#define FILTERED_MAX 4
+#define EXTRA_MAX    (48u << 20)
+#define SCRATCH_MAX  (8u << 20)
+#define OLD_FILES    100 /* that the manifest has */
+#define SEEN_RECORDS 256 /* bases of later ones begin at 0 */
 
-static int fd_of(const void *data, size_t len)
-{
-	int fd = memfd_create("fuzz", MFD_CLOEXEC);
-
-	AY_ASSERT(fd >= 0 && write(fd, data, len) == (ssize_t)len);
-	return fd;
-}
+struct seen {
+	unsigned flags, filtered;
+	struct ay_bundle_header h;
+	uint64_t delta, sizes, base_at[SEEN_RECORDS + 1];
+	double packed, cost;
+	/* of the thread that is given the bytes */
+	struct ay_hasher *hasher;
+	struct ay_buf file; /* the record in hand */
+	uint64_t sum;       /* of what all records gave */
+	unsigned stop_at, places;
+	struct ay_bundle_place place;
+	const struct ay_bundle_place *from;
+	const struct ay_buf *from_file;
+	/* the temporary file */
+	int scratch;
+	uint64_t scratch_size, scratch_len;
+};
 
 static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err *err)
 {
@@ -44,6 +63,7 @@ static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err 
 	(void)err;
 	s->h = *h;
 	AY_ASSERT(h->part_limit < 131072 && h->n_records <= AY_BUNDLE_RECORDS_MAX);
+	AY_ASSERT(h->scratch_size <= SCRATCH_MAX);
 	return 0;
 }
 
@@ -62,22 +82,58 @@ static int on_begin(void *ctx, const struct ay_bundle_record *r, bool *skip, str
 {
 	struct seen *s = ctx;
 
-	(void)err;
-	*skip = s->skip_odd && r->index % 2;
+	*skip = s->flags & SKIP_ODD && r->index % 2;
+	if (r->index < SEEN_RECORDS)
+		s->base_at[r->index + 1] =
+			s->base_at[r->index] + (r->base_sizes[0] < BASE_MAX ? r->base_sizes[0] : 0);
+	if (r->filters && s->filtered++ == FILTERED_MAX)
+		return ay_err_set(err, AY_ELIMIT, "too much for us");
 	s->sizes += r->size;
-	s->record = 0;
-	AY_ASSERT(s->sizes <= s->h.unpacked_size);
+	AY_ASSERT(s->from || s->sizes <= s->h.unpacked_size);
 	AY_ASSERT((r->method != AY_METHOD_LITERAL) == (r->n_bases == 1));
+	if (r->n_bases && r->base_numbers[0]) {
+		AY_ASSERT(r->base_numbers[0] <= (s->flags & OLD_HERE ? OLD_FILES : AY_BUNDLE_OLD_MAX));
+		AY_ASSERT(r->bases[0].b[0] == (s->flags & OLD_HERE ? 0x11 : 0));
+	}
 	return 0;
 }
 
 static int on_base(void *ctx, const struct ay_bundle_record *r, unsigned base, int *fd, struct ay_err *err)
 {
-	(void)ctx;
-	if (r->base_sizes[base] > BASE_MAX)
+	const struct seen *s = ctx;
+	uint64_t size = r->base_sizes[base];
+
+	AY_ASSERT(s->flags & OLD_HERE || r->base_numbers[base] == 0);
+	if (size > BASE_MAX)
 		return ay_err_set(err, AY_EBASE, "too large for us");
-	*fd = fd_of(r->method == AY_METHOD_ELF ? base_elf : base_data,
-		    (size_t)r->base_sizes[base] - (r->target.b[0] == 1 && r->base_sizes[base] > 0));
+	*fd = base_fd(r->index < SEEN_RECORDS ? s->base_at[r->index] : 0,
+		      size - (r->bases[base].b[0] == 1 && size > 0), r->method == AY_METHOD_ELF);
+	return 0;
+}
+
+/* Its digest is what it should be. */
+static void digest_fits(struct seen *s, const struct ay_bundle_record *r)
+{
+	struct ay_digest d;
+
+	ay_hasher_final(s->hasher, &d);
+	if (s->flags & SUMS_FIT)
+		((struct ay_bundle_record *)(uintptr_t)r)->target = d;
+}
+
+static int on_open(void *ctx, const struct ay_bundle_record *r, struct ay_err *err)
+{
+	struct seen *s = ctx;
+
+	(void)err;
+	ay_hasher_reset(s->hasher);
+	ay_buf_reset(&s->file);
+	if (s->from && s->from->inside && s->from->record == r->index) {
+		ay_put_bytes(&s->file, s->from_file->data, s->from_file->len);
+		ay_hasher_update(s->hasher, s->file.data, s->file.len);
+	}
+	if (s->file.len == r->size)
+		digest_fits(s, r);
 	return 0;
 }
 
@@ -85,13 +141,13 @@ static int on_data(void *ctx, const struct ay_bundle_record *r, const void *data
 		   struct ay_err *err)
 {
 	struct seen *s = ctx;
-	static volatile uint8_t sum;
 
 	(void)err;
-	for (size_t i = 0; i < len; i += 4096)
-		sum = (uint8_t)(sum + ((const uint8_t *)data)[i]);
-	s->record += len;
-	AY_ASSERT(len > 0 && s->record <= r->size);
+	ay_put_bytes(&s->file, data, len);
+	ay_hasher_update(s->hasher, data, len);
+	AY_ASSERT(len > 0 && (s->file.len <= r->size || s->flags & OTHER_PLACE));
+	if (s->file.len == r->size)
+		digest_fits(s, r);
 	return 0;
 }
 
@@ -100,8 +156,22 @@ static int on_end(void *ctx, const struct ay_bundle_record *r, struct ay_err *er
 	struct seen *s = ctx;
 
 	(void)err;
-	AY_ASSERT(s->record == r->size);
+	AY_ASSERT(s->file.len == r->size || s->flags & OTHER_PLACE);
+	for (unsigned i = 0; i < 8; i++)
+		s->sum += (uint64_t)r->target.b[i] << 8 * i;
 	return 0;
+}
+
+static int on_place(void *ctx, const struct ay_bundle_place *p, struct ay_err *err)
+{
+	struct seen *s = ctx;
+
+	AY_ASSERT(p->part <= s->h.n_parts && p->record <= s->h.n_records);
+	AY_ASSERT(!p->inside || p->record == p->r.index);
+	if (++s->places != s->stop_at)
+		return 0;
+	s->place = *p;
+	return ay_err_set(err, -ECANCELED, "stopped");
 }
 
 static int on_stream(void *ctx, uint32_t part, unsigned stream, unsigned codec, uint32_t packed,
@@ -128,31 +198,54 @@ static int on_cost(void *ctx, const struct ay_bundle_record *r, double cost, str
 	return 0;
 }
 
-static void put_section(unsigned i, uint32_t type, uint32_t flags, uint32_t at, uint32_t size, uint32_t link)
+static int scratch_begin(void *ctx, uint64_t size, struct ay_err *err)
 {
-	const uint32_t h[16] = {1,  type, flags, 0, type == 1 ? at : 0, 0, at, 0, size, 0, link, 1,
-				16, 0,    24,    0};
+	struct seen *s = ctx;
 
-	for (unsigned k = 0; k < 64; k++)
-		base_elf[64 + 64 * i + k] = (uint8_t)(h[k / 4] >> k % 4 * 8);
+	(void)err;
+	AY_ASSERT(size > 0 && size <= s->h.scratch_size);
+	if (s->scratch >= 0)
+		close(s->scratch);
+	s->scratch = fd_of("", 0);
+	s->scratch_size = size;
+	s->scratch_len = 0;
+	return 0;
 }
 
-/* For method elf: the same bytes behind headers that say what there is of code, data, relocations and symbols. */
-static void base_elf_make(uint8_t machine)
+static int scratch_data(void *ctx, const void *data, size_t len, struct ay_err *err)
 {
-	memcpy(base_elf, base_data, BASE_MAX);
-	memset(base_elf, 0, 64 * 8);
-	memcpy(base_elf, "\177ELF\2\1\1", 7);
-	base_elf[16] = AY__ELF_DYN;
-	base_elf[18] = machine;
-	base_elf[40] = base_elf[52] = base_elf[58] = 64;
-	base_elf[60] = 7;
-	put_section(1, 1, 6, 1024, 4096, 0);
-	put_section(2, 1, 2, 5120, 1024, 0);
-	put_section(3, 1, 3, 6144, 1024, 0);
-	put_section(4, 4, 0, 7168, 480, 5);
-	put_section(5, 2, 0, 7680, 480, 6);
-	put_section(6, 3, 0, 8192, 256, 0);
+	struct seen *s = ctx;
+
+	(void)err;
+	s->scratch_len += len;
+	AY_ASSERT(s->scratch_len <= s->scratch_size && write(s->scratch, data, len) == (ssize_t)len);
+	return 0;
+}
+
+static int scratch_end(void *ctx, int *fd, struct ay_err *err)
+{
+	struct seen *s = ctx;
+
+	(void)err;
+	*fd = s->scratch;
+	s->scratch = -1;
+	return 0;
+}
+
+/* Lines as a manifest has them, of files that all have one digest, and of others. */
+static void old_make(struct ay_old_files *old)
+{
+	static struct ay_buf text;
+	const bool made = text.len > 0;
+
+	for (unsigned i = 0; i < OLD_FILES && !made; i++)
+		ay_put_str(&text, i % 9 ? "f 0644 0 0 1.000000000 7 "
+					  "1111111111111111111111111111111111111111111111111111111111111111"
+					  " /f\n"
+					: "d 0755 0 0 1.000000000 /d\nf 0644 0 0 1.000000000 7 "
+					  "1111111111111111111111111111111111111111111111111111111111111111"
+					  " /d/f\n");
+	AY_ASSERT(ay_old_files_open_mem(old, text.data, text.len, NULL) == 0 && old->n == OLD_FILES);
 }
 
 static void fix_checks(uint8_t *data, size_t len)
@@ -180,46 +273,176 @@ static void fix_checks(uint8_t *data, size_t len)
 	}
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+static void put_le64(uint8_t *p, uint64_t v)
 {
-	if (len < 1)
-		return 0;
-	struct seen s = {.skip_odd = data[0] & 4};
-	const struct ay_bundle_sink sink = {.ctx = &s,
-					    .header = on_header,
-					    .delta = on_delta,
-					    .begin = on_begin,
-					    .base = on_base,
-					    .data = on_data,
-					    .end = on_end,
-					    .stream = on_stream,
-					    .cost = on_cost};
-	struct ay_bundle_limits limits = {.memory = ay_bundle_memory(65536) + ay__elf_extra_memory(BASE_MAX),
-					  .delta_size = 1u << 20};
-	struct ay_err err = {0};
-	uint8_t *bundle = malloc(len);
+	for (unsigned i = 0; i < 8; i++)
+		p[i] = (uint8_t)(v >> 8 * i);
+}
 
-	AY_ASSERT(bundle);
-	for (size_t i = 0; i < BASE_MAX && base_data[1] == 0; i++)
-		base_data[i] = (uint8_t)(i * 7 >> i % 5);
-	base_elf_make(data[0] & 8 ? AY__ELF_AARCH64 : AY__ELF_X86_64);
-	memcpy(bundle, data + 1, len - 1);
-	if (len > AY_BUNDLE_HEADER_V1) {
+static void header_change(uint8_t *bundle, size_t len, unsigned flags)
+{
+	if (len >= AY_BUNDLE_HEADER_V1) {
 		/* the size's upper bytes */
 		bundle[82] &= UNPACKED_MAX / 65536 - 1;
 		memset(bundle + 83, 0, 5);
 		bundle[98] &= 1; /* the part limit's, which memory for method elf would let be large */
 		bundle[99] = 0;
 	}
-	if (data[0] & 2)
-		fix_checks(bundle, len - 1);
-	int fd = fd_of(bundle, len - 1);
-	int rc = ay_bundle_read(fd, &limits, &sink, data[0] & 1, &err);
-	AY_ASSERT(rc == 0 || (err.code == rc && err.msg[0]));
+	if (flags & DECLARE_ALL && len >= AY_BUNDLE_HEADER_SIZE && bundle[7] != 1) {
+		put_le64(bundle + 104, EXTRA_MAX);
+		put_le64(bundle + 112, SCRATCH_MAX);
+	}
+}
+
+static int read_it(int fd, struct seen *s, int from_fd, struct ay_err *err)
+{
+	struct ay_old_files old;
+	const struct ay_bundle_scratch scratch = {s, scratch_begin, scratch_data, scratch_end};
+	const struct ay_bundle_sink sink = {.ctx = s,
+					    .header = on_header,
+					    .delta = on_delta,
+					    .old = s->flags & OLD_HERE ? &old : NULL,
+					    .begin = on_begin,
+					    .base = on_base,
+					    .scratch = &scratch,
+					    .open = on_open,
+					    .data = on_data,
+					    .end = on_end,
+					    .stream = on_stream,
+					    .cost = on_cost,
+					    .place = on_place};
+	const struct ay_bundle_limits limits = {.memory = ay_bundle_memory(131072) + EXTRA_MAX,
+						.delta_size = 1u << 20,
+						.scratch_size = SCRATCH_MAX,
+						.threads = s->flags & THREADS,
+						.from = s->from,
+						.from_fd = from_fd};
+
+	old_make(&old);
+	s->scratch = -1;
+	s->hasher = ay_hasher_new();
+	AY_ASSERT(s->hasher);
+	int rc = ay_bundle_read(fd, &limits, &sink, s->flags & DECODE, err);
+	AY_ASSERT(rc == 0 || (err->code == rc && err->msg[0]));
+	ay_hasher_free(s->hasher);
+	ay_old_files_release(&old);
+	if (s->scratch >= 0)
+		close(s->scratch);
+	return rc;
+}
+
+/* One field of what was told. */
+static void place_change(struct ay_bundle_place *p, const uint8_t *by, size_t len)
+{
+	uint64_t v = 0;
+
+	for (size_t i = 1; i < len && i < 9; i++)
+		v |= (uint64_t)by[i] << 8 * (i - 1);
+	switch (len ? by[0] % 15 : 0) {
+	case 0:
+		p->part = (uint32_t)v;
+		break;
+	case 1:
+		p->at = v;
+		break;
+	case 2:
+		p->record = (uint32_t)v;
+		break;
+	case 3:
+		p->sizes = v;
+		break;
+	case 4:
+		p->done = v;
+		break;
+	case 5:
+		p->last_old = v;
+		break;
+	case 6:
+		p->inside = v & 1;
+		break;
+	case 7:
+		p->r.size = v;
+		break;
+	case 8:
+		p->r.method = (enum ay_bundle_method)(v % 4);
+		break;
+	case 9:
+		p->r.n_bases = (unsigned)v;
+		break;
+	case 10:
+		p->r.base_sizes[0] = v;
+		break;
+	case 11:
+		p->r.index = p->record = (uint32_t)v;
+		break;
+	case 12:
+		p->r.filters = (uint32_t)v;
+		break;
+	case 13:
+		p->work = v;
+		break;
+	default:
+		p->at += v;
+		p->part++;
+	}
+}
+
+/* Stop at a place, go on from there; @whole, and its @rc: what one reading gave. */
+static void in_two(int fd, const struct seen *whole, int rc, unsigned stop_at, const uint8_t *own, size_t n)
+{
+	struct seen first = {.flags = whole->flags, .stop_at = stop_at}, second = {.flags = whole->flags};
+	struct ay_err err = {0};
+	int got = read_it(fd, &first, -1, &err);
+
+	if (first.places < stop_at) {
+		AY_ASSERT(got == rc && first.sum == whole->sum);
+	} else {
+		AY_ASSERT(got == -ECANCELED);
+		if (first.flags & OTHER_PLACE)
+			place_change(&first.place, own, n);
+		second.from = &first.place;
+		second.from_file = &first.file;
+		second.filtered = first.filtered;
+		memcpy(second.base_at, first.base_at, sizeof(second.base_at));
+		int from_fd = fd_of(first.file.data, first.file.len);
+		err = (struct ay_err){0};
+		got = read_it(fd, &second, from_fd, &err);
+		close(from_fd);
+		AY_ASSERT(first.flags & OTHER_PLACE ||
+			  (got == rc && (rc || first.sum + second.sum == whole->sum)));
+	}
+	ay_buf_release(&first.file);
+	ay_buf_release(&second.file);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	if (len < 4)
+		return 0;
+	struct seen s = {.flags = data[0]};
+	struct ay_err err = {0};
+	size_t own = (size_t)(data[2] | data[3] << 8);
+	unsigned stop_at = data[1];
+
+	data += 4, len -= 4;
+	own = own < len ? own : len;
+	len -= own;
+	uint8_t *bundle = malloc(len + 1);
+	AY_ASSERT(bundle);
+	memcpy(bundle, data, len);
+	bases_make(data + len, own, s.flags & AARCH64);
+	header_change(bundle, len, s.flags);
+	if (s.flags & SUMS_FIT)
+		fix_checks(bundle, len);
+	int fd = fd_of(bundle, len);
+	int rc = read_it(fd, &s, -1, &err);
 	AY_ASSERT(rc != 0 || (s.sizes == s.h.unpacked_size && s.delta == s.h.delta_size));
 	/* Shares of columns that are used up are the columns. */
-	AY_ASSERT(rc != 0 || !(data[0] & 1) || (s.cost > s.packed - 1 && s.cost < s.packed + 1));
+	AY_ASSERT(rc != 0 || !(s.flags & DECODE) || (s.cost > s.packed - 1 && s.cost < s.packed + 1));
+	if (stop_at && s.flags & DECODE)
+		in_two(fd, &s, rc, stop_at, data + len, own);
 	close(fd);
 	free(bundle);
+	ay_buf_release(&s.file);
 	return 0;
 }

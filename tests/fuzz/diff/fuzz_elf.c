@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Any bytes as an old and a new file of method elf. Bytes 0 and 1: the old one's length; byte 2: bit 0 both are made to begin as
- * ELF files of x86-64 do, bit 1 of AArch64, bits 2 to 4 the copies' lengths; the files follow. Fields are found alike whether the file lies in memory or is read, do not
- * overlap, and say their bytes back; writer and reader of a prediction give the new file again.
+ * ELF files of x86-64 do, bit 1 of AArch64, bits 2 to 4 the copies' lengths, bit 5 type numbers
+ * are predicted, too, by what the two files' .BTF teaches; the files follow. Fields are found alike whether the file lies in memory or is read, do not
+ * overlap, and say their bytes back; writer and reader of a prediction give the new file again. Masked, what is equal stays equal.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "diff/btf_learn.h"
+#include "diff/mask.h"
 #include "diff/predict.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -88,9 +91,46 @@ static void walk(struct ay__predict *p, const struct ay__fields *f, const struct
 	}
 }
 
-static void pair_check(struct ay__source *old_src, struct ay__elf *old, struct ay__source *new_src,
-		       struct ay__elf *new_, unsigned step)
+static struct ay_slice btf_of(const struct ay__source *src, const struct ay__elf *elf)
 {
+	for (uint32_t i = 1; i < elf->n; i++) {
+		const struct ay__elf_section *s = &elf->sections[i];
+
+		if (s->holds == AY__HOLDS_BTF)
+			return (struct ay_slice){src->data + s->offset, (size_t)s->size};
+	}
+	return (struct ay_slice){0};
+}
+
+static void map_learn(struct ay_slice old, struct ay_slice new_, struct ay__btf_map *map)
+{
+	struct ay__btf_learner l = {0};
+
+	for (unsigned i = 0; i < 4; i++)
+		AY_ASSERT(ay__btf_learn(&l, old, new_) == 0);
+	AY_ASSERT(ay__btf_learned(&l, map) == 0);
+	ay__btf_learner_release(&l);
+}
+
+static void mask_check(struct ay__source *src, struct ay__elf *elf, const struct ay__fields *f,
+		       const struct ay__btf_map *btf)
+{
+	uint8_t *a, *b;
+
+	AY_ASSERT(ay__mask(src, elf, f, btf, true, &a) == 0);
+	AY_ASSERT(ay__mask_bytes((struct ay_slice){src->data, (size_t)src->size}, btf, true, &b) == 0);
+	AY_ASSERT(memcmp(a, b, (size_t)src->size) == 0);
+	for (uint64_t at = 0; at < src->size; at++)
+		AY_ASSERT(f->kind[at] || a[at] == src->data[at]);
+	free(a);
+	free(b);
+}
+
+static void pair_check(struct ay__source *old_src, struct ay__elf *old, struct ay__source *new_src,
+		       struct ay__elf *new_, unsigned how)
+{
+	unsigned step = 16u << (how >> 2 & 7);
+	struct ay__btf_map btf = {0};
 	struct ay__fields f = {0};
 	struct ay__elf_map map, read;
 	struct ay_buf coded = {0};
@@ -101,19 +141,23 @@ static void pair_check(struct ay__source *old_src, struct ay__elf *old, struct a
 
 	AY_ASSERT(wrong && ay__fields_find(old_src, old, &f) == 0);
 	fields_check(old_src, old, &f);
+	if (how & 32)
+		map_learn(btf_of(old_src, old), btf_of(new_src, new_), &btf);
+	mask_check(old_src, old, &f, &btf);
 	AY_ASSERT(ay__elf_map_make(old, old_src, new_, new_src, no_row, &coded, &map) == 0);
 	ay_cursor_init(&c, coded.data, coded.len);
 	AY_ASSERT(ay__elf_map_begin(old, new_src->size, &c, &read) == 0);
 	for (uint32_t i = 1; i < read.image.n; i++)
 		AY_ASSERT(ay__elf_map_row(&read, &c) == 0);
 	AY_ASSERT(ay_cursor_done(&c) && ay__elf_map_end(&read) == 0);
-	struct ay__predict *w = ay__predict_new(old, old_src, &f, &map, copies, n, NULL);
-	struct ay__predict *r = ay__predict_new(old, old_src, &f, &read, copies, n, NULL);
+	struct ay__predict *w = ay__predict_new(old, old_src, &f, &map, copies, n, &btf);
+	struct ay__predict *r = ay__predict_new(old, old_src, &f, &read, copies, n, &btf);
 	AY_ASSERT(w && r);
 	walk(w, &f, copies, n, wrong, new_src->data, true);
 	walk(r, &f, copies, n, wrong, new_src->data, false);
 	ay__predict_free(w);
 	ay__predict_free(r);
+	ay__btf_map_release(&btf);
 	ay__elf_map_release(&map);
 	ay__elf_map_release(&read);
 	ay__fields_release(&f);
@@ -154,7 +198,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 			  new_src = ay__source_memory(new_, new_len);
 	if (ay__elf_parse(&old_src, 0, &old_elf) == 0) {
 		if (ay__elf_parse(&new_src, 0, &new_elf) == 0) {
-			pair_check(&old_src, &old_elf, &new_src, &new_elf, 16u << (data[2] >> 2 & 7));
+			pair_check(&old_src, &old_elf, &new_src, &new_elf, data[2]);
 			ay__elf_release(&new_elf);
 		}
 		ay__elf_release(&old_elf);

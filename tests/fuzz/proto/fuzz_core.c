@@ -136,7 +136,8 @@ static void do_swarm(struct machine *m, struct script *s)
 		send_frame(m, conn, AY_FRAME_REJECT, &buf);
 		break;
 	case 7:
-		step(m, (struct ay_event){.type = AY_EV_SENT, .block = {.conn = conn}});
+		step(m, (struct ay_event){.type = y & 1 ? AY_EV_BLOCK_PART : AY_EV_SENT,
+					  .block = {.conn = conn}});
 		break;
 	default: {
 		static const int codes[] = {0, 0, 0, 0, AY_EDIGEST, -EAGAIN, -ENOSPC, AY_EFORMAT};

@@ -95,6 +95,38 @@ static void test_chain(void **state)
 	story_end(&s, false);
 }
 
+static uint64_t all_block_bytes(const struct story *s)
+{
+	uint64_t sum = block_bytes_sent(s->c, s->school);
+
+	for (unsigned i = 0; i < s->n; i++)
+		sum += block_bytes_sent(s->c, s->laptops[i]);
+	return sum;
+}
+
+/* A step has two bundles, for large and for small machines: whichever is told first, only the small one crosses the air. */
+static void test_two_bundles(void **state)
+{
+	const size_t sizes[2][2] = {{100 * AY_BLOCK_SIZE, 20 * AY_BLOCK_SIZE},
+				    {20 * AY_BLOCK_SIZE, 100 * AY_BLOCK_SIZE}};
+
+	(void)state;
+	for (unsigned k = 0; k < 2; k++) {
+		struct story s;
+		story_begin(&s, 6);
+		story_settle(&s);
+		publisher_release(&s.p, 2, 100);
+		publisher_bundle(&s.p, 1, 2, sizes[k][0]);
+		publisher_bundle(&s.p, 1, 2, sizes[k][1]);
+		cluster_publish(s.c, s.school);
+		assert_true(wait_all_current(s.c, 2, 60));
+		assert_true(all_block_bytes(&s) <= 6 * 20 * AY_BLOCK_SIZE);
+		for (unsigned i = 0; i < s.n; i++)
+			assert_null(strstr(trace_of(s.c, s.laptops[i], "plan"), "of 6553600 bytes"));
+		story_end(&s, false);
+	}
+}
+
 /* A new laptop has nothing; the one way is the bundle from nothing. */
 static void test_from_nothing(void **state)
 {
@@ -356,6 +388,7 @@ int main(void)
 		cmocka_unit_test(test_few_copies),
 		cmocka_unit_test(test_late_joiner),
 		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_two_bundles),
 		cmocka_unit_test(test_from_nothing),
 		cmocka_unit_test(test_overtaken),
 		cmocka_unit_test(test_without_multicast),

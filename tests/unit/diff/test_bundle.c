@@ -3,180 +3,11 @@
  * The reader against bundles made by hand: each rule of the format is broken once, with checks that fit, so that
  * nothing but the rule itself can refuse. Damage of real bundles is in test_damage.c.
  */
-#include "tests/unit/diff/trees.h"
+#include "tests/unit/diff/craft.h"
 
 #include <stdio.h>
 
 #include "diff/section.h"
-
-/* A bundle whose parts' streams are stored as they are. */
-struct craft {
-	uint8_t version, codec; /* 0: as it should be */
-	uint64_t unpacked;
-	uint32_t n_records, n_parts, part_limit, flags;
-	uint64_t delta_size, extra, scratch, zero64;
-	uint32_t encoders, map_size; /* 0: that of .map */
-	struct ay_buf map;
-	struct ay_buf col[AY_STREAMS];  /* of the one part */
-	struct ay_buf more[AY_STREAMS]; /* of a second one */
-	struct ay_buf delta, behind;
-};
-
-static const uint8_t base_bytes[] = "The quick brown fox jumps over the lazy dog.";
-#define BASE_LEN ((uint64_t)sizeof(base_bytes) - 1)
-
-static void put_section(struct ay_buf *out, uint8_t kind, uint8_t codec, struct ay_buf *streams, unsigned n,
-			unsigned id)
-{
-	size_t start = out->len;
-	unsigned used = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		used += streams[i].len > 0;
-	if (!used)
-		return;
-	ay_put_u8(out, kind);
-	ay_put_u8(out, (uint8_t)used);
-	ay_put_u16(out, 0);
-	for (unsigned i = 0; i < n; i++) {
-		if (!streams[i].len)
-			continue;
-		ay_put_u8(out, (uint8_t)(id + i));
-		ay_put_u8(out, codec);
-		ay_put_u16(out, 0);
-		ay_put_u32(out, (uint32_t)streams[i].len);
-		ay_put_u32(out, (uint32_t)streams[i].len);
-	}
-	for (unsigned i = 0; i < n; i++)
-		ay_put_bytes(out, streams[i].data, streams[i].len);
-	uint8_t check[8];
-	ay__check(out->data + start, out->len - start, check);
-	ay_put_bytes(out, check, 8);
-}
-
-static struct ay_buf craft_bytes(struct craft *c)
-{
-	struct ay_buf b = {0};
-	uint8_t digests[64] = {0}, check[8];
-
-	memset(digests + 32, 7, 32);
-	ay_put_bytes(&b, "AyniBn", 7);
-	ay_put_u8(&b, c->version ? c->version : AY_BUNDLE_VERSION);
-	ay_put_bytes(&b, digests, 64);
-	ay_put_u64(&b, c->delta_size ? c->delta_size : c->delta.len);
-	ay_put_u64(&b, c->unpacked);
-	ay_put_u32(&b, c->n_records);
-	ay_put_u32(&b, c->n_parts);
-	ay_put_u32(&b, c->part_limit ? c->part_limit : AY_BUNDLE_PART_MIN);
-	ay_put_u32(&b, c->flags);
-	if (c->version != 1) {
-		ay_put_u64(&b, c->extra);
-		ay_put_u64(&b, c->scratch);
-		ay_put_u32(&b, c->encoders);
-		ay_put_u32(&b, c->map_size ? c->map_size : (uint32_t)c->map.len);
-		ay_put_u64(&b, c->zero64);
-	}
-	ay__check(b.data, b.len, check);
-	ay_put_bytes(&b, check, 8);
-	put_section(&b, 'D', 0, &c->delta, 1, AY_STREAM_DELTA);
-	put_section(&b, 'M', 0, &c->map, 1, AY_STREAM_DELTA);
-	put_section(&b, 'P', c->codec, c->col, AY_STREAMS, 0);
-	put_section(&b, 'P', c->codec, c->more, AY_STREAMS, 0);
-	ay_put_bytes(&b, c->behind.data, c->behind.len);
-	assert_int_equal(ay_buf_status(&b), 0);
-	return b;
-}
-
-static void craft_release(struct craft *c)
-{
-	for (unsigned i = 0; i < AY_STREAMS; i++) {
-		ay_buf_release(&c->col[i]);
-		ay_buf_release(&c->more[i]);
-	}
-	ay_buf_release(&c->delta);
-	ay_buf_release(&c->map);
-	ay_buf_release(&c->behind);
-}
-
-static void put_digest(struct ay_buf *b, const void *data, size_t len)
-{
-	struct ay_digest d;
-
-	ay_digest_mem(data, len, &d);
-	ay_put_bytes(b, d.b, sizeof(d.b));
-}
-
-/*
- * One literal record "hello", and one that copies "brown fox" from the base with its 'f' made a 'b' and "!" behind:
- * two copies, one extra.
- */
-static void craft_good(struct craft *c)
-{
-	struct ay_buf *col = c->col;
-
-	*c = (struct craft){.unpacked = 15, .n_records = 2, .n_parts = 1};
-	ay_put_bytes(&c->delta, "delta", 5);
-	ay_put_bytes(&col[AY_STREAM_RECORD], "\0\0\0\5", 4);
-	put_digest(&col[AY_STREAM_DIGEST], "hello", 5);
-	ay_put_varint(&col[AY_STREAM_EXTRA_LEN], 5);
-	ay_put_bytes(&col[AY_STREAM_LITERAL], "hello", 5);
-
-	ay_put_bytes(&col[AY_STREAM_RECORD], "\1\1\0\12", 4);
-	ay_put_varint(&col[AY_STREAM_RECORD], ay_zigzag((int64_t)BASE_LEN - 10));
-	put_digest(&col[AY_STREAM_DIGEST], "brown box!", 10);
-	put_digest(&col[AY_STREAM_DIGEST], base_bytes, BASE_LEN);
-	/* "brown " from 10 */
-	ay_put_varint(&col[AY_STREAM_DIFF_LEN], 6);
-	ay_put_varint(&col[AY_STREAM_SEEK], ay_zigzag(10));
-	ay_put_varint(&col[AY_STREAM_EXTRA_LEN], 0);
-	/* "fox" goes on, 'f' - 4 */
-	ay_put_varint(&col[AY_STREAM_DIFF_LEN], 3);
-	ay_put_varint(&col[AY_STREAM_SEEK], ay_zigzag(0));
-	ay_put_varint(&col[AY_STREAM_EXTRA_LEN], 1);
-	ay_put_u8(&col[AY_STREAM_LITERAL], '!');
-	ay_put_bytes(&col[AY_STREAM_ZERO_RUN], "\6\2", 2);
-	ay_put_bytes(&col[AY_STREAM_DIFF_RUN], "\1\0", 2);
-	ay_put_u8(&col[AY_STREAM_DIFF], (uint8_t)('b' - 'f'));
-}
-
-static struct tree *craft_tree(void)
-{
-	struct tree *t = tree_new();
-
-	tree_add(t, "/base", base_bytes, BASE_LEN);
-	tree_seal(t);
-	return t;
-}
-
-static int craft_read(struct craft *c, const struct ay_bundle_limits *limits, struct ay_err *err)
-{
-	struct ay_buf b = craft_bytes(c);
-	struct tree *old = craft_tree();
-	struct applied a = {0};
-	int fd = bundle_fd(b.data, b.len);
-	int rc = bundle_apply(fd, old, NULL, limits, &a, err);
-
-	if (rc == 0) {
-		assert_int_equal(a.records, c->n_records);
-		assert_int_equal(a.bytes, c->unpacked);
-	}
-	close(fd);
-	ay_buf_release(&a.delta);
-	ay_buf_release(&b);
-	tree_free(old);
-	return rc;
-}
-
-/* The crafted bundle must be refused with @code and a message that has @word. Releases @c. */
-static void refused(struct craft *c, int code, const char *word)
-{
-	struct ay_err err = {0};
-	int rc = craft_read(c, NULL, &err);
-
-	if (rc != code || !strstr(err.msg, word))
-		fail_msg("%d \"%s\" instead of %d \"%s\"", rc, err.msg, code, word);
-	craft_release(c);
-}
 
 static void test_good(void **state)
 {
@@ -191,70 +22,6 @@ static void test_good(void **state)
 	/* Nothing at all is a bundle too. */
 	c = (struct craft){0};
 	assert_int_equal(craft_read(&c, NULL, &err), 0);
-}
-
-static void put_delta_file(struct ay_buf *b, const char *text)
-{
-	struct ay_digest d;
-	char hex[AY_DIGEST_HEX + 1], line[200];
-
-	ay_digest_mem(text, strlen(text), &d);
-	snprintf(line, sizeof(line), "+f 0644 0 0 1.000000000 %zu %s /%s\n", strlen(text),
-		 ay_digest_hex(&d, hex), text);
-	ay_put_bytes(b, line, strlen(line));
-}
-
-/* Three literals, of which two are found in the manifest delta, the later one first; @refs: what their heads say. */
-static void craft_targets(struct craft *c, const char refs[3])
-{
-	static const char *const texts[3] = {"two", "one", "hello"};
-	struct ay_buf *col = c->col;
-
-	*c = (struct craft){.unpacked = 11, .n_records = 3, .n_parts = 1, .flags = AY_BUNDLE_TARGETS};
-	ay_put_bytes(&c->delta, "-/gone\n", 7);
-	put_delta_file(&c->delta, "one");
-	put_delta_file(&c->delta, "two");
-	for (unsigned i = 0; i < 3; i++) {
-		ay_put_bytes(&col[AY_STREAM_RECORD], "\0\0\0", 3);
-		ay_put_varint(&col[AY_STREAM_RECORD], strlen(texts[i]));
-		ay_put_u8(&col[AY_STREAM_RECORD], (uint8_t)refs[i]);
-		if (refs[i] == 0)
-			put_digest(&col[AY_STREAM_DIGEST], texts[i], strlen(texts[i]));
-		ay_put_varint(&col[AY_STREAM_EXTRA_LEN], strlen(texts[i]));
-		ay_put_bytes(&col[AY_STREAM_LITERAL], texts[i], strlen(texts[i]));
-	}
-}
-
-/* Records say which content of the manifest delta they are. */
-static void test_targets(void **state)
-{
-	(void)state;
-	struct craft c;
-	struct ay_err err = {0};
-
-	craft_targets(&c, (char[]){1 + 2, 1 + 3, 0}); /* 1: +1; 0, less 2: -2 */
-	assert_int_equal(craft_read(&c, NULL, &err), 0);
-	craft_release(&c);
-	craft_targets(&c, (char[]){0, 1, 0}); /* digests instead count for nothing */
-	assert_int_equal(craft_read(&c, NULL, &err), 0);
-	craft_release(&c);
-	craft_targets(&c, (char[]){1, 1 + 3, 0});
-	refused(&c, AY_EDIGEST, "record 0");
-	craft_targets(&c, (char[]){1 + 4, 0, 0});
-	refused(&c, AY_EFORMAT, "does not have");
-	craft_targets(&c, (char[]){1 + 1, 0, 0}); /* before the first */
-	refused(&c, AY_EFORMAT, "does not have");
-	/* As many as the header declares memory for. */
-	for (uint64_t extra = 0; extra < 300000; extra += 149999) {
-		struct ay_bundle_limits limits = {.memory = ay_bundle_memory(1u << 20) + extra};
-
-		craft_targets(&c, (char[]){1 + 2, 1 + 3, 0});
-		for (unsigned i = 0; i < 5000; i++)
-			put_delta_file(&c.delta, "more");
-		c.extra = extra, c.part_limit = 1u << 20;
-		assert_int_equal(craft_read(&c, &limits, &err), extra ? 0 : AY_EFORMAT);
-		craft_release(&c);
-	}
 }
 
 /* The same over two parts, cut between the operations: a part ends when all of its columns do. */
@@ -329,9 +96,11 @@ static void test_header_rules(void **state)
 	refused(&c, AY_EUNSUPPORTED, "flags");
 	craft_good(&c), c.extra = 64u << 20;
 	refused(&c, AY_ELIMIT, "records need");
-	craft_good(&c), c.flags = 2;
+	craft_good(&c), c.flags = 4;
 	refused(&c, AY_EUNSUPPORTED, "flags");
 	craft_good(&c), c.flags = 1, c.version = 1;
+	refused(&c, AY_EUNSUPPORTED, "flags");
+	craft_good(&c), c.flags = 2, c.version = 1;
 	refused(&c, AY_EUNSUPPORTED, "flags");
 	craft_good(&c), c.part_limit = AY_BUNDLE_PART_MIN - 1;
 	refused(&c, AY_EFORMAT, "part limit");
@@ -683,17 +452,11 @@ static void test_without_records(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),
-		cmocka_unit_test(test_targets),
-		cmocka_unit_test(test_record_over_two_parts),
-		cmocka_unit_test(test_header_rules),
-		cmocka_unit_test(test_map),
-		cmocka_unit_test(test_record_rules),
-		cmocka_unit_test(test_operation_rules),
-		cmocka_unit_test(test_section_rules),
-		cmocka_unit_test(test_section_longer_than_the_bundle),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_without_records),
+		cmocka_unit_test(test_good),          cmocka_unit_test(test_record_over_two_parts),
+		cmocka_unit_test(test_header_rules),  cmocka_unit_test(test_map),
+		cmocka_unit_test(test_record_rules),  cmocka_unit_test(test_operation_rules),
+		cmocka_unit_test(test_section_rules), cmocka_unit_test(test_section_longer_than_the_bundle),
+		cmocka_unit_test(test_limits),        cmocka_unit_test(test_without_records),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

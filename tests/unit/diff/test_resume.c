@@ -146,8 +146,14 @@ static int read_on(struct reading *x, int fd, bool threads, const struct ay_bund
 	const struct ay_bundle_limits limits = {
 		.threads = threads, .memory_here = x->memory_here, .from = from, .from_fd = from_fd};
 
+	struct ay_old_files numbers;
+	assert_int_equal(ay_old_files_open_mem(&numbers, x->old->manifest.data, x->old->manifest.len, NULL),
+			 0);
 	s.ctx = x;
-	return ay_bundle_read(fd, &limits, &s, true, err);
+	s.old = &numbers;
+	int rc = ay_bundle_read(fd, &limits, &s, true, err);
+	ay_old_files_release(&numbers);
+	return rc;
 }
 
 /* Every file of the new tree that the old one has not is there, complete, bit for bit. */

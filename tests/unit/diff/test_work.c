@@ -108,6 +108,51 @@ static void test_one_base_again_and_again(void **state)
 	close(fd);
 }
 
+static int keep_place(void *ctx, const struct ay_bundle_place *p, struct ay_err *err)
+{
+	(void)err;
+	*(struct ay_bundle_place *)ctx = *p;
+	return 0;
+}
+
+static int begin_and_skip(void *ctx, const struct ay_bundle_record *r, bool *skip, struct ay_err *err)
+{
+	(void)ctx;
+	(void)r;
+	(void)err;
+	*skip = true;
+	return 0;
+}
+
+/* Who goes on at a place has what is left of the allowance, not all of it: else a bundle could be gone through for ever, a part at a time. */
+static void test_going_on_is_not_free(void **state)
+{
+	(void)state;
+	const uint64_t each = BASE + VIEW + AY__WORK_FILTER;
+	const unsigned n = (unsigned)(AY__WORK_FREE / each);
+	const uint64_t max = ay__work_max(2 * n);
+	struct ay_bundle_place end = {0}, from = {.at = AY_BUNDLE_HEADER_SIZE};
+	const struct ay_bundle_sink sink = {.ctx = &end, .begin = begin_and_skip, .place = keep_place};
+	struct ay_bundle_limits limits = {.memory = 64ull << 30, .look_only = true};
+	struct ay_err err = {0};
+	int fd = hostile(n, AY_METHOD_BSDIFF, VIEW);
+
+	assert_int_equal(ay_bundle_read(fd, &limits, &sink, true, &err), 0);
+	assert_int_equal(end.record, n);
+	assert_true(end.work == n * each);
+	limits.from = &from;
+	from.work = max - n * each;
+	assert_int_equal(ay_bundle_read(fd, &limits, &sink, true, &err), 0);
+	assert_true(end.work == max);
+	from.work++;
+	assert_int_equal(ay_bundle_read(fd, &limits, &sink, true, &err), AY_ELIMIT);
+	assert_non_null(strstr(err.msg, "gone through"));
+	from.work = max + 1;
+	assert_int_equal(ay_bundle_read(fd, &limits, &sink, true, &err), AY_EFORMAT);
+	assert_non_null(strstr(err.msg, "the place to go on from"));
+	close(fd);
+}
+
 /* One base of 2 GiB searched for addresses is already too much for two bytes; a small one is refused for its columns only, which are not method elf's. */
 static void test_elf_bases_count(void **state)
 {
@@ -161,6 +206,39 @@ static void test_sums(void **state)
 	assert_true(ay__work_max(0) == AY__WORK_FREE);
 	assert_true(ay__work_max(10) == AY__WORK_FREE + 640);
 	assert_true(ay__work_max(UINT64_MAX / 64) == UINT64_MAX);
+}
+
+static uint64_t work_of(struct ay__filter_params *p)
+{
+	AY_CLEANUP(ay_buf_release) struct ay_buf recipe = {0};
+	struct ay__recipe_sums sums;
+	struct ay_err err = {0};
+
+	ay_put_varint(&recipe, 0);
+	ay__filter_put(&recipe, true, p);
+	ay_put_bytes(&recipe, "\1\0\0\0", 4); /* a byte in the filter, none behind it */
+	if (ay__recipe_check((struct ay_slice){recipe.data, recipe.len}, true, &sums, &err))
+		fail_msg("%s", err.msg);
+	return sums.work - 1;
+}
+
+/* For one byte of content zstd clears all of a level's tables, unless it was told that there is only one. */
+static void test_tables_count(void **state)
+{
+	(void)state;
+	struct ay__filter_params p = {.id = AY__FILTER_ZSTD, .zstd = {.level = 3, .window_log = 20}};
+
+	assert_int_equal(work_of(&p), AY__WORK_HEAVY + (6u << 17));
+	p.zstd.level = 19;
+	assert_int_equal(work_of(&p), AY__WORK_HEAVY + (90u << 17));
+	p.zstd.long_ = true;
+	assert_int_equal(work_of(&p), AY__WORK_HEAVY + (122u << 17));
+	p.zstd.sized = true;
+	p.zstd.size = 1;
+	assert_int_equal(work_of(&p), AY__WORK_HEAVY + 1);
+	p.id = AY__FILTER_DEFLATE;
+	p.deflate = ay__deflate_level(6);
+	assert_int_equal(work_of(&p), AY__WORK_FILTER);
 }
 
 static void tree_add_xz(struct tree *t, const char *path, const uint8_t *data, size_t len)
@@ -251,9 +329,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_base_again_and_again),
+		cmocka_unit_test(test_going_on_is_not_free),
 		cmocka_unit_test(test_elf_bases_count),
 		cmocka_unit_test(test_recipe_beyond_the_memory),
 		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_tables_count),
 		cmocka_unit_test(test_made_below),
 	};
 

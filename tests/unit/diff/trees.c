@@ -402,7 +402,9 @@ int bundle_apply(int fd, struct tree *old, struct tree *new_, const struct ay_bu
 	struct applier x = {.a = a, .old = old, .new_ = new_, .scratch = -1};
 	const struct ay_bundle_scratch scratch = {
 		.ctx = &x, .begin = scratch_begin, .data = scratch_data, .end = scratch_end};
+	struct ay_old_files numbers = {0};
 	const struct ay_bundle_sink sink = {.ctx = &x,
+					    .old = a->no_old ? NULL : &numbers,
 					    .scratch = a->no_scratch ? NULL : &scratch,
 					    .delta = on_delta,
 					    .begin = on_begin,
@@ -410,11 +412,15 @@ int bundle_apply(int fd, struct tree *old, struct tree *new_, const struct ay_bu
 					    .data = on_data,
 					    .end = on_end};
 
+	if (old)
+		assert_int_equal(ay_old_files_open_mem(&numbers, old->manifest.data, old->manifest.len, NULL),
+				 0);
 	a->records = a->bytes = 0;
 	a->largest_call = 0;
 	ay_buf_reset(&a->delta);
 	int rc = ay_bundle_read(fd, limits, &sink, true, err);
 	ay_buf_release(&x.file);
+	ay_old_files_release(&numbers);
 	if (x.scratch >= 0)
 		close(x.scratch);
 	return rc;

@@ -71,6 +71,7 @@ struct applied {
 	uint64_t scratched; /* bytes of the largest temporary file */
 	bool no_scratch;    /* in: there are no temporary files */
 	bool skip_odd;      /* in: skip every second record */
+	bool no_old;        /* in: the old manifest is not at hand */
 	bool no_bases;      /* in: base() has none */
 	bool short_bases;   /* in: bases are cut by one byte */
 	bool wrong_bases;   /* in: one byte of each base is another */

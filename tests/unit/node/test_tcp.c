@@ -20,7 +20,7 @@ struct end {
 	struct ay_disk *disk;
 	struct ay_store *store;
 	uint64_t conn;
-	unsigned connected, closed, frames, sent, blocks, hashes, stored, bundles;
+	unsigned connected, closed, frames, sent, blocks, parts, hashes, stored, bundles;
 	int status; /* of the last event that has one */
 	uint8_t last_frame[4096];
 	size_t last_len;
@@ -55,6 +55,9 @@ static void post(void *ctx, const struct ay_event *ev)
 		break;
 	case AY_EV_BLOCK:
 		e->blocks++;
+		break;
+	case AY_EV_BLOCK_PART:
+		e->parts++;
 		break;
 	case AY_EV_HASHES:
 		e->hashes++;
@@ -314,6 +317,36 @@ static void test_hostile(void **state)
 	wait_for(&giver.closed, 2);
 }
 
+/* A block that comes slowly is told while it comes, not at every piece of it; half of another frame is not. */
+static void test_block_in_parts(void **state)
+{
+	(void)state;
+	uint8_t head[AY_FRAME_HEADER], block[AY_BLOCK_HEADER + AY_BLOCK_SIZE] = {0};
+	const uint8_t half_have[AY_FRAME_HEADER + 4] = {37, 0, 0, 0, AY_FRAME_HAVE};
+	int slow = raw_connect(), other = raw_connect();
+	unsigned pieces = 0;
+	raw_send(other, half_have, sizeof(half_have));
+	ay_frame_header_put(head, sizeof(block), AY_FRAME_BLOCK);
+	ay_frame_block_put(block, &digest, 0);
+	raw_send(slow, head, sizeof(head));
+	for (uint64_t start = uv_hrtime();
+	     giver.parts < 3 && uv_hrtime() - start < 10 * (uint64_t)1000000000;) {
+		if (pieces < sizeof(block) - 1)
+			raw_send(slow, block + pieces++, 1);
+		uv_run(&loop, UV_RUN_NOWAIT);
+		usleep(20000);
+	}
+	assert_int_equal(giver.parts, 3);
+	assert_true(pieces > 25); /* half a second lies between two: 50 pieces in a second */
+	assert_int_equal(giver.blocks, 0);
+	raw_send(slow, block + pieces, sizeof(block) - pieces);
+	wait_for(&giver.blocks, 1);
+	assert_int_equal(giver.closed, 0);
+	close(slow);
+	close(other);
+	wait_for(&giver.closed, 2);
+}
+
 /* Above the core's limit and a few more, connections are closed as they come. */
 static void test_too_many(void **state)
 {
@@ -396,6 +429,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_queue_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_drop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_block_in_parts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stalled, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rate, setup, teardown),

@@ -99,11 +99,29 @@ uint8_t attempt(const struct swarm *s, uint64_t conn, size_t i)
 	return r.attempt;
 }
 
-/* A laptop that has learned all there is to know from a school on conn 2, and begins to collect. */
-void begin(struct swarm *s, bool school, const uint8_t *bitmap)
+void tell_offer(struct swarm *s, uint64_t conn, const struct published_bundle *b)
 {
+	struct ay_wire_doc d = {.kind = AY_DOC_TYPE_OFFERS,
+				.total = (uint32_t)b->offer.len,
+				.bytes = {b->offer.data, b->offer.len}};
 	struct ay_buf buf = {0};
 
+	ay_wire_doc_put(&buf, &d);
+	assert_int_equal(frame(&s->b, conn, AY_FRAME_DOC, &buf), 0);
+}
+
+void tell_no_more(struct swarm *s, uint64_t conn)
+{
+	const struct seen *f = nth_frame(&s->b, conn, AY_FRAME_ASK, 0);
+	struct ay_buf buf = {0};
+
+	assert_non_null(f);
+	ay_put_bytes(&buf, f->data, f->o.data.len);
+	assert_int_equal(frame(&s->b, conn, AY_FRAME_NONE, &buf), 0);
+}
+
+void begin_learning(struct swarm *s, bool school)
+{
 	bench_begin(&s->b, AY_NODE_LAPTOP, NULL);
 	publisher_release(&s->b.p, 2, 100);
 	s->bundle = publisher_bundle(&s->b.p, 1, 2, BLOCKS * AY_BLOCK_SIZE - 100);
@@ -114,27 +132,26 @@ void begin(struct swarm *s, bool school, const uint8_t *bitmap)
 	give(&s->b, AY_EV_HEAD, r->head, AY_HEAD_SIZE);
 	struct ay_wire_hello h = hello_of(&s->b, school ? 70 : 71, school, 2, 2);
 	meet(&s->b, 2, 5, &h);
-	/* Its one offer. */
-	const struct seen *f = nth_frame(&s->b, 2, AY_FRAME_ASK, 0);
-	assert_non_null(f);
-	struct ay_wire_doc d = {.kind = AY_DOC_TYPE_OFFERS,
-				.total = (uint32_t)s->bundle->offer.len,
-				.bytes = {s->bundle->offer.data, s->bundle->offer.len}};
-	ay_wire_doc_put(&buf, &d);
-	assert_int_equal(frame(&s->b, 2, AY_FRAME_DOC, &buf), 0);
-	assert_int_equal(count(&s->b, AY_ORDER_OPEN_BUNDLE), 0); /* a better one may come behind it */
-	f = nth_frame(&s->b, 2, AY_FRAME_ASK, 0);
-	buf = (struct ay_buf){0};
-	ay_put_bytes(&buf, f->data, f->o.data.len);
-	assert_int_equal(frame(&s->b, 2, AY_FRAME_NONE, &buf), 0);
-	assert_int_equal(count(&s->b, AY_ORDER_OPEN_BUNDLE), 1);
-	/* The offer's STORE is left to the test. */
+}
+
+void open_bundle(struct swarm *s, const uint8_t *bitmap)
+{
 	feed(&s->b, (struct ay_event){.type = AY_EV_BUNDLE,
 				      .bundle = {.digest = s->bundle->digest,
 						 .size = s->bundle->size,
 						 .bitmap = bitmap ? bitmap : (const uint8_t[4]){0},
 						 .merkle = s->merkle}});
 	assert_in_range(count_frames(&s->b, 2, AY_FRAME_WANT), 1, 2);
+}
+
+void begin(struct swarm *s, bool school, const uint8_t *bitmap)
+{
+	begin_learning(s, school);
+	tell_offer(s, 2, s->bundle);
+	tell_no_more(s, 2);
+	assert_int_equal(count(&s->b, AY_ORDER_OPEN_BUNDLE), 1);
+	/* The offer's STORE is left to the test. */
+	open_bundle(s, bitmap);
 }
 
 void end(struct swarm *s)

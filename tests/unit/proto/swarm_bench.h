@@ -25,6 +25,13 @@ int block(struct swarm *s, uint64_t conn, uint32_t index, int status_);
 void answer_hashes(struct swarm *s, uint64_t conn);
 uint32_t asked(const struct swarm *s, uint64_t conn, size_t i);
 uint8_t attempt(const struct swarm *s, uint64_t conn, size_t i);
+/** begin_learning() - a laptop that has heard all of release 2 but how to get there, from conn 2. */
+void begin_learning(struct swarm *s, bool school);
+void tell_offer(struct swarm *s, uint64_t conn, const struct published_bundle *b);
+void tell_no_more(struct swarm *s, uint64_t conn);
+/** open_bundle() - the answer to OPEN_BUNDLE of the one bundle; @bitmap: blocks had, 4 bytes; NULL: none. */
+void open_bundle(struct swarm *s, const uint8_t *bitmap);
+/** begin() - it has learned all there is to know, and begins to collect. */
 void begin(struct swarm *s, bool school, const uint8_t *bitmap);
 void end(struct swarm *s);
 void join(struct swarm *s, uint64_t conn, uint8_t i);

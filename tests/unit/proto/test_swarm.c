@@ -274,6 +274,68 @@ static void test_starving(void **state)
 	end(&s);
 }
 
+/* While a block comes in parts nothing is given up, for a minute at most. */
+static void test_slow_link(void **state)
+{
+	struct swarm s;
+	const struct ay_event part = {.type = AY_EV_BLOCK_PART, .block = {.conn = 2}};
+
+	(void)state;
+	begin(&s, false, NULL);
+	say_bitmap(&s, 2, 0, true);
+	answer_hashes(&s, 2);
+	join(&s, 4, 6);
+	say_bitmap(&s, 4, 0, true);
+	clear(&s.b);
+	for (unsigned i = 0; i < 55; i++) {
+		feed(&s.b, part);
+		pass(&s.b, SECOND);
+	}
+	assert_int_equal(count_frames(&s.b, 2, AY_FRAME_CANCEL), 0);
+	for (unsigned i = 0; i < 10; i++) {
+		feed(&s.b, part);
+		pass(&s.b, SECOND);
+	}
+	assert_int_equal(count_frames(&s.b, 2, AY_FRAME_CANCEL), 4);
+	end(&s);
+}
+
+/* A block that comes after it was given up teaches patience: the next one may take as long. */
+static void test_learns_patience(void **state)
+{
+	struct swarm s;
+
+	(void)state;
+	begin(&s, false, NULL);
+	say_bitmap(&s, 2, 0, true);
+	answer_hashes(&s, 2);
+	for (unsigned i = 0; i < 4; i++) { /* it was fast */
+		s.b.now += 10 * MS;
+		block(&s, 2, asked(&s, 2, i), 0);
+	}
+	uint32_t late = asked(&s, 2, 4);
+	clear(&s.b);
+	pass(&s.b, 3500 * MS);
+	assert_true(count_frames(&s.b, 2, AY_FRAME_CANCEL) > 0);
+	pass(&s.b, 500 * MS);
+	block(&s, 2, late, 0);
+	pass(&s.b, 2 * SECOND);
+	assert_true(asked(&s, 2, 0) != UINT32_MAX);
+	late = asked(&s, 2, 0);
+	clear(&s.b);
+	pass(&s.b, 10 * SECOND); /* thrice what is too long for a fast one */
+	assert_int_equal(count_frames(&s.b, 2, AY_FRAME_CANCEL), 0);
+	block(&s, 2, late, 0);
+	late = asked(&s, 2, 0);
+	s.b.now += 100 * MS;
+	block(&s, 2, late, 0); /* one that comes fast does not make it forget */
+	pass(&s.b, 30 * SECOND);
+	assert_int_equal(count_frames(&s.b, 2, AY_FRAME_CANCEL), 0);
+	pass(&s.b, 20 * SECOND);
+	assert_true(count_frames(&s.b, 2, AY_FRAME_CANCEL) > 0);
+	end(&s);
+}
+
 /* An unanswered request is cancelled and goes to another; when the block comes all the same it counts. */
 static void test_time_out(void **state)
 {
@@ -374,6 +436,35 @@ static void test_disk_full(void **state)
 	end(&s);
 }
 
+/* Is one of the last blocks asked of a second peer when it is slow? @missing: 1..8 blocks; the first comes at once. */
+static bool asked_twice(unsigned missing)
+{
+	struct swarm s;
+	uint8_t bitmap[4] = {0xff, 0xff, 0xff, (uint8_t)(0xff >> missing)};
+	bool twice;
+
+	begin(&s, false, bitmap);
+	say_bitmap(&s, 2, 0, true);
+	answer_hashes(&s, 2);
+	join(&s, 4, 6);
+	say_bitmap(&s, 4, 0, true);
+	s.b.now += 100 * MS;
+	block(&s, 2, asked(&s, 2, 0), 0);
+	pass(&s.b, 2500 * MS); /* slow after one second, given up after three */
+	twice = asked(&s, 4, 0) != UINT32_MAX;
+	end(&s);
+	return twice;
+}
+
+/* What is asked twice may come twice: of 32 blocks the last two may be, however slow those before them are. */
+static void test_endgame_share(void **state)
+{
+	(void)state;
+	assert_true(asked_twice(2));
+	assert_true(asked_twice(3));
+	assert_false(asked_twice(4));
+}
+
 /* The last blocks are asked of a second peer when the first is slow, and cancelled when they came. */
 static void test_endgame(void **state)
 {
@@ -399,15 +490,16 @@ static void test_endgame(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pipeline),       cmocka_unit_test(test_offer_durable),
-		cmocka_unit_test(test_failed_way),     cmocka_unit_test(test_resumes),
-		cmocka_unit_test(test_rarest),         cmocka_unit_test(test_once),
-		cmocka_unit_test(test_laptops_first),  cmocka_unit_test(test_sent_to_peers),
-		cmocka_unit_test(test_alone),          cmocka_unit_test(test_starving),
-		cmocka_unit_test(test_time_out),       cmocka_unit_test(test_have),
-		cmocka_unit_test(test_wrong_blocks),   cmocka_unit_test(test_disk_full),
-		cmocka_unit_test(test_endgame),        cmocka_unit_test(test_killed_worker),
-		cmocka_unit_test(test_lost_documents),
+		cmocka_unit_test(test_pipeline),        cmocka_unit_test(test_offer_durable),
+		cmocka_unit_test(test_failed_way),      cmocka_unit_test(test_resumes),
+		cmocka_unit_test(test_rarest),          cmocka_unit_test(test_once),
+		cmocka_unit_test(test_laptops_first),   cmocka_unit_test(test_sent_to_peers),
+		cmocka_unit_test(test_alone),           cmocka_unit_test(test_starving),
+		cmocka_unit_test(test_time_out),        cmocka_unit_test(test_have),
+		cmocka_unit_test(test_wrong_blocks),    cmocka_unit_test(test_disk_full),
+		cmocka_unit_test(test_endgame),         cmocka_unit_test(test_killed_worker),
+		cmocka_unit_test(test_lost_documents),  cmocka_unit_test(test_slow_link),
+		cmocka_unit_test(test_learns_patience), cmocka_unit_test(test_endgame_share),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

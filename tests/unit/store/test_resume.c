@@ -377,7 +377,9 @@ static void without_room_to_go_on_it_begins_anew(void **arg)
 
 static void its_file_has_one_form(void **arg)
 {
-	struct ay__resume x = {.place = {.part = 3, .at = 99, .record = 7, .inside = true, .done = 5}}, y;
+	struct ay__resume
+		x = {.place = {.part = 3, .at = 99, .record = 7, .inside = true, .done = 5, .work = 77}},
+		y;
 	uint8_t bytes[AY__RESUME_SIZE];
 
 	(void)arg;
@@ -387,6 +389,7 @@ static void its_file_has_one_form(void **arg)
 	assert_int_equal(ay__resume_decode(&y, bytes, sizeof(bytes)), 0);
 	assert_int_equal(y.place.at, 99);
 	assert_int_equal(y.place.done, 5);
+	assert_int_equal(y.place.work, 77);
 	assert_true(y.place.inside);
 	for (size_t i = 0; i < sizeof(bytes); i++) {
 		bytes[i] ^= 1;

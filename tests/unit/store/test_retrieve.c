@@ -212,6 +212,29 @@ static void test_difference_from_a_base_that_is_here(void **arg)
 	expect_there(t, &t->big[3]);
 }
 
+/* Bundles name bases by their places in the manifest that they start from: without it, or with another, nothing is guessed. */
+static void test_manifest_of_the_base(void **arg)
+{
+	struct state *t = *arg;
+	struct ay_wanted w = big3(t);
+	char path[96], hex[65];
+
+	t->bases = "v1";
+	kit_repo_all(&t->k, t->repo, &t->v[1], &t->v[2]);
+	kit_repo_all(&t->k, t->repo, &t->v[2], &t->v[3]);
+	snprintf(path, sizeof(path), "repo/manifests/%s", ay_digest_hex(&t->v[1].totals.manifest, hex));
+	kit_rm(&t->k, path);
+	expect(t, retrieve(t, &w, 1, NULL), AY_ENOTHING);
+	assert_non_null(strstr(t->err.msg, "names its bases by their places in manifest"));
+	kit_write(&t->k, path, t->v[2].manifest.data, t->v[2].manifest.len, 0644, 1);
+	expect(t, retrieve(t, &w, 1, NULL), AY_ENOTHING);
+	assert_int_equal(kit_count(&t->k, "out"), 0);
+	kit_rm(&t->k, path);
+	kit_write(&t->k, path, t->v[1].manifest.data, t->v[1].manifest.len, 0644, 1);
+	expect(t, retrieve(t, &w, 1, NULL), 0);
+	expect_there(t, &t->big[3]);
+}
+
 static void test_bases_of_bases(void **arg)
 {
 	struct state *t = *arg;
@@ -444,6 +467,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_literals_of_a_full_bundle),
 		T(test_difference_from_a_base_that_is_here),
+		T(test_manifest_of_the_base),
 		T(test_bases_of_bases),
 		T(test_circle),
 		T(test_fewest_bundles),
