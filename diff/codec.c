@@ -21,6 +21,7 @@
 #include "diff/hopeless.h"
 
 #define XZ_DICT_MAX (64u << 20)
+#define XZ_SHARE    500 /* of zstd's size: what xz must gain */
 /* Bytes with so little structure that two slow passes over them would be wasted. */
 #define QUICK_LEVEL  1
 #define ENTROPY_ONLY INT_MIN /* instead of zstd's level */
@@ -99,25 +100,35 @@ int ay_codec_estimate(const void *data, size_t len, size_t *packed)
 	return rc;
 }
 
-static void xz_filters(lzma_filter filters[2], lzma_options_lzma *options, size_t len)
+static void xz_filters(lzma_filter filters[2], lzma_options_lzma *options, enum ay_values values, size_t len)
 {
+	static const struct {
+		uint8_t lc, lp, pb;
+	} models[] = {[AY_VALUES_TEXT] = {3, 0, 0},
+		      [AY_VALUES_DIFFS] = {0, 0, 0},
+		      [AY_VALUES_VARINTS] = {1, 0, 0},
+		      [AY_VALUES_4] = {1, 2, 2},
+		      [AY_VALUES_8] = {0, 3, 3}};
 	bool bad = lzma_lzma_preset(options, 9 | LZMA_PRESET_EXTREME);
 
 	AY_ASSERT(!bad);
 	options->dict_size = ay_codec_xz_dict(len);
-	options->pb = 0; /* the columns are bytes: no alignment to exploit */
+	options->lc = models[values].lc;
+	options->lp = models[values].lp;
+	options->pb = models[values].pb;
 	filters[0] = (lzma_filter){.id = LZMA_FILTER_LZMA2, .options = options};
 	filters[1] = (lzma_filter){.id = LZMA_VLI_UNKNOWN};
 }
 
-static int xz_pack(const void *data, size_t len, uint8_t *out, size_t cap, size_t *packed)
+static int xz_pack(const void *data, size_t len, enum ay_values values, uint8_t *out, size_t cap,
+		   size_t *packed)
 {
 	lzma_options_lzma options;
 	lzma_filter filters[2];
 	size_t at = 0;
 
 	*packed = 0;
-	xz_filters(filters, &options, len);
+	xz_filters(filters, &options, values, len);
 	lzma_ret rc = lzma_raw_buffer_encode(filters, NULL, data, len, out, &at, cap);
 	if (rc == LZMA_OK)
 		*packed = at;
@@ -125,8 +136,8 @@ static int xz_pack(const void *data, size_t len, uint8_t *out, size_t cap, size_
 }
 
 /* The smallest that the codecs asked for make of it; 0: none makes it smaller than @cap + 1. */
-static int slow_size(const uint8_t *data, size_t len, int level, unsigned codecs, uint8_t *out, size_t cap,
-		     size_t *packed)
+static int slow_size(const uint8_t *data, size_t len, int level, unsigned codecs, enum ay_values values,
+		     uint8_t *out, size_t cap, size_t *packed)
 {
 	size_t other = 0;
 	int rc = 0;
@@ -135,14 +146,15 @@ static int slow_size(const uint8_t *data, size_t len, int level, unsigned codecs
 	if (codecs & AY_CODEC_BIT(AY_CODEC_ZSTD))
 		rc = zstd_pack(data, len, level, out, cap, packed);
 	if (rc == 0 && (codecs & AY_CODEC_BIT(AY_CODEC_XZ)))
-		rc = xz_pack(data, len, out, cap, &other);
+		rc = xz_pack(data, len, values, out, cap, &other);
 	if (other && (*packed == 0 || other < *packed))
 		*packed = other;
 	return rc;
 }
 
 /* Does no string come twice, and do the slow codecs gain nothing on samples either? @out: @len bytes of scratch. */
-static int entropy_only(const uint8_t *data, size_t len, int level, unsigned codecs, uint8_t *out, bool *yes)
+static int entropy_only(const uint8_t *data, size_t len, int level, unsigned codecs, enum ay_values values,
+			uint8_t *out, bool *yes)
 {
 	int rc = 0;
 
@@ -156,14 +168,15 @@ static int entropy_only(const uint8_t *data, size_t len, int level, unsigned cod
 
 		rc = zstd_pack(sample, SAMPLE_LEN, ENTROPY_ONLY, out, len, &quick);
 		if (rc == 0)
-			rc = slow_size(sample, SAMPLE_LEN, level, codecs, out, len, &slow);
+			rc = slow_size(sample, SAMPLE_LEN, level, codecs, values, out, len, &slow);
 		*yes = quick && (slow == 0 || slow >= quick - quick / GAIN_SHARE);
 	}
 	return rc;
 }
 
 /* On samples xz is so much smaller that it will be on the whole: zstd's slow pass, as long as xz's, is spared. */
-static int surely_xz(const uint8_t *data, size_t len, int level, unsigned codecs, uint8_t *out, bool *yes)
+static int surely_xz(const uint8_t *data, size_t len, int level, unsigned codecs, enum ay_values values,
+		     uint8_t *out, bool *yes)
 {
 	size_t zstd = 0, xz = 0, one = 0;
 	int rc = 0;
@@ -177,15 +190,15 @@ static int surely_xz(const uint8_t *data, size_t len, int level, unsigned codecs
 		rc = zstd_pack(sample, SAMPLE_LEN, level, out, len, &one);
 		zstd += one ? one : SAMPLE_LEN;
 		if (rc == 0)
-			rc = xz_pack(sample, SAMPLE_LEN, out, len, &one);
+			rc = xz_pack(sample, SAMPLE_LEN, values, out, len, &one);
 		xz += one ? one : SAMPLE_LEN;
 	}
 	*yes = xz < zstd - zstd / SURE_SHARE;
 	return rc;
 }
 
-int ay_codec_pack(const void *data, size_t len, int level, unsigned codecs, struct ay_buf *out,
-		  enum ay_codec *codec)
+int ay_codec_pack(const void *data, size_t len, int level, unsigned codecs, enum ay_values values,
+		  struct ay_buf *out, enum ay_codec *codec)
 {
 	AY_FREE uint8_t *a = malloc(len), *b = malloc(len);
 	size_t a_len = 0, b_len = 0;
@@ -202,19 +215,19 @@ int ay_codec_pack(const void *data, size_t len, int level, unsigned codecs, stru
 		a_len = 0;
 		bool zeros = ay_is_zero(data, len);
 		if (!zeros)
-			rc = entropy_only(data, len, level, codecs, a, &quick);
+			rc = entropy_only(data, len, level, codecs, values, a, &quick);
 		if (rc == 0 && !quick && !zeros)
-			rc = surely_xz(data, len, level, codecs, a, &xz);
+			rc = surely_xz(data, len, level, codecs, values, a, &xz);
 		if (rc == 0 && !xz && (codecs & AY_CODEC_BIT(AY_CODEC_ZSTD)))
 			rc = zstd_pack(data, len, quick ? ENTROPY_ONLY : level, a, len - 1, &a_len);
 		if (rc == 0 && !quick && !(zeros && a_len) && (codecs & AY_CODEC_BIT(AY_CODEC_XZ)))
-			rc = xz_pack(data, len, b, len - 1, &b_len);
+			rc = xz_pack(data, len, values, b, len - 1, &b_len);
 	} else {
 		a_len = 0;
 	}
 	if (rc)
 		return rc;
-	if (b_len && (a_len == 0 || b_len < a_len - a_len / 100)) {
+	if (b_len && (a_len == 0 || b_len < a_len - a_len / XZ_SHARE)) {
 		*codec = AY_CODEC_XZ;
 		ay_put_bytes(out, b, b_len);
 	} else if (a_len) {
@@ -250,7 +263,7 @@ static int xz_unpack(struct ay_slice packed, void *out, size_t out_len, struct a
 	lzma_filter filters[2];
 	size_t in_pos = 0, out_pos = 0;
 
-	xz_filters(filters, &options, out_len);
+	xz_filters(filters, &options, AY_VALUES_TEXT, out_len); /* what the packer chose is in the stream */
 	lzma_ret rc = lzma_raw_buffer_decode(filters, NULL, packed.data, &in_pos, packed.len, out, &out_pos,
 					     out_len);
 	if (rc == LZMA_MEM_ERROR)

@@ -17,7 +17,7 @@ static void there_and_back(const uint8_t *data, size_t len)
 	enum ay_codec codec;
 	uint8_t *out = malloc(len);
 
-	AY_ASSERT(out && ay_codec_pack(data, len, 1, AY_CODECS_ALL, &packed, &codec) == 0);
+	AY_ASSERT(out && ay_codec_pack(data, len, 1, AY_CODECS_ALL, AY_VALUES_TEXT, &packed, &codec) == 0);
 	AY_ASSERT(packed.len <= len && (codec != AY_CODEC_NONE || packed.len == len));
 	struct ay_slice s = {.data = packed.data, .len = packed.len};
 	AY_ASSERT(ay_codec_unpack(codec, s, out, len, &err) == 0 && memcmp(out, data, len) == 0);
