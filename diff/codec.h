@@ -15,11 +15,18 @@ enum ay_codec {
 	AY_CODEC_NONE = 0, /* the bytes themselves */
 	AY_CODEC_ZSTD = 1, /* one zstd frame with content size, without dictionary */
 	AY_CODEC_XZ = 2,   /* raw LZMA2 (no .xz container); dictionary: ay_codec_xz_dict() */
+	/*
+	 * Noise apart: varint n, its bytes; varint p, bytes of the pairs (diff/sift.h); the n bytes; then as AY_CODEC_XZ pairs and the
+	 * rest of the stream.
+	 */
+	AY_CODEC_SIFTED = 3,
+	/* Digests in hexadecimal apart: varint k, their number; 32 k bytes; then as AY_CODEC_XZ the rest (diff/hex_apart.h). */
+	AY_CODEC_HEX = 4,
 	AY_CODECS,
 };
 
 #define AY_CODEC_BIT(codec) (1u << (codec))
-#define AY_CODECS_ALL       (AY_CODEC_BIT(AY_CODEC_ZSTD) | AY_CODEC_BIT(AY_CODEC_XZ))
+#define AY_CODECS_ALL       (AY_CODEC_BIT(AY_CODECS) - AY_CODEC_BIT(AY_CODEC_ZSTD))
 
 /*
  * What the bytes are, for xz's model of which byte comes next (it travels in the stream, so only who packs has to know): what of
@@ -34,7 +41,7 @@ enum ay_values {
 	AY_VALUES_8,
 };
 
-/** ay_codec_name() - "none", "zstd", "xz"; "?" for others. Static storage. */
+/** ay_codec_name() - "none", "zstd", "xz", "sifted", "hex"; "?" for others. Static storage. */
 const char *ay_codec_name(unsigned codec);
 
 /** ay_codec_xz_dict() - LZMA2's dictionary for a stream of @len bytes; not in the bundle, so both sides ask here. */
@@ -59,7 +66,7 @@ int ay_codec_estimate(const void *data, size_t len, size_t *packed);
  * ay_codec_unpack() - unpack all of @packed to exactly @out_len bytes at @out.
  *
  * Memory besides the arguments: zstd at most 256 KiB (no window: @out is the window), xz at most
- * ay_codec_xz_dict(@out_len) and 64 KiB.
+ * ay_codec_xz_dict(@out_len) and 64 KiB, sifted 128 KiB more.
  *
  * Return: 0; AY_EFORMAT with the reason in @err; AY_EUNSUPPORTED unknown @codec; -ENOMEM.
  */

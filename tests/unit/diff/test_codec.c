@@ -156,7 +156,7 @@ static void test_sizes_exact(void **state)
 	}
 	refused(AY_CODEC_NONE, code, 100, 99, AY_EFORMAT);
 	refused(AY_CODEC_NONE, code, 100, 101, AY_EFORMAT);
-	refused(3, code, 100, 100, AY_EUNSUPPORTED);
+	refused(AY_CODECS, code, 100, 100, AY_EUNSUPPORTED);
 	refused(255, code, 100, 100, AY_EUNSUPPORTED);
 	free(code);
 }
