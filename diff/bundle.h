@@ -155,7 +155,7 @@ struct ay_bundle_limits {
 	/*
 	 * More than one thread: one reads and unpacks the next part, one computes, one hashes and gives to the sink's functions
 	 * open, data, end and place, which are then called in that thread, in order, while others are called in the caller's.
-	 * Takes up to AY_BUNDLE_THREADS_MEMORY besides @memory. Where that is more than @memory_here, or that many threads cannot be
+	 * Takes up to AY_BUNDLE_THREADS_MEMORY besides what the header declares. Where that is more than @memory_here, or that many threads cannot be
 	 * had, there is one.
 	 */
 	bool threads;

@@ -108,10 +108,10 @@ static int records_read(struct ay__reader *r)
 	return ay__reader_place(r, r->index);
 }
 
-/* Threads are for speed: what they take must be there besides what was declared. */
-static bool threads_fit(const struct ay_bundle_limits *l)
+/* Threads are for speed: what they take must be there besides what the header declares. */
+static bool threads_fit(const struct ay_bundle_limits *l, const struct ay_bundle_header *h)
 {
-	uint64_t declared = l->memory ? l->memory : ay_bundle_memory(AY_BUNDLE_PART_DEFAULT);
+	const uint64_t declared = ay_bundle_memory(h->part_limit) + h->extra_memory;
 
 	return l->threads && (l->memory_here == 0 || (l->memory_here >= AY_BUNDLE_THREADS_MEMORY &&
 						      declared <= l->memory_here - AY_BUNDLE_THREADS_MEMORY));
@@ -129,11 +129,10 @@ int ay_bundle_read(int fd, const struct ay_bundle_limits *limits, const struct a
 		return ay_err_errno(err, errno, "bundle");
 	r.size = (uint64_t)st.st_size;
 	limits = limits ? limits : &no_limits;
-	bool threads = threads_fit(limits);
-	if (records)
+	rc = ay__reader_header(&r, limits);
+	const bool threads = rc == 0 && threads_fit(limits, &r.header);
+	if (rc == 0 && records)
 		rc = ay__output_init(&r.out, sink, threads, err);
-	if (rc == 0)
-		rc = ay__reader_header(&r, limits);
 	if (rc == 0)
 		rc = ay__reader_delta(&r);
 	if (rc == 0)

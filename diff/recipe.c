@@ -7,7 +7,7 @@
 
 #define LAYER_MEMORY (128u << 10) /* buffers and state of any filter */
 
-const char *ay__filter_name(unsigned id)
+static const char *filter_name(unsigned id)
 {
 	static const char *const names[AY__FILTERS] = {"end", "deflate", "lzma2", "zstd"};
 
@@ -102,7 +102,7 @@ int ay__filter_get(struct ay_cursor *c, bool target, struct ay__filter_params *p
 	return ok ? 0
 		  : ay_err_set(err, AY_EFORMAT,
 			       "byte %zu of the recipe: parameters of filter %s that cannot be", at,
-			       ay__filter_name(id));
+			       filter_name(id));
 }
 
 void ay__filter_put(struct ay_buf *out, bool target, const struct ay__filter_params *p)
@@ -150,7 +150,7 @@ void ay__filter_put(struct ay_buf *out, bool target, const struct ay__filter_par
 }
 
 /* What libzstd 1.5 takes for a level where nothing else is asked for: log2 of the window, and of its second table. */
-static unsigned zstd_level_window(int level)
+static uint8_t zstd_level_window(int level)
 {
 	return level <= 1 ? 19 : level == 2 ? 20 : level <= 8 ? 21 : level <= 16 ? 22 : 23;
 }
@@ -161,9 +161,9 @@ static unsigned zstd_level_chain(int level)
 }
 
 /* log2 of the window that packing will have: where it is not set, libzstd chooses it, whatever the recipe says. */
-static unsigned zstd_window(const struct ay__zstd_params *z)
+static uint8_t zstd_window(const struct ay__zstd_params *z)
 {
-	unsigned log = z->long_ ? AY__ZSTD_WINDOW_MAX : zstd_level_window(z->level), need = 10;
+	uint8_t log = z->long_ ? AY__ZSTD_WINDOW_MAX : zstd_level_window(z->level), need = 10;
 
 	if (z->window_set)
 		return z->window_log;
@@ -218,8 +218,11 @@ uint64_t ay__filter_memory(const struct ay__filter_params *p, bool target)
 	case AY__FILTER_DEFLATE:
 		return LAYER_MEMORY + (target ? AY__DEFLATE_PACK_MEMORY : sizeof(struct ay__inflate));
 	case AY__FILTER_LZMA2:
-		/* liblzma's: eleven and a half times the dictionary, and what is there in any case. */
-		return LAYER_MEMORY + (target ? 23 * dict / 2 + (3u << 20) : dict + (64u << 10));
+		/* Eleven and a half times the dictionary, and what is there in any case: liblzma's, ours (diff/lzma_find.c) is less. Its table
+		 * is as large as for the next power of two. */
+		return LAYER_MEMORY +
+		       (target ? 23 * dict / 2 + (p->xz.dict_code & 1 ? dict / 2 : 0) + (3u << 20)
+			       : dict + (64u << 10));
 	case AY__FILTER_ZSTD:
 		return LAYER_MEMORY +
 		       (target ? zstd_pack_memory(&p->zstd) : (1ull << p->zstd.window_log) + (512u << 10));

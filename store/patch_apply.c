@@ -230,12 +230,12 @@ static int on_delta_end(void *ctx, struct ay_err *err)
 	return r;
 }
 
-static int on_begin(void *ctx, const struct ay_bundle_record *rec, bool *skip, struct ay_err *err)
+/* From here to on_end() in the reader's second thread, if it has one. */
+static int on_open(void *ctx, const struct ay_bundle_record *rec, struct ay_err *err)
 {
 	struct apply *ap = ctx;
 	char hex[AY_DIGEST_HEX + 1];
 
-	(void)skip;
 	ay_digest_hex(&rec->target, hex);
 	int fd = ap->b.fs->ops->open(ap->b.fs, ap->raw, hex, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (fd == -EEXIST)
@@ -286,12 +286,14 @@ static int read_bundle(struct apply *ap, int fd, struct ay_err *err)
 		.delta = on_delta,
 		.delta_end = on_delta_end,
 		.old = &ap->numbers,
-		.begin = on_begin,
+		.open = on_open,
 		.base = on_base,
 		.data = on_data,
 		.end = on_end,
 	};
-	const struct ay_bundle_limits limits = {.memory = ap->a->memory ? ap->a->memory : UINT64_MAX};
+	const struct ay_bundle_limits limits = {.memory = ap->a->memory ? ap->a->memory : UINT64_MAX,
+						.threads = true,
+						.memory_here = ap->a->memory};
 
 	ay__scratch_init(&scratch, ap->b.fs, ap->b.stage);
 	return ay_bundle_read(fd, &limits, &sink, true, err);

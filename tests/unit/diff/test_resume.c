@@ -34,6 +34,7 @@ struct reading {
 	pthread_t caller;
 	bool elsewhere; /* data came in another thread */
 	uint64_t memory_here;
+	uint64_t declared; /* memory, by the header */
 };
 
 static struct out *out_of(struct reading *x, const struct ay_digest *d)
@@ -43,6 +44,15 @@ static struct out *out_of(struct reading *x, const struct ay_digest *d)
 			return &x->out[i];
 	}
 	return NULL;
+}
+
+static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err *err)
+{
+	struct reading *x = ctx;
+
+	(void)err;
+	x->declared = ay_bundle_memory(h->part_limit) + h->extra_memory;
+	return 0;
 }
 
 static int on_begin(void *ctx, const struct ay_bundle_record *r, bool *skip, struct ay_err *err)
@@ -114,7 +124,8 @@ static int on_place(void *ctx, const struct ay_bundle_place *p, struct ay_err *e
 	return x->n_places++ == x->stop_at ? ay_err_set(err, -ECANCELED, "killed") : 0;
 }
 
-static const struct ay_bundle_sink sink = {.begin = on_begin,
+static const struct ay_bundle_sink sink = {.header = on_header,
+					   .begin = on_begin,
 					   .open = on_open,
 					   .base = on_base,
 					   .data = on_data,
@@ -237,18 +248,27 @@ static void threads_give_what_one_gives(void **arg)
 /* What threads take comes on top of what was declared: where that is more than there is, one does all. */
 static void threads_only_where_there_is_room(void **arg)
 {
-	const uint64_t enough = ay_bundle_memory(AY_BUNDLE_PART_DEFAULT) + AY_BUNDLE_THREADS_MEMORY;
 	const struct {
-		uint64_t memory;
+		bool declared;
+		uint64_t besides;
 		bool threads;
-	} cases[] = {{enough, true}, {enough - 1, false}, {1, false}};
+	} cases[] = {{true, AY_BUNDLE_THREADS_MEMORY, true},
+		     {true, AY_BUNDLE_THREADS_MEMORY - 1, false},
+		     {false, 1, false}};
 	struct state *t = *arg;
 	struct ay_err err = {0};
+	uint64_t declared = 0;
 
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct reading *x = reading_new(t->old);
 
-		x->memory_here = cases[i].memory;
+		if (declared == 0) {
+			assert_int_equal(read_on(x, t->fd, false, NULL, -1, &err), 0);
+			declared = x->declared;
+			reading_free(x);
+			x = reading_new(t->old);
+		}
+		x->memory_here = (cases[i].declared ? declared : 0) + cases[i].besides;
 		if (read_on(x, t->fd, true, NULL, -1, &err))
 			fail_msg("%s", err.msg);
 		assert_all(x, t->new_);
