@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "base/error.h"
 
 #define WINDOW    256
@@ -123,7 +122,6 @@ static void runs_find(struct sifter *s, size_t len, const int bits[256])
 
 int ay__sift(const uint8_t *data, size_t len, struct ay_buf *inner, size_t *pairs, struct ay_buf *noise)
 {
-	AY_CLEANUP(ay_buf_release) struct ay_buf rest = {0};
 	size_t count[256] = {0}, total;
 	int bits[256];
 
