@@ -76,6 +76,11 @@ static int anchors_collect(struct anchors *a, struct ay_slice old)
 	return 0;
 }
 
+static void anchors_release(struct anchors *a)
+{
+	free(a->table);
+}
+
 /* The stretch around (@old_at, @new_at), not before @floor. */
 static struct ay__run stretch(struct ay_slice old, struct ay_slice new_, uint64_t old_at, uint64_t new_at,
 			      uint64_t floor)
@@ -109,13 +114,11 @@ static int run_push(struct ay__run **runs, size_t *n, size_t *cap, struct ay__ru
 
 int ay__runs_find(struct ay_slice old, struct ay_slice new_, struct ay__run **runs, size_t *n)
 {
-	AY_FREE uint64_t *table = NULL;
-	struct anchors a;
+	AY_CLEANUP(anchors_release) struct anchors a;
 	size_t cap = 0;
 	uint64_t hash = 0, floor = 0, fresh = 0;
 	int rc = anchors_collect(&a, old);
 
-	table = a.table;
 	*runs = NULL;
 	*n = 0;
 	for (uint64_t i = 0; i < new_.len && rc == 0; i++) {
@@ -175,7 +178,7 @@ int ay__runs_cut(struct ay_slice old, const struct ay__run *runs, size_t n, stru
 	qsort(sorted, n, sizeof(*sorted), by_old);
 	size_t k = pieces_of(old.len, sorted, n, pieces);
 	size_t len = k ? (size_t)(pieces[k - 1].new_at + pieces[k - 1].len) : 0;
-	if (len > old.len - old.len / 4 || k == 0)
+	if (len == 0 || len > old.len - old.len / 4)
 		return 0;
 	rest->bytes = malloc(len);
 	if (!rest->bytes)

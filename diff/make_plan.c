@@ -59,7 +59,7 @@ static int tree_read(const struct ay_make_tree *tree, struct ay__plan_tree *t, s
 	ay_manifest_reader_free(reader);
 	t->paths = (char *)paths.data;
 	char *path = t->paths;
-	for (size_t i = 0; i < t->n && rc == 0; i++) {
+	for (size_t i = 0; path && i < t->n && rc == 0; i++) {
 		t->files[i].path = path;
 		path += strlen(path) + 1;
 	}

@@ -274,11 +274,11 @@ static uint64_t numbers_away(struct masker *m)
 	return n;
 }
 
-static void hashes_in(struct masker *m, const uint32_t *hash)
+static void hashes_in(struct masker *m, const uint32_t *hash, uint64_t n)
 {
-	uint64_t size = m->src->size, i = 0;
+	uint64_t size = m->src->size, at = ay__fields_next(m->f, 0, size);
 
-	for (uint64_t at = ay__fields_next(m->f, 0, size); at < size; i++) {
+	for (uint64_t i = 0; i < n; i++) {
 		enum ay__field_kind kind = (enum ay__field_kind)m->f->kind[at];
 		unsigned width = ay__field_width(kind);
 		uint64_t raw = ay__field_load(m->copy + at, width);
@@ -295,23 +295,23 @@ int ay__mask(struct ay__source *src, struct ay__elf *elf, const struct ay__field
 {
 	AY_CLEANUP(masker_release) struct masker m = {.src = src, .elf = elf, .f = f};
 	AY_FREE uint32_t *hash = NULL;
-	uint64_t i = 0;
 
 	m.copy = malloc(src->size + 1);
 	if (!m.copy)
 		return -ENOMEM;
 	memcpy(m.copy, src->data, src->size);
-	hash = malloc((numbers_away(&m) + 1) * sizeof(*hash));
+	uint64_t n = numbers_away(&m), at = ay__fields_next(f, 0, src->size);
+	hash = calloc(n + 1, sizeof(*hash));
 	int rc = hash ? slots_find(&m) : -ENOMEM;
 	if (rc == 0)
 		rc = btf_find(&m, map, old);
 	if (rc)
 		return rc;
-	for (uint64_t at = ay__fields_next(f, 0, src->size); at < src->size; i++) {
+	for (uint64_t i = 0; i < n; i++) {
 		hash[i] = hash_field(&m, at);
 		at = ay__fields_next(f, at + ay__field_width(f->kind[at]), src->size);
 	}
-	hashes_in(&m, hash);
+	hashes_in(&m, hash, n);
 	*out = ay_steal_ptr(&m.copy);
 	return 0;
 }

@@ -7,7 +7,7 @@
 
 #define LAYER_MEMORY (128u << 10) /* buffers and state of any filter */
 
-const char *ay__filter_name(unsigned id)
+static const char *filter_name(unsigned id)
 {
 	static const char *const names[AY__FILTERS] = {"end", "deflate", "lzma2", "zstd"};
 
@@ -102,7 +102,7 @@ int ay__filter_get(struct ay_cursor *c, bool target, struct ay__filter_params *p
 	return ok ? 0
 		  : ay_err_set(err, AY_EFORMAT,
 			       "byte %zu of the recipe: parameters of filter %s that cannot be", at,
-			       ay__filter_name(id));
+			       filter_name(id));
 }
 
 void ay__filter_put(struct ay_buf *out, bool target, const struct ay__filter_params *p)
@@ -150,7 +150,7 @@ void ay__filter_put(struct ay_buf *out, bool target, const struct ay__filter_par
 }
 
 /* What libzstd 1.5 takes for a level where nothing else is asked for: log2 of the window, and of its second table. */
-static unsigned zstd_level_window(int level)
+static uint8_t zstd_level_window(int level)
 {
 	return level <= 1 ? 19 : level == 2 ? 20 : level <= 8 ? 21 : level <= 16 ? 22 : 23;
 }
@@ -161,9 +161,9 @@ static unsigned zstd_level_chain(int level)
 }
 
 /* log2 of the window that packing will have: where it is not set, libzstd chooses it, whatever the recipe says. */
-static unsigned zstd_window(const struct ay__zstd_params *z)
+static uint8_t zstd_window(const struct ay__zstd_params *z)
 {
-	unsigned log = z->long_ ? AY__ZSTD_WINDOW_MAX : zstd_level_window(z->level), need = 10;
+	uint8_t log = z->long_ ? AY__ZSTD_WINDOW_MAX : zstd_level_window(z->level), need = 10;
 
 	if (z->window_set)
 		return z->window_log;

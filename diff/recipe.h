@@ -75,9 +75,6 @@ struct ay__recipe_sums {
 	uint64_t work;     /* bytes of the view, and what beginning the filters counts as */
 };
 
-/** ay__filter_name() - "deflate", "lzma2", "zstd"; "?" for others. Static storage. */
-const char *ay__filter_name(unsigned id);
-
 /** ay__filter_get() - the filter at @c: its id, which may be AY__FILTER_END, and its parameters. 0, AY_EFORMAT, AY_EUNSUPPORTED. */
 int ay__filter_get(struct ay_cursor *c, bool target, struct ay__filter_params *p, struct ay_err *err);
 void ay__filter_put(struct ay_buf *out, bool target, const struct ay__filter_params *p);

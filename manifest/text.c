@@ -224,7 +224,7 @@ static size_t utf8_one(const uint8_t *p, size_t len, uint32_t *cp)
 	return n;
 }
 
-int ay__prose_check(const char *s, size_t len, bool newlines)
+static int prose_check(const char *s, size_t len, bool newlines)
 {
 	const uint8_t *p = (const uint8_t *)s;
 
@@ -251,7 +251,7 @@ int ay__prose_get(const struct ay_slice *value, char *out, size_t size, bool new
 	if (!r)
 		r = ay_buf_status(&b);
 	if (!r)
-		r = ay__prose_check((const char *)b.data, b.len, newlines);
+		r = prose_check((const char *)b.data, b.len, newlines);
 	if (!r) {
 		if (b.len)
 			memcpy(out, b.data, b.len);

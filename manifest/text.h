@@ -71,7 +71,5 @@ int ay__parse_u64(const void *s, size_t len, uint64_t max, uint64_t *out);
  * Valid UTF-8 without control characters, because it goes to terminals. 0, AY_EFORMAT, AY_ELIMIT, -ENOMEM.
  */
 int ay__prose_get(const struct ay_slice *value, char *out, size_t size, bool newlines);
-/** ay__prose_check() - the same rules for text that we are about to write. */
-int ay__prose_check(const char *s, size_t len, bool newlines);
 
 #endif

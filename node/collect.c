@@ -42,7 +42,7 @@ static void trees_read(struct ay_store *s, struct trees *t)
 {
 	if (ay_store_branches(s, &t->names, &t->n, NULL) < 0)
 		return;
-	t->list = calloc(t->n + 1, sizeof(t->list[0]));
+	t->list = calloc(t->n + 1, sizeof(struct ay_tree_info *));
 	t->count = calloc(t->n + 1, sizeof(t->count[0]));
 	for (size_t i = 0; t->list && t->count && i < t->n; i++)
 		ay_store_trees(s, t->names[i], &t->list[i], &t->count[i], NULL);

@@ -30,7 +30,7 @@
 #define LINE_MAX_OUT 512
 #define STEP_MS      50 /* how often a hook is looked at where the kernel has no pidfd (before 5.3) */
 
-const char *ay_hook_phase_name(enum ay_hook_phase phase)
+static const char *phase_name(enum ay_hook_phase phase)
 {
 	static const char *const names[] = {"pre-switch", "post-switch", "health"};
 	return names[phase];
@@ -57,7 +57,7 @@ static int cmp_names(const void *a, const void *b)
 static int open_phase(const struct ay_hooks *h, enum ay_hook_phase phase, char path[PATH_MAX],
 		      struct ay_err *err)
 {
-	if (snprintf(path, PATH_MAX, "%s/%s.d", h->dir, ay_hook_phase_name(phase)) >= PATH_MAX)
+	if (snprintf(path, PATH_MAX, "%s/%s.d", h->dir, phase_name(phase)) >= PATH_MAX)
 		return ay_err_set(err, -ENAMETOOLONG, "hooks: %s is too long a path", h->dir);
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd >= 0 ? fd : errno == ENOENT ? -ENOENT : ay_err_errno(err, errno, "cannot open %s", path);
@@ -383,7 +383,7 @@ static void make_env(struct env *e, enum ay_hook_phase phase, const struct ay_ho
 	env_put(e, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
 	env_put(e, "LANG", "C.UTF-8");
 	env_put(e, "HOME", "/");
-	env_put(e, "AYNI_HOOK", ay_hook_phase_name(phase));
+	env_put(e, "AYNI_HOOK", phase_name(phase));
 	env_put(e, "AYNI_BRANCH", c->branch);
 	env_put(e, "AYNI_SERIAL", serial);
 	env_put(e, "AYNI_FROM_SERIAL", from);
@@ -407,7 +407,7 @@ int ay_hooks_run(const struct ay_hooks *h, enum ay_hook_phase phase, const struc
 	make_env(&env, phase, call);
 	int r = list_hooks(dir, path, names, err);
 	for (unsigned i = 0; r == 0 && i < names->n; i++) {
-		snprintf(who, sizeof(who), "hook %s.d/%s", ay_hook_phase_name(phase), names->list[i]);
+		snprintf(who, sizeof(who), "hook %s.d/%s", phase_name(phase), names->list[i]);
 		r = check_owner(dir, path, names->list[i], err);
 		if (r == 0)
 			r = run_one(h, dir, who, names->list[i], env.list, end, err);

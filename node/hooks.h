@@ -41,9 +41,6 @@ struct ay_hook_call {
 	uint32_t serial, from, tries_left;
 };
 
-/** ay_hook_phase_name() - "pre-switch", "post-switch", "health". */
-const char *ay_hook_phase_name(enum ay_hook_phase phase);
-
 /** ay_hook_name_ok() - would run-parts take this name? */
 bool ay_hook_name_ok(const char *name);
 

@@ -43,7 +43,5 @@ json_t *ay_json_bundle(const struct ay_bundle_header *h);
 json_t *ay_json_datagram(const struct ay_wire_datagram *d);
 /** ay_json_set_document() - which bytes these are: their digest and number. */
 void ay_json_set_document(json_t *o, const struct ay_digest *d, uint64_t size);
-/** ay_json_hex() - bytes as lower-case hex. */
-json_t *ay_json_hex(const uint8_t *data, size_t len);
 
 #endif

@@ -11,7 +11,7 @@
 #include "diff/bundle_format.h"
 #include "diff/encoders.h"
 
-json_t *ay_json_hex(const uint8_t *data, size_t len)
+static json_t *json_hex(const uint8_t *data, size_t len)
 {
 	char text[129] = "";
 	for (size_t i = 0; i < len && i < 64; i++)
@@ -128,7 +128,7 @@ json_t *ay_json_offer(const struct ay_offer *offer)
 json_t *ay_json_head(const struct ay_head *h)
 {
 	json_t *o = json_pack("{s:s, s:o}", "type", "head", "branch_id",
-			      ay_json_hex(h->branch.b, sizeof(h->branch.b)));
+			      json_hex(h->branch.b, sizeof(h->branch.b)));
 	set_number(o, "root_epoch", h->root_epoch);
 	set_number(o, "serial", h->serial);
 	set_number(o, "min_serial", h->min_serial);
@@ -169,7 +169,7 @@ json_t *ay_json_datagram(const struct ay_wire_datagram *d)
 		session[i] = (uint8_t)(d->session_id >> (56 - 8 * i));
 	json_t *o = json_pack("{s:s, s:I, s:b, s:o}", "type", d->type == AY_DATAGRAM_HEAD ? "news" : "chat",
 			      "port", (json_int_t)d->port, "school", (int)d->school, "session",
-			      ay_json_hex(session, sizeof(session)));
+			      json_hex(session, sizeof(session)));
 	if (d->type == AY_DATAGRAM_HEAD)
 		return o;
 	json_t *summaries = json_array();

@@ -215,14 +215,15 @@ void ay_room_release(struct ay_room *room)
 	ay_medium_free(room->medium);
 }
 
-bool ay_room_is_up(const struct ay_room_node *n)
+/* Running; perhaps asleep. */
+static bool is_up(const struct ay_room_node *n)
 {
 	return ay_fakenode_core(n->fake);
 }
 
 void ay_room_start(struct ay_room_node *n)
 {
-	if (ay_room_is_up(n))
+	if (is_up(n))
 		return;
 	if (ay_medium_state(n->room->medium, n->station) == AY_STATION_OFF)
 		n->clock_ns = S + ay_prng_below(&n->room->prng, 1000000 * S);
@@ -234,7 +235,7 @@ void ay_room_start(struct ay_room_node *n)
 
 void ay_room_stop(struct ay_room_node *n, enum ay_fakenode_end how)
 {
-	if (!ay_room_is_up(n))
+	if (!is_up(n))
 		return;
 	ay_room_say(n->room, n->name, how == AY_END_KILL ? "is killed" : "loses power");
 	ay_fakenode_stop(n->fake, how);

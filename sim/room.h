@@ -45,7 +45,6 @@ struct ay_room_node *ay_room_add(struct ay_room *room, struct ay_fakenode_config
 void ay_room_watch(struct ay_room *room);
 void ay_room_release(struct ay_room *room); /* does not free the world */
 
-bool ay_room_is_up(const struct ay_room_node *n); /* running; perhaps asleep */
 void ay_room_start(struct ay_room_node *n);
 void ay_room_stop(struct ay_room_node *n, enum ay_fakenode_end how);
 void ay_room_sleep(struct ay_room_node *n);

@@ -189,7 +189,7 @@ static int share(struct ay__dedupe *d, size_t from, size_t to)
 	d->out->groups++;
 	if (d->how->read_only)
 		return ay__dedupe_inodes(d, &d->list[from], to - from);
-	AY_FREE struct ay__dup **files = calloc(to - from, sizeof(*files));
+	AY_FREE struct ay__dup **files = calloc(to - from, sizeof(struct ay__dup *));
 	size_t n = 0;
 	if (!files)
 		return ay_err_errno(d->err, ENOMEM, "share");

@@ -68,7 +68,7 @@ int ay__fsck_need_add(struct ay__fsck *k, const struct ay_digest *d, uint64_t si
 	return 0;
 }
 
-struct ay__fsck_need *ay__fsck_need(const struct ay__fsck *k, const struct ay_digest *d)
+static struct ay__fsck_need *need_find(const struct ay__fsck *k, const struct ay_digest *d)
 {
 	size_t low = 0, high = k->n_needs;
 
@@ -88,7 +88,7 @@ struct ay__fsck_need *ay__fsck_need(const struct ay__fsck *k, const struct ay_di
 
 bool ay__fsck_entitled(const struct ay__fsck *k, size_t b, const struct ay_digest *d)
 {
-	const struct ay__fsck_need *n = ay__fsck_need(k, d);
+	const struct ay__fsck_need *n = need_find(k, d);
 	uint64_t bit = ay__branch_bit(b);
 
 	if (!n)
@@ -117,7 +117,7 @@ static int each_file(struct ay__fsck_tree *t,
 	int r = m ? 1 : ay_err_errno(err, ENOMEM, "fsck");
 
 	while (r > 0 && (r = ay_manifest_next(m, &e, err)) > 0) {
-		int q = e.type == AY_ENTRY_FILE && ay__fsck_need(t->k, &e.digest) ? each(t, &e, ctx, err) : 0;
+		int q = e.type == AY_ENTRY_FILE && need_find(t->k, &e.digest) ? each(t, &e, ctx, err) : 0;
 		if (q < 0)
 			r = q;
 	}
@@ -129,7 +129,7 @@ static int each_file(struct ay__fsck_tree *t,
 
 static int mark_owner(struct ay__fsck_tree *t, const struct ay_entry *e, void *ctx, struct ay_err *err)
 {
-	struct ay__fsck_need *n = ay__fsck_need(t->k, &e->digest);
+	struct ay__fsck_need *n = need_find(t->k, &e->digest);
 	const int *root = ctx;
 	struct ay__local_entry local;
 	uint8_t v[AY__VARIANT_LEN];
@@ -216,7 +216,7 @@ static int retrieve(struct ay__fsck *k, size_t b, struct ay_repo *repo, int dir,
 			return ay_err_set(err, r, "%s", why.msg);
 	}
 	for (size_t i = 0; i < n; i++) {
-		struct ay__fsck_need *x = ay__fsck_need(k, &w[i].digest);
+		struct ay__fsck_need *x = need_find(k, &w[i].digest);
 		if (w[i].got)
 			x->from |= ay__branch_bit(b);
 	}

@@ -137,7 +137,6 @@ int ay__fsck_place(struct ay__fsck *k, const char *from, int dir, const char *na
 /* ---- fsck_heal.c ---- */
 
 int ay__fsck_need_add(struct ay__fsck *k, const struct ay_digest *d, uint64_t size);
-struct ay__fsck_need *ay__fsck_need(const struct ay__fsck *k, const struct ay_digest *d);
 /** ay__fsck_entitled() - may a path of branch @b get content @d that it does not link now? */
 bool ay__fsck_entitled(const struct ay__fsck *k, size_t b, const struct ay_digest *d);
 /** ay__fsck_acquire() - get what is needed and give objects their names again. */

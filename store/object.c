@@ -89,7 +89,7 @@ int ay__object_variant(const struct ay_entry *e, uint8_t v[AY__VARIANT_LEN])
 		ay_put_bytes(&b, e->xattrs[i].value, e->xattrs[i].value_len);
 	}
 	int r = ay_buf_status(&b);
-	if (r == 0) {
+	if (r >= 0) {
 		ay_sha256(b.data, b.len, hash);
 		memcpy(v, hash, AY__VARIANT_LEN);
 	}

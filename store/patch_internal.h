@@ -24,9 +24,6 @@ int ay__patch_tree_init(struct ay__patch_tree *t, const struct ay_patch_side *si
 void ay__patch_tree_release(struct ay__patch_tree *t);
 /** ay__patch_tree_open() - the bytes of @e, whose path is a tree's; caller closes. */
 int ay__patch_tree_open(const struct ay__patch_tree *t, const char *path, int *fd, struct ay_err *err);
-/** ay__patch_file_manifest() - the manifest of a tree that holds a file with this content. */
-int ay__patch_file_manifest(const struct ay_digest *content, uint64_t size, struct ay_buf *out,
-			    struct ay_digest *digest, struct ay_err *err);
 
 /** ay__patch_check_room() - will @bytes fit beside @parent? 0, -ENOSPC. */
 int ay__patch_check_room(int parent, uint64_t bytes, struct ay_err *err);

@@ -18,8 +18,9 @@
 
 #define BZ2_LEVEL 9
 
-int ay__patch_file_manifest(const struct ay_digest *content, uint64_t size, struct ay_buf *out,
-			    struct ay_digest *digest, struct ay_err *err)
+/* Of a tree that holds a file with this content. */
+static int file_manifest(const struct ay_digest *content, uint64_t size, struct ay_buf *out,
+			 struct ay_digest *digest, struct ay_err *err)
 {
 	struct ay_manifest_writer *w = ay_manifest_writer_new(ay_write_to_buf, out);
 	const struct ay_entry root = {.type = AY_ENTRY_DIR, .mode = 0755, .path = "/", .path_len = 1};
@@ -60,7 +61,7 @@ int ay__patch_tree_init(struct ay__patch_tree *t, const struct ay_patch_side *si
 	if (r < 0)
 		return ay_err_errno(err, -r, "cannot read %s", side->name);
 	t->bytes = size;
-	return ay__patch_file_manifest(&content, size, &t->manifest, &t->digest, err);
+	return file_manifest(&content, size, &t->manifest, &t->digest, err);
 }
 
 void ay__patch_tree_release(struct ay__patch_tree *t)
@@ -190,13 +191,24 @@ static int put_patch(void *ctx, const void *data, size_t len)
 	return r < 0 ? r : ay__fd_write(o->w, data, len);
 }
 
+static int stop_asked(void *ctx)
+{
+	struct patch_out *o = ctx;
+	int r = step(o->options, o->total, o->total, NULL);
+
+	o->stopped = r < 0;
+	return r;
+}
+
 static int make_bsdiff40(const struct ay_patch_side *old, const struct ay_patch_side *new_,
 			 const struct ay_make_options *options, struct ay__fd_writer *out,
 			 struct ay_patch_made *made, struct ay_err *err)
 {
-	static const struct ay_bsdiff_params params = {.threshold = AY_BSDIFF_THRESHOLD,
-						       .shortcut = AY_BSDIFF_SHORTCUT};
 	struct patch_out o = {.w = out, .options = options};
+	const struct ay_bsdiff_params params = {.threshold = AY_BSDIFF_THRESHOLD,
+						.shortcut = AY_BSDIFF_SHORTCUT,
+						.stop = stop_asked,
+						.stop_ctx = &o};
 	struct ay_buf a = {0}, b = {0};
 	struct stat st;
 	int r = check_memory(old, new_, options->memory, err);

@@ -10,7 +10,7 @@
 #   AYNI_DEMO_RATE           Mbit/s of each link while the update runs (so that one copy takes about 20 s)
 #   AYNI_DEMO_DIR            where to work (/var/tmp); a new directory in it, removed at the end
 #   AYNI_DEMO_KEEP=yes       keep it
-#   AYNI_DEMO_LIMIT=600      seconds after which it gives up
+#   AYNI_DEMO_LIMIT=1200     seconds after which it gives up
 #   AYNI_DEMO_RESULTS        a file for the numbers, as KEY=VALUE
 #   AYNI_DEMO_PUBLISHED      take what was published before: 1/ 1.json 2/ 2.json root.ayni (the bench does)
 #   AYNI_DEMO_SPOIL=yes      change a byte in the last laptop's tree, so that the proofs must fail (a test does)
@@ -22,11 +22,11 @@ BUILD=${BUILD:-$PWD/build}
 export AYNI=${AYNI:-$BUILD/ayni}
 export TMPDIR=${AYNI_DEMO_DIR:-/var/tmp}
 LAPTOPS=${AYNI_DEMO_LAPTOPS:-6}
-LIMIT_S=${AYNI_DEMO_LIMIT:-600}
+LIMIT_S=${AYNI_DEMO_LIMIT:-1200}
 RESULTS=${AYNI_DEMO_RESULTS:-/dev/null}
 INSTALL_MBIT=200 # the first installation: in the workshop, over cable
 INSTALL_S=240    # until everybody must have it
-UPDATE_S=240
+UPDATE_S=600 # all laptops pack a kernel image again on the cores of this one machine: two quiet ones need a minute
 OUTAGE_S=3
 SETTLE_S=6       # how long the laptop that went back is watched
 # What the proofs allow.

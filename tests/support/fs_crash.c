@@ -196,10 +196,16 @@ static int turn(struct fs_crash *c)
 	return 0;
 }
 
-/* Behind a rename or a removal; there is a cut between it and the sync. */
+/*
+ * Behind a rename or a removal; there is a cut between it and the sync. After a sync that failed nothing more is promised: what
+ * is removed then is what was given up.
+ */
 static int overtaken(struct fs_crash *c, int r)
 {
-	c->late_met |= c->late;
+	if (!c->failed) {
+		c->late_met |= c->late;
+		fs_crash__note_overtaken(c);
+	}
 	sync_late(c, c->calls + 1);
 	return r;
 }
@@ -533,13 +539,15 @@ void fs_crash_label(struct fs_crash *c, const char *label)
 	for (unsigned i = 0; i < c->n_counts; i++)
 		free(c->counts[i].name);
 	c->n_counts = 0;
+	for (unsigned i = 0; i < c->n_syncs; i++)
+		c->syncs[i].waits = false;
 }
 
 void fs_crash_release(struct fs_crash *c)
 {
 	fs_crash_label(c, "");
 	for (unsigned i = 0; i < c->n_syncs; i++)
-		free(c->syncs[i]);
+		free(c->syncs[i].name);
 	free(c->syncs);
 	free(c->counts);
 	crash_log_release(&c->log);

@@ -57,7 +57,11 @@ struct fs_crash {
 	enum crash_sync late_kind;
 	uint32_t late_inode;
 	char label[32];
-	char **syncs; /* the name of every sync that was made for something, each once */
+	struct crash_synced {
+		char *name;
+		bool waits; /* until the label changes */
+		bool overtaken; /* by a rename or removal that would have been before it, had it been done too late */
+	} * syncs;              /* every sync that was made for something, each once */
 	unsigned n_syncs;
 	struct crash_count { /* since the label was set */
 		char *name;
@@ -80,5 +84,7 @@ bool fs_crash__is_mutant(struct fs_crash *c, const char *op, uint32_t inode, con
 			 char full[1300]);
 /** fs_crash__note_useful() - it had something to sync. */
 void fs_crash__note_useful(struct fs_crash *c, const char *name, const void *site);
+/** fs_crash__note_overtaken() - the syncs since the label was set have a rename or removal behind them. */
+void fs_crash__note_overtaken(struct fs_crash *c);
 
 #endif

@@ -85,12 +85,21 @@ void fs_crash__note_useful(struct fs_crash *c, const char *name, const void *sit
 
 	if (c->sites)
 		c->sites->useful[site_number(c, site)] = true;
-	while (i < c->n_syncs && strcmp(c->syncs[i], name) != 0)
+	while (i < c->n_syncs && strcmp(c->syncs[i].name, name) != 0)
 		i++;
-	if (i < c->n_syncs)
-		return;
-	c->syncs = reallocarray(c->syncs, c->n_syncs + 1, sizeof(*c->syncs));
-	if (!c->syncs)
-		crash_die("out of memory");
-	c->syncs[c->n_syncs++] = strdup(name);
+	if (i == c->n_syncs) {
+		c->syncs = reallocarray(c->syncs, c->n_syncs + 1, sizeof(*c->syncs));
+		if (!c->syncs)
+			crash_die("out of memory");
+		c->syncs[c->n_syncs++] = (struct crash_synced){.name = strdup(name)};
+	}
+	c->syncs[i].waits = true;
+}
+
+void fs_crash__note_overtaken(struct fs_crash *c)
+{
+	for (unsigned i = 0; i < c->n_syncs; i++) {
+		c->syncs[i].overtaken |= c->syncs[i].waits;
+		c->syncs[i].waits = false;
+	}
 }

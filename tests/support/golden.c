@@ -32,10 +32,12 @@ struct ay_buf golden_read(const char *name)
 	return b;
 }
 
-static void write_file(const char *name, const struct ay_buf *made)
+void golden_write(const char *name, const struct ay_buf *made)
 {
 	char path[200];
 
+	if (!getenv("AYNI_GOLDEN_WRITE"))
+		return;
 	snprintf(path, sizeof(path), "tests/golden/%s", name);
 	FILE *f = fopen(path, "wb");
 	assert_non_null(f);
@@ -45,8 +47,7 @@ static void write_file(const char *name, const struct ay_buf *made)
 
 void golden_check(const char *name, struct ay_buf made)
 {
-	if (getenv("AYNI_GOLDEN_WRITE"))
-		write_file(name, &made);
+	golden_write(name, &made);
 	struct ay_buf want = golden_read(name);
 	if (made.len != want.len || memcmp(made.data, want.data, want.len))
 		print_error("%s is not what is written today\n", name);

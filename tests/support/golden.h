@@ -12,6 +12,8 @@
 
 /** golden_read() - tests/golden/@name, at most 1 MiB; fails the test when it is not there. Release it. */
 struct ay_buf golden_read(const char *name);
+/** golden_write() - with AYNI_GOLDEN_WRITE in the environment tests/golden/@name becomes @made; else nothing is done. */
+void golden_write(const char *name, const struct ay_buf *made);
 /** golden_check() - @made must be the file to the byte; with AYNI_GOLDEN_WRITE it is written first. Takes @made. */
 void golden_check(const char *name, struct ay_buf made);
 

@@ -16,6 +16,7 @@
 #include "tests/fault/store/life.h"
 #include "tests/support/fs_fault.h"
 #include "tests/support/kit_fsck.h"
+#include "tests/support/same_everywhere.h"
 
 /* ---- looking ---- */
 
@@ -411,6 +412,7 @@ bool life_cut(const struct life *l, const struct crash_cut *cut, bool again, str
 	if (a.step < l->n) /* else all was done, and nothing is cut */
 		a.what = l->step[a.step];
 	v->why[0] = '\0';
+	same_everywhere(~cut->seed);
 	after_dir(&a, l->w, "after");
 	build(&l->c.log, cut, a.kit.dir);
 	fs_fault_init(&quiet);

@@ -35,9 +35,9 @@
 #include "base/cleanup.h"
 #include "store/state.h"
 #include "tests/fault/store/copy_tree.h"
+#include "tests/fault/store/three_trees.h"
 #include "tests/support/fs_fault.h"
 #include "tests/support/kit_fsck.h"
-#include "tests/support/store_kit.h"
 
 #define B "b"
 
@@ -49,10 +49,7 @@
 #endif
 
 struct fixture {
-	struct kit k;
-	struct kit_tree v[3]; /* serials 1, 2, 3 */
-	struct ay_offer offer;
-	int bundle;          /* 2 to 3 */
+	struct three_trees t;
 	unsigned calls;      /* changes of the disk on a good day */
 	bool applied;        /* the last work came past its first step */
 	char sentence[1024]; /* why the last work failed */
@@ -69,7 +66,7 @@ static void must(bool ok, const char *what)
 /* kit.dir/store becomes what kit.dir/before is. */
 static void fresh_store(struct fixture *x)
 {
-	copy_tree(&x->k, "before", "store");
+	copy_tree(&x->t.k, "before", "store");
 }
 
 /* ---- the trees: few files, every kind of change ---- */
@@ -109,7 +106,7 @@ static struct fs_fault no_faults(void)
 static int open_kit(struct fixture *x, struct fs_fault *f, struct ay_store **s, struct ay_err *err)
 {
 	f->fs.ctx = f; /* it may have been copied */
-	return kit_store(&x->k, &f->fs, s, err);
+	return kit_store(&x->t.k, &f->fs, s, err);
 }
 
 /* The work. Everything in it may be done again after it was interrupted anywhere. */
@@ -117,7 +114,7 @@ static int work(struct fixture *x, struct ay_store *s, struct ay_err *err)
 {
 	struct ay_gc_result res;
 	uint32_t to;
-	int r = kit_apply(s, B, &x->v[2], x->bundle, &x->offer, err);
+	int r = kit_apply(s, B, &x->t.v[2], x->t.bundle, &x->t.offer, err);
 
 	x->applied = r == 0 || r == AY_ENOTHING;
 	if (!x->applied)
@@ -148,23 +145,11 @@ static int setup(void **arg)
 {
 	struct fixture *x = calloc(1, sizeof(*x));
 	struct fs_fault f = no_faults();
-	struct ay_err err = {0};
-	struct ay_store *s;
 
-	kit_init(&x->k);
-	for (int i = 0; i < 3; i++) {
-		char v[16];
-		make_tree(&x->k, i + 1);
-		snprintf(v, sizeof(v), "v%d", i + 1);
-		kit_publish(&x->k, v, B, (uint32_t)i + 1, &x->v[i]);
-	}
-	x->bundle = kit_bundle(&x->k, &x->v[1], &x->v[2], &x->offer);
-	if (open_kit(x, &f, &s, &err) < 0 || kit_import(&x->k, s, B, &x->v[0], &err) < 0 ||
-	    kit_import(&x->k, s, B, &x->v[1], &err) < 0 || ay_store_switch(s, B, 1, false, &err) < 0 ||
-	    ay_store_switch(s, B, 2, false, &err) < 0)
-		fail_msg("%s", err.msg);
-	ay_store_close(s);
-	must(renameat(x->k.fd, "store", x->k.fd, "before") == 0, "before");
+	three_trees_init(&x->t, B, make_tree);
+	f.fs.ctx = &f;
+	three_trees_store(&x->t, &f.fs);
+	must(renameat(x->t.k.fd, "store", x->t.k.fd, "before") == 0, "before");
 	fresh_store(x);
 	f = no_faults();
 	assert_int_equal(open_and_work(x, &f), 0);
@@ -177,10 +162,7 @@ static int teardown(void **arg)
 {
 	struct fixture *x = *arg;
 
-	close(x->bundle);
-	for (int i = 0; i < 3; i++)
-		kit_tree_release(&x->v[i]);
-	kit_release(&x->k);
+	three_trees_release(&x->t);
 	free(x);
 	return 0;
 }
@@ -216,13 +198,13 @@ static void assert_good_store(struct fixture *x, const struct where *w)
 	for (uint32_t i = 1; i <= 3; i++) {
 		char path[64];
 		snprintf(path, sizeof(path), "store/branches/" B "/%u", i);
-		if (kit_exists(&x->k, path))
-			HOLDS(kit_tree_is(&x->k, B, i, &x->v[i - 1]));
+		if (kit_exists(&x->t.k, path))
+			HOLDS(kit_tree_is(&x->t.k, B, i, &x->t.v[i - 1]));
 		else
 			HOLDS(i != 2 && i != current);
 	}
-	HOLDS(kit_count(&x->k, "store/tmp") == 0);
-	HOLDS(kit_objects_unlinked(&x->k) == 0);
+	HOLDS(kit_count(&x->t.k, "store/tmp") == 0);
+	HOLDS(kit_objects_unlinked(&x->t.k) == 0);
 	ay_store_close(s);
 }
 
@@ -233,10 +215,10 @@ static void assert_finishes(struct fixture *x, const struct where *w)
 
 	HOLDS(r == 0);
 	assert_good_store(x, w);
-	HOLDS(kit_exists(&x->k, "store/branches/" B "/3"));
-	HOLDS(!kit_exists(&x->k, "store/branches/" B "/1"));
+	HOLDS(kit_exists(&x->t.k, "store/branches/" B "/3"));
+	HOLDS(!kit_exists(&x->t.k, "store/branches/" B "/1"));
 	char path[300], why[1024];
-	snprintf(path, sizeof(path), "%s/store", x->k.dir);
+	snprintf(path, sizeof(path), "%s/store", x->t.k.dir);
 	if (kit_fsck(path, why, sizeof(why)))
 		fail_msg("%s at change %u (%s): %s", w->kind, w->at, w->call ? w->call : "-", why);
 }
@@ -275,11 +257,11 @@ static void each_change_fails(struct fixture *x, const struct fs_fault_case *c, 
 				 w.call, x->sentence);
 		/* While the disk works otherwise, a failure is cleaned up at once. */
 		if (c->kind == AY_FAULT_ONCE && r < 0 && !x->applied &&
-		    kit_exists(&x->k, "store/branches/" B "/3"))
+		    kit_exists(&x->t.k, "store/branches/" B "/3"))
 			fail_msg("%s at change %u (%s): applying failed, but the tree is there", c->name, at,
 				 w.call);
 		if (c->kind == AY_FAULT_ONCE && r < 0 &&
-		    kit_count(&x->k, "store/tmp") + kit_objects_unlinked(&x->k) > 0)
+		    kit_count(&x->t.k, "store/tmp") + kit_objects_unlinked(&x->t.k) > 0)
 			fail_msg("%s at change %u (%s): garbage after a failure", c->name, at, w.call);
 		assert_good_store(x, &w);
 		assert_finishes(x, &w);

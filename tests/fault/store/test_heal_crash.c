@@ -123,14 +123,14 @@ static void left_out_syncs_are_seen(void **arg)
 	heal_place(&x, "disk", &disk);
 	heal_logged(&x, &disk, &all);
 	for (unsigned i = 0; i < all.n_syncs; i++) {
-		struct fs_crash c = {.mutant = all.syncs[i], .links_max = FEW_LINKS};
+		struct fs_crash c = {.mutant = all.syncs[i].name, .links_max = FEW_LINKS};
 		const char *why = NULL;
 		heal_logged(&x, &disk, &c);
 		for (uint64_t n = 1; n <= MUTANT_STATES && !why; n++) {
 			struct crash_cut cut;
 			why = look(&x, &c, n, &cut);
 		}
-		print_message("%s: %s\n", all.syncs[i], why ? why : "not seen");
+		print_message("%s: %s\n", all.syncs[i].name, why ? why : "not seen");
 		caught += why != NULL;
 		fs_crash_release(&c);
 	}

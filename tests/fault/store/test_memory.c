@@ -28,6 +28,7 @@
 #include "store/fsck.h"
 #include "store/turn.h"
 #include "tests/fault/store/copy_tree.h"
+#include "tests/fault/store/three_trees.h"
 #include "tests/support/failing_malloc.h"
 #include "tests/support/fs_fault.h"
 #include "tests/support/kit_fsck.h"
@@ -37,10 +38,7 @@
 #define TRIES 120 /* at most, of each work; those that are left out lie evenly between */
 
 struct fixture {
-	struct kit k;
-	struct kit_tree v[3];
-	struct ay_offer offer; /* from 2 to 3 */
-	int bundle;
+	struct three_trees t;
 	struct ay_repo *repo;
 };
 
@@ -48,12 +46,12 @@ struct fixture {
 
 static int apply(struct fixture *x, struct ay_store *s, struct ay_err *err)
 {
-	return kit_apply(s, B, &x->v[2], x->bundle, &x->offer, err);
+	return kit_apply(s, B, &x->t.v[2], x->t.bundle, &x->t.offer, err);
 }
 
 static int import(struct fixture *x, struct ay_store *s, struct ay_err *err)
 {
-	return kit_import(&x->k, s, B, &x->v[2], err);
+	return kit_import(&x->t.k, s, B, &x->t.v[2], err);
 }
 
 /* Back to 1, then 2 is tried again and fails. May be done again wherever it was cut off. */
@@ -83,11 +81,12 @@ static int collect(struct fixture *x, struct ay_store *s, struct ay_err *err)
 static int adopt(struct fixture *x, struct ay_store *s, struct ay_err *err)
 {
 	struct ay_adopted out;
-	AY_CLOSE int dirfd = openat(x->k.fd, "v2", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	AY_CLOSE int manifest = openat(x->k.fd, "manifest", O_RDONLY | O_CLOEXEC);
+	AY_CLOSE int dirfd = openat(x->t.k.fd, "v2", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AY_CLOSE int manifest = openat(x->t.k.fd, "manifest", O_RDONLY | O_CLOEXEC);
 	const struct ay_adopt a = {.branch = B, .dirfd = dirfd, .dir = "v2", .threads = 1, .repo = x->repo};
 
-	return ay_store_adopt_match(s, &a, x->v[2].release.data, x->v[2].release.len, manifest, &out, err);
+	return ay_store_adopt_match(s, &a, x->t.v[2].release.data, x->t.v[2].release.len, manifest, &out,
+				    err);
 }
 
 static int heal(struct fixture *x, struct ay_store *s, struct ay_err *err)
@@ -109,8 +108,8 @@ static int dedupe(struct fixture *x, struct ay_store *s, struct ay_err *err)
 	struct ay_deduped out;
 
 	(void)s;
-	snprintf(one, sizeof(one), "%s/store/one", x->k.dir); /* lies there so that it is put back too */
-	snprintf(two, sizeof(two), "%s/store/two", x->k.dir);
+	snprintf(one, sizeof(one), "%s/store/one", x->t.k.dir); /* lies there so that it is put back too */
+	snprintf(two, sizeof(two), "%s/store/two", x->t.k.dir);
 	return ay_dedupe(ay_fs_real(), &d, &out, err);
 }
 
@@ -130,7 +129,7 @@ static int open_and(struct fixture *x, int (*work)(struct fixture *x, struct ay_
 	fs_fault_init(&f);
 	f.syncs_off = true;
 	memset(err, 0, sizeof(*err));
-	int r = kit_store(&x->k, &f.fs, &s, err);
+	int r = kit_store(&x->t.k, &f.fs, &s, err);
 	if (r == 0)
 		r = work(x, s, err);
 	ay_store_close(s);
@@ -142,7 +141,7 @@ static void assert_unhurt(struct fixture *x, const char *name, long at, bool cle
 {
 	char path[300], why[1024];
 
-	snprintf(path, sizeof(path), "%s/store", x->k.dir);
+	snprintf(path, sizeof(path), "%s/store", x->t.k.dir);
 	if (clean && kit_fsck(path, why, sizeof(why)))
 		fail_msg("%s, allocation %ld: %s", name, at, why);
 }
@@ -155,7 +154,7 @@ static void each_allocation(struct fixture *x, const char *name, const char *bef
 
 	need_own_allocator();
 	for (int warm = 0; warm < 2; warm++) { /* libraries keep what they make at first */
-		copy_tree(&x->k, before, "store");
+		copy_tree(&x->t.k, before, "store");
 		arm(-1);
 		int r = open_and(x, work, &err);
 		disarm();
@@ -165,7 +164,7 @@ static void each_allocation(struct fixture *x, const char *name, const char *bef
 	const long total = calls, kept = live, step = total / TRIES + 1;
 	assert_int_equal(kept, 0);
 	for (long at = 1; at <= total; at += step, n++) {
-		copy_tree(&x->k, before, "store");
+		copy_tree(&x->t.k, before, "store");
 		arm(at);
 		int r = open_and(x, work, &err);
 		disarm();
@@ -208,19 +207,19 @@ static void make_tree(struct kit *k, int n)
 
 static void keep_as(struct fixture *x, const char *name)
 {
-	copy_tree(&x->k, "store", name);
+	copy_tree(&x->t.k, "store", name);
 }
 
 static int spoil_and(struct fixture *x, struct ay_store *s, struct ay_err *err)
 {
 	struct stat st;
-	AY_CLOSE int fd = openat(x->k.fd, "store/branches/" B "/2/root/changes", O_RDWR | O_CLOEXEC);
+	AY_CLOSE int fd = openat(x->t.k.fd, "store/branches/" B "/2/root/changes", O_RDWR | O_CLOEXEC);
 
 	(void)s, (void)err;
 	assert_true(fd >= 0 && fstat(fd, &st) == 0 && pwrite(fd, "?", 1, 1) == 1);
 	const struct timespec ts[2] = {st.st_mtim, st.st_mtim};
 	assert_int_equal(futimens(fd, ts), 0);
-	kit_rm(&x->k, "store/branches/" B "/2/root/d");
+	kit_rm(&x->t.k, "store/branches/" B "/2/root/d");
 	return 0;
 }
 
@@ -230,34 +229,23 @@ static int setup(void **arg)
 	struct ay_err err = {0};
 	struct ay_store *s;
 
-	kit_init(&x->k);
-	for (int i = 0; i < 3; i++) {
-		char v[16];
-		make_tree(&x->k, i + 1);
-		snprintf(v, sizeof(v), "v%d", i + 1);
-		kit_publish(&x->k, v, B, (uint32_t)i + 1, &x->v[i]);
-	}
-	x->bundle = kit_bundle(&x->k, &x->v[1], &x->v[2], &x->offer);
-	kit_write(&x->k, "manifest", x->v[2].manifest.data, x->v[2].manifest.len, 0644, 1);
-	x->repo = kit_repo(&x->k);
-	kit_repo_all(&x->k, x->repo, NULL, &x->v[0]);
-	kit_repo_all(&x->k, x->repo, &x->v[0], &x->v[1]);
-	kit_repo_all(&x->k, x->repo, &x->v[1], &x->v[2]);
-	if (kit_store(&x->k, ay_fs_real(), &s, &err) < 0)
+	three_trees_init(&x->t, B, make_tree);
+	kit_write(&x->t.k, "manifest", x->t.v[2].manifest.data, x->t.v[2].manifest.len, 0644, 1);
+	x->repo = kit_repo(&x->t.k);
+	kit_repo_all(&x->t.k, x->repo, NULL, &x->t.v[0]);
+	kit_repo_all(&x->t.k, x->repo, &x->t.v[0], &x->t.v[1]);
+	kit_repo_all(&x->t.k, x->repo, &x->t.v[1], &x->t.v[2]);
+	if (kit_store(&x->t.k, ay_fs_real(), &s, &err) < 0)
 		fail_msg("%s", err.msg);
 	ay_store_close(s);
 	keep_as(x, "empty");
-	if (kit_store(&x->k, ay_fs_real(), &s, &err) < 0 || kit_import(&x->k, s, B, &x->v[0], &err) < 0 ||
-	    kit_import(&x->k, s, B, &x->v[1], &err) < 0 || ay_store_switch(s, B, 1, false, &err) < 0 ||
-	    ay_store_switch(s, B, 2, false, &err) < 0)
-		fail_msg("%s", err.msg);
-	ay_store_close(s);
-	kit_mkdir(&x->k, "store/one", 0755);
-	kit_mkdir(&x->k, "store/two", 0755);
+	three_trees_store(&x->t, ay_fs_real());
+	kit_mkdir(&x->t.k, "store/one", 0755);
+	kit_mkdir(&x->t.k, "store/two", 0755);
 	for (int i = 0; i < 4; i++) {
 		char path[64];
 		snprintf(path, sizeof(path), "store/%s/f%d", i % 2 ? "one" : "two", i / 2);
-		kit_noise(&x->k, path, 5000, 1000u * (unsigned)(1 + i / 2), 0644);
+		kit_noise(&x->t.k, path, 5000, 1000u * (unsigned)(1 + i / 2), 0644);
 	}
 	keep_as(x, "two");
 	if (open_and(x, import, &err) < 0)
@@ -265,7 +253,7 @@ static int setup(void **arg)
 	if (open_and(x, turn, &err) < 0)
 		fail_msg("%s", err.msg);
 	keep_as(x, "three");
-	copy_tree(&x->k, "two", "store");
+	copy_tree(&x->t.k, "two", "store");
 	spoil_and(x, NULL, NULL);
 	keep_as(x, "damaged");
 	*arg = x;
@@ -277,10 +265,7 @@ static int teardown(void **arg)
 	struct fixture *x = *arg;
 
 	ay_repo_close(x->repo);
-	close(x->bundle);
-	for (int i = 0; i < 3; i++)
-		kit_tree_release(&x->v[i]);
-	kit_release(&x->k);
+	three_trees_release(&x->t);
 	free(x);
 	return 0;
 }

@@ -289,11 +289,11 @@ static void each_sync_left_out(void **arg)
 		tell(&l, disk, seed, NULL, &sites);
 		for (unsigned i = 0; i < l.c.n_syncs; i++) {
 			unsigned at = 0;
-			while (at < n && strcmp(names[at], l.c.syncs[i]) != 0)
+			while (at < n && strcmp(names[at], l.c.syncs[i].name) != 0)
 				at++;
 			assert_true(at < 100);
 			if (at == n)
-				names[n++] = strdup(l.c.syncs[i]);
+				names[n++] = strdup(l.c.syncs[i].name);
 		}
 		fs_crash_release(&l.c);
 	}

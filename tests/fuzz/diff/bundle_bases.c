@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* See bundle_bases.h. */
 #include "tests/fuzz/diff/bundle_bases.h"
 
 #include <string.h>

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "diff/make_file.h"
 #include "tests/fuzz/diff/bundle_bases.h"
+#include "tests/fuzz/diff/file_tree.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -83,13 +83,11 @@ static int scratch_end(void *ctx, int *fd, struct ay_err *err)
 	return 0;
 }
 
-static void apply(int fd, const struct ay_make_result *made, struct ay_slice old, struct ay_slice new_,
-		  bool threads)
+static void apply(int fd, const struct ay_make_result *made, const struct ay_make_tree *old_tree,
+		  struct ay_slice old, struct ay_slice new_, bool threads)
 {
 	struct applied a = {.old = old, .scratch = -1};
 	struct ay_old_files numbers = {0};
-	struct ay_buf manifest = {0};
-	struct ay_digest digest, file;
 	const struct ay_bundle_scratch scratch = {&a, scratch_begin, scratch_data, scratch_end};
 	const struct ay_bundle_sink sink = {.ctx = &a,
 					    .old = &numbers,
@@ -102,10 +100,7 @@ static void apply(int fd, const struct ay_make_result *made, struct ay_slice old
 		.memory = made->apply_memory, .unpacked_size = made->unpacked_size, .threads = threads};
 	struct ay_err err = {0};
 
-	int old_fd = fd_of(old.data, old.len);
-	AY_ASSERT(ay_make_file_tree(old_fd, &manifest, &digest, &file, &err) == 0);
-	AY_ASSERT(ay_old_files_open_mem(&numbers, manifest.data, manifest.len, &err) == 0);
-	close(old_fd);
+	AY_ASSERT(ay_old_files_open_mem(&numbers, old_tree->manifest, old_tree->manifest_len, &err) == 0);
 	if (ay_bundle_read(fd, &limits, &sink, true, &err))
 		ay_panic(__FILE__, __LINE__, err.msg);
 	AY_ASSERT(a.ended == made->n_records);
@@ -119,7 +114,6 @@ static void apply(int fd, const struct ay_make_result *made, struct ay_slice old
 		close(a.scratch);
 	ay_buf_release(&a.file);
 	ay_old_files_release(&numbers);
-	ay_buf_release(&manifest);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
@@ -138,15 +132,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	split = split < len - 3 ? split : len - 3;
 	struct ay_slice old = {data + 3, split}, new_ = {data + 3 + split, len - 3 - split};
-	int old_fd = from_nothing ? -1 : fd_of(old.data, old.len), new_fd = fd_of(new_.data, new_.len),
-	    out = fd_of("", 0);
+	struct file_tree a, b;
+	int out = fd_of("", 0);
 
-	if (ay_make_file(old_fd, new_fd, &options, out, &made, &err))
+	file_tree_make(&a, old);
+	file_tree_make(&b, new_);
+	if (ay_bundle_make(from_nothing ? NULL : &a.tree, &b.tree, &options, out, &made, &err))
 		ay_panic(__FILE__, __LINE__, err.msg);
-	apply(out, &made, old, new_, data[0] & 16);
-	if (old_fd >= 0)
-		close(old_fd);
-	close(new_fd);
+	apply(out, &made, &a.tree, old, new_, data[0] & 16);
 	close(out);
+	file_tree_release(&a);
+	file_tree_release(&b);
 	return 0;
 }

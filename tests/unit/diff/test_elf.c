@@ -3,11 +3,9 @@
  * Method elf, from end to end: made-up programs of each kind, both ways, whole and damaged; that prediction pays; what a reader
  * refuses; the golden bundle:  AYNI_GOLDEN_WRITE=1 build/tests/unit/diff/test_elf     (from the top of the tree)
  */
-#include "tests/unit/diff/trees.h"
+#include "tests/unit/diff/golden_bundle.h"
 
-#include <lzma.h>
 #include <stdio.h>
-#include <zstd.h>
 
 #include "diff/bundle_writer.h"
 #include "diff/codec.h"
@@ -15,7 +13,7 @@
 #include "diff/section.h"
 #include "elf_kit.h"
 
-#define GOLDEN "tests/golden/bundle-elf.bin"
+#define GOLDEN "bundle-elf.bin"
 
 static const struct {
 	enum ay__elf_machine machine;
@@ -26,6 +24,33 @@ static const struct {
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
+/* A bundle of one record, of @method. */
+static void write_record(int fd, struct tree *old, struct tree *new_, enum ay_bundle_method method,
+			 uint32_t part_limit, const struct ay_columns *c)
+{
+	size_t old_len = old->files[0].len;
+	const struct ay_bundle_record r = {
+		.method = method,
+		.n_bases = 1,
+		.size = new_->files[0].len,
+		.target = new_->files[0].digest,
+		.bases = {old->files[0].digest},
+		.base_sizes = {old_len},
+		.extra_memory = method == AY_METHOD_ELF ? ay__elf_extra_memory(old_len) : 0};
+	const struct ay_bundle_writer_options w = {.from = old->digest,
+						   .to = new_->digest,
+						   .part_limit = part_limit,
+						   .level = 19,
+						   .codecs = AY_CODECS_ALL};
+	struct ay_bundle_writer *writer = ay_bundle_writer_new(fd, &w);
+
+	assert_non_null(writer);
+	assert_int_equal(ay_bundle_writer_record(writer, &r, NULL), 0);
+	assert_int_equal(ay_bundle_writer_columns(writer, c, NULL), 0);
+	assert_int_equal(ay_bundle_writer_finish(writer, NULL), 0);
+	ay_bundle_writer_free(writer);
+}
+
 /* A bundle of one file, coded by @method, made without the choice of the smallest. */
 static int bundle_of(struct tree *old, struct tree *new_, enum ay_bundle_method method, uint32_t part_limit)
 {
@@ -34,24 +59,12 @@ static int bundle_of(struct tree *old, struct tree *new_, enum ay_bundle_method 
 	struct ay_bsdiff_params params = {.threshold = AY_BSDIFF_THRESHOLD};
 	struct ay_bsdiff_ops ops = {0};
 	struct ay_columns c = {0};
-	struct ay_bundle_record r = {.method = method,
-				     .n_bases = 1,
-				     .size = n.len,
-				     .target = new_->files[0].digest,
-				     .bases = {old->files[0].digest},
-				     .base_sizes = {o.len}};
-	struct ay_bundle_writer_options w = {.from = old->digest,
-					     .to = new_->digest,
-					     .part_limit = part_limit,
-					     .level = 19,
-					     .codecs = AY_CODECS_ALL};
 	int fd = bundle_fd("", 0);
 
 	assert_int_equal(ay_bsdiff(o, n, &params, &ops), 0);
 	if (method == AY_METHOD_ELF) {
 		int rc = ay__elf_columns_encode(&c, o, n, &ops, NULL, ay_bundle_piece_max(part_limit));
 
-		r.extra_memory = ay__elf_extra_memory(o.len);
 		if (rc) {
 			assert_int_equal(rc, AY_EUNSUPPORTED);
 			close(fd);
@@ -61,15 +74,8 @@ static int bundle_of(struct tree *old, struct tree *new_, enum ay_bundle_method 
 		assert_int_equal(ay_columns_encode(&c, o, 0, n, &ops, true, ay_bundle_piece_max(part_limit)),
 				 0);
 	}
-	if (fd >= 0) {
-		struct ay_bundle_writer *writer = ay_bundle_writer_new(fd, &w);
-
-		assert_non_null(writer);
-		assert_int_equal(ay_bundle_writer_record(writer, &r, NULL), 0);
-		assert_int_equal(ay_bundle_writer_columns(writer, &c, NULL), 0);
-		assert_int_equal(ay_bundle_writer_finish(writer, NULL), 0);
-		ay_bundle_writer_free(writer);
-	}
+	if (fd >= 0)
+		write_record(fd, old, new_, method, part_limit, &c);
 	ay_columns_release(&c);
 	ay_bsdiff_ops_release(&ops);
 	return fd;
@@ -287,29 +293,28 @@ static void damaged_bundles(void **state)
 	tree_free(new_);
 }
 
+/* Reading the bundle in @fd is refused at its record, with @word in the reason; closes it. */
+static void bundle_refused(int fd, struct tree *old, struct tree *new_, const char *word)
+{
+	struct applied a = {0};
+	struct ay_err err = {0};
+	int rc = bundle_apply(fd, old, new_, &limits, &a, &err);
+
+	if (rc != AY_EFORMAT || !strstr(err.msg, word) || !strstr(err.msg, "record 0"))
+		fail_msg("%d \"%s\" instead of \"%s\"", rc, err.msg, word);
+	close(fd);
+	ay_buf_release(&a.delta);
+}
+
 /* One byte of one column of a good record is @value instead (a whole residue; < 0: less than it was): refused, with @word in the reason. */
 static void refused(struct tree *old, struct tree *new_, unsigned stream, size_t at, int value,
 		    const char *word)
 {
 	struct ay_slice o = {old->files[0].data, old->files[0].len},
 			n = {new_->files[0].data, new_->files[0].len};
-	struct ay_bundle_record r = {.method = AY_METHOD_ELF,
-				     .n_bases = 1,
-				     .size = n.len,
-				     .target = new_->files[0].digest,
-				     .bases = {old->files[0].digest},
-				     .base_sizes = {o.len},
-				     .extra_memory = ay__elf_extra_memory(o.len)};
-	struct ay_bundle_writer_options w = {.from = old->digest,
-					     .to = new_->digest,
-					     .part_limit = AY_BUNDLE_PART_DEFAULT,
-					     .level = 3,
-					     .codecs = AY_CODECS_ALL};
 	struct ay_bsdiff_params params = {.threshold = AY_BSDIFF_THRESHOLD};
 	struct ay_bsdiff_ops ops = {0};
 	struct ay_columns c = {0};
-	struct applied a = {0};
-	struct ay_err err = {0};
 	int fd = bundle_fd("", 0);
 
 	assert_int_equal(ay_bsdiff(o, n, &params, &ops), 0);
@@ -318,19 +323,10 @@ static void refused(struct tree *old, struct tree *new_, unsigned stream, size_t
 	if (value < 0)
 		value += c.col[stream].data[at];
 	memset(c.col[stream].data + at, value, stream == AY_STREAM_FIELD_CODE ? 4 : 1);
-	struct ay_bundle_writer *writer = ay_bundle_writer_new(fd, &w);
-	assert_non_null(writer);
-	assert_int_equal(ay_bundle_writer_record(writer, &r, NULL), 0);
-	assert_int_equal(ay_bundle_writer_columns(writer, &c, NULL), 0);
-	assert_int_equal(ay_bundle_writer_finish(writer, NULL), 0);
-	ay_bundle_writer_free(writer);
-	int rc = bundle_apply(fd, old, new_, &limits, &a, &err);
-	if (rc != AY_EFORMAT || !strstr(err.msg, word) || !strstr(err.msg, "record 0"))
-		fail_msg("%d \"%s\" instead of \"%s\"", rc, err.msg, word);
-	close(fd);
+	write_record(fd, old, new_, AY_METHOD_ELF, AY_BUNDLE_PART_DEFAULT, &c);
+	bundle_refused(fd, old, new_, word);
 	ay_columns_release(&c);
 	ay_bsdiff_ops_release(&ops);
-	ay_buf_release(&a.delta);
 }
 
 /* The columns of this record: elf-run is the number of operations, 0 (all that is left), and three numbers. */
@@ -390,8 +386,6 @@ static void chosen(void **state)
 static void memory_declared(void **state)
 {
 	struct tree *old = program(5, 60, 0, 0), *new_ = program(5, 60, 7, 0);
-	struct applied a = {0};
-	struct ay_err err = {0};
 
 	(void)state;
 	int fd = bundle_of(old, new_, AY_METHOD_ELF, AY_BUNDLE_PART_MIN);
@@ -400,11 +394,7 @@ static void memory_declared(void **state)
 	b.data[104]--; /* the header says one byte less than is needed */
 	bundle_fix_checks(b.data, b.len);
 	fd = bundle_fd(b.data, b.len);
-	assert_int_equal(bundle_apply(fd, old, new_, &limits, &a, &err), AY_EFORMAT);
-	assert_non_null(strstr(err.msg, "record 0"));
-	assert_non_null(strstr(err.msg, "memory"));
-	close(fd);
-	ay_buf_release(&a.delta);
+	bundle_refused(fd, old, new_, "memory");
 	ay_buf_release(&b);
 	tree_free(old);
 	tree_free(new_);
@@ -414,17 +404,11 @@ static void memory_declared(void **state)
 static void base_is_none(void **state)
 {
 	struct tree *old = program(5, 60, 0, 0), *new_ = program(5, 60, 7, 0);
-	struct applied a = {0};
-	struct ay_err err = {0};
 
 	(void)state;
 	int fd = bundle_of(old, new_, AY_METHOD_ELF, AY_BUNDLE_PART_MIN);
 	old->files[0].data[0] = 0;
-	assert_int_equal(bundle_apply(fd, old, new_, &limits, &a, &err), AY_EFORMAT);
-	assert_non_null(strstr(err.msg, "record 0"));
-	assert_non_null(strstr(err.msg, "no ELF image"));
-	close(fd);
-	ay_buf_release(&a.delta);
+	bundle_refused(fd, old, new_, "no ELF image");
 	tree_free(old);
 	tree_free(new_);
 }
@@ -432,49 +416,14 @@ static void base_is_none(void **state)
 static void golden(void **state)
 {
 	struct tree *old = program(2007, 40, 0, 0), *new_ = program(2007, 40, 3, 0);
-	struct ay_buf want = {0};
 
 	(void)state;
-	int fd = bundle_of(old, new_, AY_METHOD_ELF, AY_BUNDLE_PART_MIN);
-	struct ay_buf made = bundle_bytes(fd);
-	close(fd);
-	if (getenv("AYNI_GOLDEN_WRITE")) {
-		FILE *f = fopen(GOLDEN, "wb");
-
-		assert_non_null(f);
-		assert_int_equal(fwrite(made.data, 1, made.len, f), made.len);
-		assert_int_equal(fclose(f), 0);
-	}
-	FILE *f = fopen(GOLDEN, "rb");
-	if (!f)
-		fail_msg("%s: run from the top of the tree", GOLDEN);
-	uint8_t *p = ay_buf_reserve(&want, 1u << 18);
-	assert_non_null(p);
-	want.len = fread(p, 1, 1u << 18, f);
-	fclose(f);
-	fd = bundle_fd(want.data, want.len);
-	bundle_complete(fd, old, new_, &limits);
-	close(fd);
-	if (ZSTD_versionNumber() == 10504 && lzma_version_number() / 10000 == 5004) {
-		assert_int_equal(made.len, want.len);
-		assert_memory_equal(made.data, want.data, want.len);
-	}
+	int made = bundle_of(old, new_, AY_METHOD_ELF, AY_BUNDLE_PART_MIN);
+	struct ay_buf want = golden_bundle(GOLDEN, made, old, new_, &limits, true);
 	/* It shows each column of the method. */
-	unsigned ids = 0;
-	for (size_t at = AY_BUNDLE_HEADER_SIZE; at < want.len;) {
-		size_t n = want.data[at + 1], packed = 0;
-
-		for (size_t i = 0; i < n; i++) {
-			const uint8_t *s = want.data + at + AY_SECTION_HEAD_SIZE + i * AY_SECTION_STREAM_SIZE;
-
-			ids |= 1u << s[0];
-			packed += ay_get_le32(s + 4);
-		}
-		at += AY_SECTION_HEAD_SIZE + n * AY_SECTION_STREAM_SIZE + packed + AY_BUNDLE_CHECK_SIZE;
-	}
+	unsigned streams = golden_shows(&want).streams;
 	for (unsigned i = AY_STREAM_ELF_MAP; i <= AY_STREAM_FIELD_WIDE; i++)
-		assert_true(ids >> i & 1);
-	ay_buf_release(&made);
+		assert_true(streams >> i & 1);
 	ay_buf_release(&want);
 	tree_free(old);
 	tree_free(new_);

@@ -3,7 +3,7 @@
  * What is packed inside of files: found, unpacked, packed again. tests/golden/packed/ has one content as real packers packed it
  * (GNU gzip 1.12, zlib 1.2.13, XZ Utils 5.4.1, zstd 1.5.4, Python's zipfile): each must be seen through, and its recipe stay small.
  */
-#include "tests/unit/diff/trees.h"
+#include "tests/unit/diff/golden_bundle.h"
 
 #include <lzma.h>
 #include <stdio.h>
@@ -15,8 +15,6 @@
 #include "diff/rewrap.h"
 #include "diff/unwrap.h"
 
-#define PACKED "tests/golden/packed/"
-
 static const struct ay__inside_options as_target = {
 	.target = true, .view_max = 64u << 20, .memory_max = 400u << 20, .encoders = AY_ENCODERS_ALL};
 static const struct ay__inside_options as_base = {
@@ -24,18 +22,10 @@ static const struct ay__inside_options as_base = {
 
 static struct ay_buf file_read(const char *name)
 {
-	struct ay_buf b = {0};
 	char path[256];
 
-	snprintf(path, sizeof(path), PACKED "%s", name);
-	FILE *f = fopen(path, "rb");
-	if (!f)
-		fail_msg("%s: %s (run from the top of the tree)", path, strerror(errno));
-	uint8_t *p = ay_buf_reserve(&b, 1u << 20);
-	assert_non_null(p);
-	b.len = fread(p, 1, 1u << 20, f);
-	fclose(f);
-	return b;
+	snprintf(path, sizeof(path), "packed/%s", name);
+	return golden_read(path);
 }
 
 struct compare {
@@ -200,22 +190,11 @@ static void test_golden_bundle(void **state)
 	}
 	tree_seal(old);
 	tree_seal(new_);
-	int fd = bundle_make(old, new_, &o, NULL);
-	AY_CLEANUP(ay_buf_release) struct ay_buf made = bundle_bytes(fd);
-	close(fd);
-	if (getenv("AYNI_GOLDEN_WRITE")) {
-		FILE *f = fopen(PACKED "bundle-v2.bin", "wb");
-
-		assert_non_null(f);
-		assert_int_equal(fwrite(made.data, 1, made.len, f), made.len);
-		assert_int_equal(fclose(f), 0);
-	}
-	AY_CLEANUP(ay_buf_release) struct ay_buf want = file_read("bundle-v2.bin");
 	struct ay_bundle_limits limits = {.memory = 400u << 20};
+	AY_CLEANUP(ay_buf_release)
+	struct ay_buf want = golden_bundle("packed/bundle-v2.bin", bundle_make(old, new_, &o, NULL), old,
+					   new_, &limits, false);
 	assert_int_equal(ay_get_le32(want.data + 120), 1u << AY__FILTER_DEFLATE | 1u << AY__FILTER_LZMA2);
-	fd = bundle_fd(want.data, want.len);
-	bundle_complete(fd, old, new_, &limits);
-	close(fd);
 	tree_free(old);
 	tree_free(new_);
 }

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/support/same_everywhere.h - what a store asks its machine for is the same on every machine.
+ *
+ * In which order a directory is read is the file system's business: ext4's is not tmpfs'. What the store does in that
+ * order (links, removals) then gets other numbers, and a life that is killed at its nth call is another life.
+ * So it is with names that are drawn at random, once such names are sorted. A program that calls this once
+ *
+ *     reads directories in the order of their names. They are read whole at the first call, so a name that goes
+ *     in the meantime is still given, as POSIX allows;
+ *     gets from getrandom() what @seed alone decides, until the next call.
+ */
+#ifndef AYNI_TESTS_SUPPORT_SAME_EVERYWHERE_H
+#define AYNI_TESTS_SUPPORT_SAME_EVERYWHERE_H
+
+#include <stdint.h>
+
+/** same_everywhere() - while no other thread is in the store. */
+void same_everywhere(uint64_t seed);
+
+#endif
