@@ -55,6 +55,7 @@ struct apply {
 	struct ay__resume resume;       /* where it stands, as it is written down */
 	struct ay_bundle_place from;    /* where it goes on, when @resumed */
 	bool resumed;
+	bool attributed;             /* a symbolic link of the old tree has attributes: none is linked */
 	struct ay_bundle_record now; /* the record last begun */
 	struct ay__fd_writer *out;   /* its file */
 	uint64_t done;
@@ -143,6 +144,9 @@ static int on_merged(void *ctx, enum ay_change change, const struct ay_entry *ol
 	struct ay__local_entry local;
 	uint8_t v[AY__VARIANT_LEN];
 
+	/* Those that had attributes had them for a reason, and have them still. */
+	if (old && old->type == AY_ENTRY_SYMLINK && old->n_xattrs > 0)
+		ap->attributed = true;
 	if (old && old->type == AY_ENTRY_FILE) {
 		ay__entry_localise(ap->b.s, old, &local);
 		int r = ay__object_variant(&local.e, v);
@@ -595,6 +599,8 @@ static int apply_all(struct apply *ap, bool may_resume, struct ay_err *err)
 	/* Objects get their names now: what is in raw/ may then be theirs, so nobody is to go on with it. */
 	if (r == 0 && (r = fs->ops->unlink(fs, ap->b.st.dir, AY__RESUME_FILE, 0)) < 0)
 		r = r == -ENOENT ? 0 : ay_err_errno(err, -r, "cannot remove a file in %s/tmp", ap->b.s->path);
+	if (r == 0 && ap->from_serial && !ap->attributed)
+		ay__alike_begin(&ap->b, ap->from_serial);
 	return r == 0 ? ay__build_commit(&ap->b, err) : r;
 }
 

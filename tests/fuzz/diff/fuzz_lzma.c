@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Any bytes packed by our LZMA2 and by liblzma's, with any parameters that ours takes: the streams are the same to the last bit. Byte 0:
- * bits 0-2 how often the bytes are repeated (long inputs cheaply: the window moves), bit 3 branch filter, bits 4-7
+ * bits 0-2 how often the bytes are repeated, 512 times more with depth 1 (long inputs where they cost least: the window moves), bit 3 branch filter, bits 4-7
  * the size of the pieces; byte 1 lc, lp and pb; byte 2 the dictionary; byte 3 nice; byte 4 depth.
  */
 #include <lzma.h>
@@ -72,7 +72,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 				  .dict_code = data[2] % (DICT_MAX + 1),
 				  .nice = (uint16_t)(4 + data[3] % 255 * 2 % 270),
 				  .depth = data[4]};
-	const size_t piece = (size_t)1 << (data[0] >> 4 & 15) << 2, times = (size_t)1 << (data[0] & 7) * 2;
+	const size_t piece = (size_t)4 << (data[0] >> 4),
+		     times = ((size_t)1 << (data[0] & 7) / 2) * (data[4] == 1 ? 512 : 1);
 
 	if (x.props % 9 + x.props / 9 % 5 > 4)
 		x.props = 93;
