@@ -16,8 +16,9 @@
 
 #include "diff/bsdiff_search.h"
 
-#define GOOD 48 /* of AY__WINDOW bytes, so many right: nothing is searched for */
-#define STEP 16 /* bytes passed over at a time while the alignment is good */
+#define GOOD       48    /* of AY__WINDOW bytes, so many right: nothing is searched for */
+#define STEP       16    /* bytes passed over at a time while the alignment is good */
+#define STOP_STEPS 65536 /* after so many it is asked whether to go on; else after each operation */
 
 void ay_bsdiff_ops_release(struct ay_bsdiff_ops *ops)
 {
@@ -110,6 +111,13 @@ static uint64_t split_overlap(const struct ay__search *s, uint64_t old_a, uint64
 	return best;
 }
 
+static bool stop_asked(struct ay__search *s)
+{
+	if (s->stopped == 0 && s->stop)
+		s->stopped = s->stop(s->stop_ctx);
+	return s->stopped != 0;
+}
+
 /*
  * From @scan on, the first place where switching to another alignment pays; @scan == the end when there is
  * none. @pos: where it points to in the old file.
@@ -121,7 +129,9 @@ static uint64_t next_switch(struct ay__search *s, uint64_t scan, int64_t shift, 
 	uint64_t n = s->new_.len, counted = scan;
 	uint64_t score = 0; /* bytes right under the alignment in [scan, counted) */
 
-	while (scan < n) {
+	for (unsigned steps = 1; scan < n; steps++) {
+		if (steps % STOP_STEPS == 0 && stop_asked(s))
+			return n;
 		uint64_t here = scan - (uint64_t)shift;
 		size_t ahead = ay__min(n - scan, AY__WINDOW);
 
@@ -164,6 +174,8 @@ static int walk(struct ay__search *s, unsigned threshold, struct ay_bsdiff_ops *
 		int64_t shift = (int64_t)(last_new - last_old);
 
 		scan = next_switch(s, scan, shift, threshold, &pos);
+		if (stop_asked(s))
+			return s->stopped;
 		uint64_t forward = extend_forward(s, last_old, last_new, scan - last_new);
 		uint64_t backward = scan < n ? extend_backward(s, pos, scan, scan - last_new) : 0;
 		if (forward + backward > scan - last_new) {
@@ -195,6 +207,8 @@ int ay_bsdiff(struct ay_slice old, struct ay_slice new_, const struct ay_bsdiff_
 	if (old.len == 0)
 		return ops_push(out, 0, 0, new_.len);
 	int rc = ay__search_init(&s, old, new_, params ? params->shortcut : AY_BSDIFF_SHORTCUT);
+	s.stop = params ? params->stop : NULL;
+	s.stop_ctx = params ? params->stop_ctx : NULL;
 	if (rc == 0)
 		rc = walk(&s, threshold, out);
 	if (rc)

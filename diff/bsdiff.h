@@ -38,6 +38,9 @@ struct ay_bsdiff_params {
 	 * new size) are not sorted at all; 0: always sort. AY_BSDIFF_SHORTCUT is a good value.
 	 */
 	unsigned shortcut;
+	/* Called now and then while matches are looked for; nonzero ends that. NULL: nobody. Sorting does not hear it. */
+	int (*stop)(void *ctx);
+	void *stop_ctx;
 };
 
 #define AY_BSDIFF_THRESHOLD 8
@@ -57,7 +60,7 @@ uint64_t ay_bsdiff_memory(uint64_t old_len, uint64_t new_len);
  * Time is bounded for every input: the search gives up looking for better matches when it has compared
  * a fixed multiple of the input's size, and what it had so far is still right.
  *
- * Return: 0; -ENOMEM (@out then holds what it did before).
+ * Return: 0; -ENOMEM; what @params->stop returned (@out then holds what it did before).
  */
 int ay_bsdiff(struct ay_slice old, struct ay_slice new_, const struct ay_bsdiff_params *params,
 	      struct ay_bsdiff_ops *out);

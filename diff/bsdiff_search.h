@@ -23,6 +23,10 @@ struct ay__gap {
 struct ay__search {
 	struct ay_slice old, new_;
 	uint64_t effort; /* bytes that may still be compared */
+	/* who looks for matches asks whether to go on: as in struct ay_bsdiff_params */
+	int (*stop)(void *ctx);
+	void *stop_ctx;
+	int stopped;
 	int64_t recent[AY__RECENT];
 	unsigned n_recent;
 	/* long stretches, known beforehand */

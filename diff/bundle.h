@@ -171,7 +171,8 @@ struct ay_bundle_limits {
 };
 
 #define AY_BUNDLE_THREADS_MEMORY                                                                             \
-	(20u << 20) /* a part more of the default size, packed and unpacked; a queue */
+	(23u                                                                                                 \
+	 << 20) /* a part more of the default size, packed and unpacked; a queue; packing again what takes little */
 
 /**
  * ay_bundle_read() - read the bundle in @fd from offset 0, driving @sink.

@@ -2,8 +2,8 @@
 /*
  * diff/lzma_pack.h - LZMA2 as liblzma packs it, in two threads (internal to diff/).
  *
- * liblzma 5.2 to 5.8 pack the same bytes to the same stream; with one thread, and its threaded packer makes another stream. This one
- * makes the same, to the last bit, for what nearly all .xz files are made with: match finder bt4, mode normal. More than half of the
+ * liblzma 5.2 to 5.4 pack the same bytes to the same stream, with one thread; with several they make another stream. This one
+ * makes that very stream, to the last bit, for what nearly all .xz files are made with: match finder bt4, mode normal. More than half of the
  * time goes into finding matches, which is done ahead, in a thread of its own. What it makes never changes: see diff/encoders.h.
  */
 #ifndef AYNI_DIFF_LZMA_PACK_H

@@ -64,21 +64,14 @@ static int to_blocks(struct ay__output *o, const uint8_t *data, size_t len)
 	return 0;
 }
 
-/* Bytes of the file. */
+/* Bytes of the file; with a queue that packs, of its view. */
 static int file_bytes(void *ctx, const uint8_t *data, size_t len)
 {
 	struct ay__output *o = ctx;
 
-	if (len > o->record->size - o->given)
-		return ay_err_set(o->err, AY_EDIGEST,
-				  "packs to more than %llu bytes: the bundle is wrong, the base changed, or "
-				  "a library here packs differently",
-				  (unsigned long long)o->record->size);
-	o->given += len;
 	if (o->queue)
 		return to_blocks(o, data, len);
-	ay_hasher_update(o->hasher, data, len);
-	return o->sink->data(o->sink->ctx, o->record, data, len, o->err);
+	return ay__record_bytes(o->sink, o->record, o->hasher, &o->given, data, len, o->err);
 }
 
 /* The file is at its beginning, or where it was left in a reading before. */
@@ -97,7 +90,7 @@ static int file_begin(struct ay__output *o, const struct ay_bundle_place *again)
 }
 
 int ay__output_begin(struct ay__output *o, const struct ay_bundle_record *r, struct ay_slice recipe,
-		     uint64_t hold)
+		     uint64_t memory, uint64_t hold)
 {
 	const struct ay_bundle_place *again = o->again;
 
@@ -107,8 +100,9 @@ int ay__output_begin(struct ay__output *o, const struct ay_bundle_record *r, str
 	o->hold = hold;
 	o->held = 0;
 	ay__rewrap_free(o->rewrap);
-	o->rewrap = recipe.len ? ay__rewrap_new(recipe, file_bytes, o, o->err) : NULL;
-	if (recipe.len && !o->rewrap)
+	o->rewrap = NULL;
+	bool here = recipe.len && (hold || !o->queue || !ay__queue_pack(o->queue, recipe, memory));
+	if (here && !(o->rewrap = ay__rewrap_new(recipe, file_bytes, o, o->err)))
 		return ay_err_errno(o->err, ENOMEM, "pack again");
 	return file_begin(o, again);
 }

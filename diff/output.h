@@ -23,7 +23,7 @@ struct ay__output {
 	struct ay__rewrap *
 		rewrap; /* what is collected is a view, from which this makes the file; NULL: it is the file */
 	uint64_t hold, held; /* bytes of the view that go to a temporary file first, and that did; 0: none */
-	uint64_t given;      /* bytes of the file */
+	uint64_t given;      /* bytes of the file, where there is no queue */
 	struct ay__queue *queue; /* another thread hashes and gives on; NULL: none */
 	uint8_t *block;          /* of the queue, to be filled; NULL: none yet */
 	size_t block_len;
@@ -42,13 +42,14 @@ int ay__output_release(struct ay__output *o, int rc, struct ay_err *err);
 /**
  * ay__output_begin() - the bytes that come are @r's, borrowed until the end. What was not flushed is forgotten.
  * @recipe: checked, borrowed until the end; the bytes are those of the view. Empty: of the file.
+ * @memory: what packing by it needs; where that is little, the other thread packs.
  * @hold: the view's size, if all of it is to be there before packing begins (ay__recipe_held()): it waits in the sink's temporary
  *   file, which begins with the first bytes; a base's view must be open by then. 0: it is packed as it comes.
  *
  * Return: 0, -ENOMEM, what sink->open returned.
  */
 int ay__output_begin(struct ay__output *o, const struct ay_bundle_record *r, struct ay_slice recipe,
-		     uint64_t hold);
+		     uint64_t memory, uint64_t hold);
 
 /** ay__output_room() - where the next bytes go; @n: how many fit, at least 1. Then ay__output_add(). */
 uint8_t *ay__output_room(struct ay__output *o, size_t *n);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct block {
@@ -14,12 +15,27 @@ struct block {
 	unsigned kind;
 	size_t len;
 	uint8_t *bytes;
+	struct recipe *
+		recipe; /* with AY__QUEUE_OPEN: the bytes of this record are a view; taken over by whoever opens it */
+};
+
+struct recipe {
+	size_t len;
+	uint8_t bytes[];
 };
 
 struct ay__queue {
 	const struct ay_bundle_sink *sink;
 	struct ay_hasher *hasher;
+	/* The second thread's, of the record in hand. */
+	const struct ay_bundle_record *now;
+	uint64_t given; /* bytes of its file */
+	struct recipe *recipe;
+	struct ay__rewrap *rewrap;
+	struct recipe *next_recipe; /* the first thread's: of the record that is opened next */
 	pthread_mutex_t lock;
+	size_t recipes; /* bytes of all recipes */
+	unsigned packs; /* how many they are */
 	pthread_cond_t filled, emptied;
 	unsigned first, n; /* blocks that wait, the one in work among them */
 	bool done;         /* no more come */
@@ -53,6 +69,19 @@ int ay__hash_again(struct ay_hasher *h, int fd, uint64_t len, struct ay_err *err
 	return 0;
 }
 
+int ay__record_bytes(const struct ay_bundle_sink *sink, const struct ay_bundle_record *r, struct ay_hasher *h,
+		     uint64_t *given, const uint8_t *data, size_t len, struct ay_err *err)
+{
+	if (len > r->size - *given)
+		return ay_err_set(err, AY_EDIGEST,
+				  "packs to more than %llu bytes: the bundle is wrong, the base changed, or "
+				  "a library here packs differently",
+				  (unsigned long long)r->size);
+	*given += len;
+	ay_hasher_update(h, data, len);
+	return sink->data(sink->ctx, r, data, len, err);
+}
+
 int ay__record_end(const struct ay_bundle_sink *sink, const struct ay_bundle_record *r, struct ay_hasher *h,
 		   struct ay_err *err)
 {
@@ -69,26 +98,64 @@ int ay__record_end(const struct ay_bundle_sink *sink, const struct ay_bundle_rec
 
 /* ---- the second thread ---- */
 
-static int handle(struct ay__queue *q, const struct block *b)
+static int file_bytes(void *ctx, const uint8_t *data, size_t len)
+{
+	struct ay__queue *q = ctx;
+
+	return ay__record_bytes(q->sink, q->now, q->hasher, &q->given, data, len, &q->err);
+}
+
+/* Nothing more is packed of the record in hand. */
+static void pack_no_more(struct ay__queue *q)
+{
+	ay__rewrap_free(q->rewrap);
+	q->rewrap = NULL;
+	if (!q->recipe)
+		return;
+	pthread_mutex_lock(&q->lock);
+	q->recipes -= q->recipe->len;
+	q->packs--;
+	pthread_mutex_unlock(&q->lock);
+	free(q->recipe);
+	q->recipe = NULL;
+}
+
+static int record_open(struct ay__queue *q, struct block *b)
+{
+	ay_hasher_reset(q->hasher);
+	q->given = q->again;
+	q->again = 0;
+	q->recipe = b->recipe;
+	b->recipe = NULL;
+	if (q->recipe) {
+		const struct ay_slice recipe = {.data = q->recipe->bytes, .len = q->recipe->len};
+		q->rewrap = ay__rewrap_new(recipe, file_bytes, q, &q->err);
+		if (!q->rewrap)
+			return ay_err_errno(&q->err, ENOMEM, "pack again");
+	}
+	int rc = q->sink->open ? q->sink->open(q->sink->ctx, &b->r, &q->err) : 0;
+	return rc == 0 && q->given ? ay__hash_again(q->hasher, q->again_fd, q->given, &q->err) : rc;
+}
+
+static int handle(struct ay__queue *q, struct block *b)
 {
 	char hex[AY_DIGEST_HEX + 1];
 	int rc = 0;
 
 	if (b->is_place)
 		return q->sink->place ? q->sink->place(q->sink->ctx, &b->place, &q->err) : 0;
-	if (b->kind & AY__QUEUE_OPEN) {
-		ay_hasher_reset(q->hasher);
-		rc = q->sink->open ? q->sink->open(q->sink->ctx, &b->r, &q->err) : 0;
-		if (rc == 0 && q->again)
-			rc = ay__hash_again(q->hasher, q->again_fd, q->again, &q->err);
-		q->again = 0;
+	q->now = &b->r;
+	if (b->kind & AY__QUEUE_OPEN)
+		rc = record_open(q, b);
+	if (rc == 0 && b->len > 0)
+		rc = q->rewrap ? ay__rewrap_put(q->rewrap, b->bytes, b->len)
+			       : file_bytes(q, b->bytes, b->len);
+	if (rc == 0 && b->kind & AY__QUEUE_END) {
+		rc = q->rewrap ? ay__rewrap_end(q->rewrap) : 0;
+		if (rc == 0)
+			rc = ay__record_end(q->sink, &b->r, q->hasher, &q->err);
+		pack_no_more(q);
 	}
-	if (rc == 0 && b->len > 0) {
-		ay_hasher_update(q->hasher, b->bytes, b->len);
-		rc = q->sink->data(q->sink->ctx, &b->r, b->bytes, b->len, &q->err);
-	}
-	if (rc == 0 && b->kind & AY__QUEUE_END)
-		rc = ay__record_end(q->sink, &b->r, q->hasher, &q->err);
 	return rc ? ay_err_wrap(&q->err, rc, "record %u (%.12s...)", b->r.index,
 				ay_digest_hex(&b->r.target, hex))
 		  : 0;
@@ -107,7 +174,7 @@ static void *work(void *arg)
 		}
 		if (q->n == 0 || q->rc)
 			break;
-		const struct block *b = &q->blocks[q->first];
+		struct block *b = &q->blocks[q->first];
 		pthread_mutex_unlock(&q->lock);
 		int rc = handle(q, b);
 		pthread_mutex_lock(&q->lock);
@@ -159,6 +226,10 @@ int ay__queue_free(struct ay__queue *q, struct ay_err *err)
 	int rc = q->rc;
 	if (rc && err)
 		*err = q->err;
+	pack_no_more(q);
+	free(q->next_recipe);
+	for (unsigned i = 0; i < AY__QUEUE_BLOCKS; i++)
+		free(q->blocks[i].recipe);
 	pthread_cond_destroy(&q->emptied);
 	pthread_cond_destroy(&q->filled);
 	pthread_mutex_destroy(&q->lock);
@@ -208,7 +279,32 @@ void ay__queue_give(struct ay__queue *q, const struct ay_bundle_record *r, size_
 	b->is_place = false;
 	b->kind = kind;
 	b->len = len;
+	if (kind & AY__QUEUE_OPEN) {
+		b->recipe = q->next_recipe;
+		q->next_recipe = NULL;
+	}
 	give(q);
+}
+
+bool ay__queue_pack(struct ay__queue *q, struct ay_slice recipe, uint64_t memory)
+{
+	if (memory > AY__QUEUE_PACK_MEMORY || recipe.len > AY__QUEUE_RECIPES)
+		return false;
+	pthread_mutex_lock(&q->lock);
+	bool room = q->packs < AY__QUEUE_PACKS && recipe.len <= AY__QUEUE_RECIPES - q->recipes;
+	struct recipe *copy = room ? malloc(sizeof(*copy) + recipe.len) : NULL;
+	if (copy) {
+		q->recipes += recipe.len;
+		q->packs++;
+	}
+	pthread_mutex_unlock(&q->lock);
+	if (!copy)
+		return false;
+	copy->len = recipe.len;
+	memcpy(copy->bytes, recipe.data, recipe.len);
+	AY_ASSERT(!q->next_recipe);
+	q->next_recipe = copy;
+	return true;
 }
 
 void ay__queue_again(struct ay__queue *q, int fd, uint64_t len)

@@ -50,6 +50,7 @@ struct ay__reader {
 	uint64_t base_size;      /* of the base's view */
 	struct ay_buf recipe;    /* with filters: the base's, then the target's */
 	struct ay_slice base_recipe, target_recipe;
+	uint64_t pack_memory; /* that packing the target needs */
 	uint64_t hold; /* bytes of the target's view, if it waits in a temporary file to be packed; else 0 */
 	struct ay__view file; /* the base itself, while it is unpacked */
 	uint8_t *unpacked;    /* AY__VIEW_IN_MEMORY bytes, when there was a need */

@@ -126,7 +126,7 @@ int ay__reader_recipes(struct ay__reader *r)
 {
 	struct ay__recipe_sums base = {0}, target = {0};
 
-	r->hold = 0;
+	r->hold = r->pack_memory = 0;
 	r->view_size = r->r.size;
 	r->base_size = r->r.n_bases ? r->r.base_sizes[0] : 0;
 	r->base_recipe = r->target_recipe = (struct ay_slice){0};
@@ -144,6 +144,7 @@ int ay__reader_recipes(struct ay__reader *r)
 	if (rc == 0 && r->target_recipe.len) {
 		rc = ay__recipe_check(r->target_recipe, true, &target, r->err);
 		r->view_size = target.view_size;
+		r->pack_memory = target.memory;
 		r->hold = r->r.method == AY_METHOD_ELF && ay__recipe_held(&target) ? target.view_size : 0;
 		if (rc == 0)
 			rc = share_check(r, "file", target.view_size, r->r.size);

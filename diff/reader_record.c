@@ -239,7 +239,7 @@ int ay__reader_bytes(struct ay__reader *r)
 
 	rc = ay__reader_recipes(r);
 	if (rc == 0 && !r->skip) {
-		rc = ay__output_begin(&r->out, &r->r, r->target_recipe, r->hold);
+		rc = ay__output_begin(&r->out, &r->r, r->target_recipe, r->pack_memory, r->hold);
 		if (rc == 0 && r->r.n_bases)
 			rc = ay__reader_base(r);
 	}

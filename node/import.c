@@ -41,7 +41,9 @@ struct work {
 	struct ay_repo *repo;
 	const char *branch;
 	bool force;
-	struct ay_apply_limits limits;
+	struct ay_apply_limits limits; /* its encoders: those of @asked that are proved here */
+	const char *encoders[AY_ENCODERS];
+	uint32_t asked; /* the encoders that an offer has named so far, by number */
 	const struct ay_root *root;
 	struct ay_branch_state state;
 	struct ay_head head;
@@ -166,6 +168,21 @@ static int grow_offers(struct work *w)
 	return 0;
 }
 
+/* Before an offer is judged: can its encoders be had? To prove one takes longer than many an update, so only who is named. */
+static void prove_encoders(struct work *w, const struct ay_offer *o)
+{
+	for (unsigned id = 1; id < AY_ENCODERS; id++) {
+		bool named = false;
+		for (unsigned i = 0; i < o->n_encoders && !named; i++)
+			named = strcmp(o->encoders[i], ay_encoder_name(id)) == 0;
+		if (!named || w->asked >> id & 1)
+			continue;
+		w->asked |= 1u << id;
+		if (ay_encoders_proved(1u << id))
+			w->encoders[w->limits.n_encoders++] = ay_encoder_name(id);
+	}
+}
+
 static int add_offer(void *ctx, const uint8_t *data, size_t len)
 {
 	struct work *w = ctx;
@@ -177,6 +194,8 @@ static int add_offer(void *ctx, const uint8_t *data, size_t len)
 		return r;
 	struct ay_offer *o = &w->offers[w->n_offers];
 	r = ay_trust_offer(w->root, w->branch, data, len, o, &why);
+	if (r == 0)
+		prove_encoders(w, o);
 	if (r == 0 && ay_offer_fit(&w->limits, o) != AY_FIT) {
 		char text[128];
 		r = ay_err_set(&why, AY_ELIMIT, "its bundle %s",
@@ -476,10 +495,7 @@ int ay_import(struct ay_store *s, const struct ay_config *config, struct ay_repo
 	w->repo = repo;
 	w->branch = branch;
 	w->force = force;
-	const char *encoders[AY_ENCODERS];
-	w->limits = (struct ay_apply_limits){.memory = ay_apply_memory_auto(),
-					     .encoders = encoders,
-					     .n_encoders = ay_encoders_here(encoders)};
+	w->limits = (struct ay_apply_limits){.memory = ay_apply_memory_auto(), .encoders = w->encoders};
 	int r = bring(w, progress, ctx, out, err);
 	for (size_t i = 0; i < w->n_releases; i++)
 		free(w->releases[i].data);

@@ -8,7 +8,7 @@
  *                   whose digest the release has signed; the old contents into the base index
  *     records       each output to raw/DIGEST in staging
  *     then          a second walk over both manifests gives each changed file its object: an output,
- *                   or a copy of an old object when only mode, owner, mtime or xattrs changed
+ *                   or a copy of an old object when only mode, owner, mtime or xattrs changed (store/apply_objects.c)
  *     commit        store/build.c
  *
  * What is remembered is small and does not grow with contents: the base index
@@ -17,52 +17,20 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdalign.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
-#include "diff/bundle.h"
 #include "manifest/delta.h"
-#include "store/base_index.h"
+#include "store/apply_internal.h"
 #include "store/scratch.h"
-#include "store/resume.h"
-#include "store/shared.h"
-#include "store/tree_batch.h"
 
-#define CONTENT_LOCKS 16
-#define DELTA_FACTOR  2 /* a delta is at most both manifests and a byte per line */
-
-struct apply {
-	struct ay__build b;
-	const struct ay_apply *a;
-	struct ay_bundle_header h;
-	uint32_t from_serial; /* 0: from nothing */
-	uint64_t from_manifest_size;
-	struct ay__base_index bases;
-	struct ay_old_files old;     /* by number, for records to refer to */
-	struct ay__shared shared;    /* what other branches share; looked at only when something is missing */
-	struct ay__fd_writer *delta; /* the manifest delta, to staging; then the new manifest */
-	int delta_fd;
-	uint64_t inodes;             /* what the new tree needs beyond the records: seen in the merge */
-	struct ay__failure *failure; /* of what the crew stages */
-	pthread_mutex_t lock;        /* of @shared */
-	pthread_mutex_t
-		content[CONTENT_LOCKS]; /* one at a time makes the variants of a content; by its digest */
-	struct ay__resume resume;       /* where it stands, as it is written down */
-	struct ay_bundle_place from;    /* where it goes on, when @resumed */
-	bool resumed;
-	struct ay_bundle_record now; /* the record last begun */
-	struct ay__fd_writer *out;   /* its file */
-	uint64_t done;
-};
+#define DELTA_FACTOR 2 /* a delta is at most both manifests and a byte per line */
 
 /* ---- header: where the bundle starts ---- */
 
-static int find_from_tree(struct apply *ap, struct ay_err *err)
+static int find_from_tree(struct ay__apply *ap, struct ay_err *err)
 {
 	AY_FREE struct ay_tree_info *trees = NULL;
 	char hex[AY_DIGEST_HEX + 1];
@@ -89,7 +57,7 @@ static int find_from_tree(struct apply *ap, struct ay_err *err)
  * Room for the outputs, @bytes and @inodes besides: the offer says how much of them is holes, and what an apply before has
  * brought lies there already.
  */
-static int reserve(struct apply *ap, uint64_t bytes, uint64_t inodes, struct ay_err *err)
+static int reserve(struct ay__apply *ap, uint64_t bytes, uint64_t inodes, struct ay_err *err)
 {
 	const struct ay_offer *offer = ap->a->offer;
 	uint64_t need = ap->h.unpacked_size, records = ap->h.n_records;
@@ -103,7 +71,7 @@ static int reserve(struct apply *ap, uint64_t bytes, uint64_t inodes, struct ay_
 
 static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err *err)
 {
-	struct apply *ap = ctx;
+	struct ay__apply *ap = ctx;
 	const struct ay_release *rel = &ap->b.release;
 	const struct ay_offer *offer = ap->a->offer;
 
@@ -129,7 +97,7 @@ static int on_header(void *ctx, const struct ay_bundle_header *h, struct ay_err 
 
 static int on_delta(void *ctx, const void *data, size_t len, struct ay_err *err)
 {
-	struct apply *ap = ctx;
+	struct ay__apply *ap = ctx;
 	int r = ay__fd_write(ap->delta, data, len);
 
 	return r < 0 ? ay_err_errno(err, -r, "cannot write the manifest delta") : 0;
@@ -139,10 +107,13 @@ static int on_delta(void *ctx, const void *data, size_t len, struct ay_err *err)
 static int on_merged(void *ctx, enum ay_change change, const struct ay_entry *old,
 		     const struct ay_entry *new_, struct ay_err *err)
 {
-	struct apply *ap = ctx;
+	struct ay__apply *ap = ctx;
 	struct ay__local_entry local;
 	uint8_t v[AY__VARIANT_LEN];
 
+	/* Those that had attributes had them for a reason, and have them still. */
+	if (old && old->type == AY_ENTRY_SYMLINK && old->n_xattrs > 0)
+		ap->attributed = true;
 	if (old && old->type == AY_ENTRY_FILE) {
 		ay__entry_localise(ap->b.s, old, &local);
 		int r = ay__object_variant(&local.e, v);
@@ -164,7 +135,7 @@ static int on_merged(void *ctx, enum ay_change change, const struct ay_entry *ol
 
 static int write_manifest(void *ctx, const void *data, size_t len)
 {
-	struct apply *ap = ctx;
+	struct ay__apply *ap = ctx;
 
 	/* The release says how long the manifest is: what goes on is not it. */
 	if (ap->delta->pos + ap->delta->held + len > ap->b.release.manifest_size)
@@ -172,9 +143,8 @@ static int write_manifest(void *ctx, const void *data, size_t len)
 	return ay__fd_write(ap->delta, data, len);
 }
 
-/* A reader over the from-tree's manifest; NULL with 0 when there is no from-tree. */
-static int open_old(struct apply *ap, struct ay__fd_reader *in, struct ay_manifest_reader **m,
-		    struct ay_err *err)
+int ay__apply_open_old(struct ay__apply *ap, struct ay__fd_reader *in, struct ay_manifest_reader **m,
+		       struct ay_err *err)
 {
 	*m = NULL;
 	*in = (struct ay__fd_reader){.fd = -1};
@@ -186,7 +156,7 @@ static int open_old(struct apply *ap, struct ay__fd_reader *in, struct ay_manife
 	return r;
 }
 
-static int merge(struct apply *ap, struct ay_err *err)
+static int merge(struct ay__apply *ap, struct ay_err *err)
 {
 	struct ay_fs *fs = ap->b.s->fs;
 	struct ay__fd_reader old_in, delta_in = {.fd = ap->delta_fd};
@@ -196,7 +166,7 @@ static int merge(struct apply *ap, struct ay_err *err)
 	if (fd < 0)
 		return ay_err_errno(err, -fd, "cannot make the manifest's file");
 	*ap->delta = (struct ay__fd_writer){.fs = fs, .fd = fd};
-	int r = open_old(ap, &old_in, &old, err);
+	int r = ay__apply_open_old(ap, &old_in, &old, err);
 	if (r == 0)
 		r = ay_delta_apply(old, ay__fd_read, &delta_in, &ap->h.from, &ap->h.to, on_merged, ap,
 				   write_manifest, ap, err);
@@ -215,7 +185,7 @@ static int merge(struct apply *ap, struct ay_err *err)
 
 static int on_delta_end(void *ctx, struct ay_err *err)
 {
-	struct apply *ap = ctx;
+	struct ay__apply *ap = ctx;
 	int r = ay__fd_flush(ap->delta);
 
 	if (r < 0)
@@ -235,7 +205,7 @@ static int on_delta_end(void *ctx, struct ay_err *err)
 
 /* ---- records ---- */
 
-static bool in_hand(const struct apply *ap, const struct ay_bundle_record *rec)
+static bool in_hand(const struct ay__apply *ap, const struct ay_bundle_record *rec)
 {
 	return ap->resumed && ap->from.inside && rec->index == ap->from.record;
 }
@@ -243,7 +213,7 @@ static bool in_hand(const struct apply *ap, const struct ay_bundle_record *rec)
 /* What an apply before has brought is there, found to be right (store/resume.c). */
 static int on_begin(void *ctx, const struct ay_bundle_record *rec, bool *skip, struct ay_err *err)
 {
-	struct apply *ap = ctx;
+	struct ay__apply *ap = ctx;
 	char hex[AY_DIGEST_HEX + 1];
 
 	(void)err;
@@ -253,7 +223,7 @@ static int on_begin(void *ctx, const struct ay_bundle_record *rec, bool *skip, s
 }
 
 /* Behind what was written of it at the place there may be more, which need not be what comes. */
-static int open_again(struct apply *ap, int fd, const struct ay_bundle_record *rec)
+static int open_again(struct ay__apply *ap, int fd, const struct ay_bundle_record *rec)
 {
 	struct ay_fs *fs = ap->b.s->fs;
 	int r = fs->ops->truncate(fs, fd, (off_t)ap->from.done);
@@ -267,7 +237,7 @@ static int open_again(struct apply *ap, int fd, const struct ay_bundle_record *r
 /* From here to on_end() in the reader's second thread, if it has one; it goes through the records in order. */
 static int on_open(void *ctx, const struct ay_bundle_record *rec, struct ay_err *err)
 {
-	struct apply *ap = ctx;
+	struct ay__apply *ap = ctx;
 	struct ay_fs *fs = ap->b.s->fs;
 	char hex[AY_DIGEST_HEX + 1];
 
@@ -295,7 +265,7 @@ static int on_open(void *ctx, const struct ay_bundle_record *rec, struct ay_err 
 
 static int on_base(void *ctx, const struct ay_bundle_record *rec, unsigned base, int *fd, struct ay_err *err)
 {
-	struct apply *ap = ctx;
+	struct ay__apply *ap = ctx;
 	char hex[AY_DIGEST_HEX + 1];
 	struct stat st;
 
@@ -320,7 +290,7 @@ static int on_base(void *ctx, const struct ay_bundle_record *rec, unsigned base,
 static int on_data(void *ctx, const struct ay_bundle_record *rec, const void *data, size_t len,
 		   struct ay_err *err)
 {
-	struct apply *ap = ctx;
+	struct ay__apply *ap = ctx;
 	int r = ay__fd_write(ap->out, data, len);
 
 	(void)rec;
@@ -334,7 +304,7 @@ static int on_data(void *ctx, const struct ay_bundle_record *rec, const void *da
 
 static int on_end(void *ctx, const struct ay_bundle_record *rec, struct ay_err *err)
 {
-	struct apply *ap = ctx;
+	struct ay__apply *ap = ctx;
 	int r = ay__fd_end_sparse(ap->out);
 
 	(void)rec;
@@ -346,7 +316,7 @@ static int on_end(void *ctx, const struct ay_bundle_record *rec, struct ay_err *
 /* Between two parts. It is only written down so that less is to be done again: a failure is none. */
 static int on_place(void *ctx, const struct ay_bundle_place *p, struct ay_err *err)
 {
-	struct apply *ap = ctx;
+	struct ay__apply *ap = ctx;
 	int r = 0;
 
 	if (ap->h.n_parts < 2)
@@ -359,7 +329,7 @@ static int on_place(void *ctx, const struct ay_bundle_place *p, struct ay_err *e
 }
 
 /* A record gave the wrong bytes: is it the bundle, or was a base of ours changed since it was made? */
-static int blame_base(struct apply *ap, int r, struct ay_err *err)
+static int blame_base(struct ay__apply *ap, int r, struct ay_err *err)
 {
 	char hex[AY_DIGEST_HEX + 1];
 
@@ -376,7 +346,7 @@ static int blame_base(struct apply *ap, int r, struct ay_err *err)
 	return r;
 }
 
-static int read_bundle(struct apply *ap, struct ay_err *err)
+static int read_bundle(struct ay__apply *ap, struct ay_err *err)
 {
 	AY_CLEANUP(ay__scratch_release) struct ay__scratch scratch;
 	const struct ay_bundle_sink sink = {
@@ -421,149 +391,6 @@ static int read_bundle(struct apply *ap, struct ay_err *err)
 	return r == AY_EDIGEST ? blame_base(ap, r, err) : r;
 }
 
-/* ---- objects ---- */
-
-/* The bundle's output, for the first of its variants the very inode, for others a copy. 1: it has none. */
-static int from_output(struct apply *ap, const struct ay_entry *e, const struct ay__object_name *name,
-		       struct ay_err *err)
-{
-	struct ay__local_entry local;
-	char hex[AY_DIGEST_HEX + 1];
-	struct stat st;
-
-	ay_digest_hex(&e->digest, hex);
-	AY_CLOSE int fd = ay__open_beneath(ap->b.raw, hex, O_RDONLY);
-	if (fd == -ENOENT)
-		return 1;
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return ay_err_errno(err, fd < 0 ? -fd : errno, "%s: its content in staging", e->path);
-	if ((uint64_t)st.st_size != e->size)
-		return ay_err_set(err, AY_EFORMAT, "%s: has %llu bytes, the manifest says %llu", e->path,
-				  (unsigned long long)st.st_size, (unsigned long long)e->size);
-	if (st.st_nlink > 1)
-		return ay__build_stage(&ap->b, e, name, fd, err);
-	ay__entry_localise(ap->b.s, e, &local);
-	int r = ay__meta_set(ap->b.s, fd, &local.e, err);
-	return r < 0 ? r : ay__build_stage_link(&ap->b, name, ap->b.raw, hex, err);
-}
-
-/* An old content in a new variant. */
-static int from_base(struct apply *ap, const struct ay_entry *e, const struct ay__object_name *name,
-		     struct ay_err *err)
-{
-	AY_CLOSE int fd = ay__base_index_open(&ap->bases, ap->b.s, &e->digest);
-	int q = 0;
-
-	if (fd == -ENOENT) {
-		pthread_mutex_lock(&ap->lock);
-		q = ay__shared_load(&ap->shared, ap->b.s, ap->b.branch, err);
-		pthread_mutex_unlock(&ap->lock);
-	}
-	if (q < 0)
-		return q;
-	if (fd == -ENOENT)
-		fd = ay__shared_open(&ap->shared, ap->b.s, &e->digest);
-	if (fd == -ENOENT)
-		return ay_err_set(err, AY_EFORMAT, "%s: the bundle lacks its content", e->path);
-	if (fd < 0)
-		return ay_err_errno(err, -fd, "%s: its old object", e->path);
-	int r = ay__build_stage(&ap->b, e, name, fd, err);
-	if (r == AY_EDIGEST)
-		return ay_err_set(err, AY_EBASE,
-				  "%s: its object in %s %u was changed in place: `ayni fsck --heal` heals",
-				  e->path, ap->b.branch, ap->from_serial);
-	return r;
-}
-
-static int stage_one(struct apply *ap, const struct ay_entry *e, struct ay_err *err)
-{
-	struct ay__local_entry local;
-	struct ay__object_name name;
-	uint8_t v[AY__VARIANT_LEN];
-
-	ay__entry_localise(ap->b.s, e, &local);
-	int r = ay__object_variant(&local.e, v);
-	if (r < 0)
-		return ay_err_errno(err, -r, "%s", e->path);
-	ay__object_name(&e->digest, v, &name);
-	if (ay__build_has(&ap->b, &name))
-		return 0;
-	r = from_output(ap, e, &name, err);
-	if (r <= 0)
-		return r;
-	if (ay__base_index_has(&ap->bases, &e->digest, v) &&
-	    faccessat(ap->b.s->objects, name.s, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return 0; /* the same inode under another path: linked as it is */
-	return from_base(ap, e, &name, err);
-}
-
-struct stage_task {
-	struct ay__task task;
-	struct apply *ap;
-	struct ay_entry e; /* its memory behind */
-	alignas(max_align_t) uint8_t mem[];
-};
-
-static void stage_task(struct ay__task *task)
-{
-	struct stage_task *t = (struct stage_task *)(void *)task;
-	struct apply *ap = t->ap;
-	pthread_mutex_t *lock = &ap->content[t->e.digest.b[0] % CONTENT_LOCKS];
-	struct ay_err why = {0};
-
-	if (ay__failure_get(ap->failure, NULL) == 0) {
-		pthread_mutex_lock(lock);
-		int r = stage_one(ap, &t->e, &why);
-		pthread_mutex_unlock(lock);
-		if (r < 0)
-			ay__failure_set(ap->failure, r, &why);
-	}
-	free(t);
-}
-
-static int on_changed(void *ctx, enum ay_change change, const struct ay_entry *old, const struct ay_entry *e,
-		      struct ay_err *err)
-{
-	struct apply *ap = ctx;
-
-	(void)old;
-	if ((change != AY_CHANGE_ADDED && change != AY_CHANGE_REPLACED) || e->type != AY_ENTRY_FILE)
-		return 0;
-	struct stage_task *t = malloc(sizeof(*t) + ay__entry_room(e));
-	if (!t)
-		return ay_err_errno(err, ENOMEM, "%s", e->path);
-	t->task.run = stage_task;
-	t->ap = ap;
-	ay__entry_copy(&t->e, e, t->mem);
-	ay__crew_give(ap->b.crew, &t->task);
-	return ay__failure_get(ap->failure, err);
-}
-
-static int stage_objects(struct apply *ap, struct ay_err *err)
-{
-	struct ay__fd_reader old_in, new_in = {.fd = ay__open_beneath(ap->b.tree, "manifest", O_RDONLY)};
-	struct ay_manifest_reader *old = NULL, *new_ = NULL;
-	int r = new_in.fd < 0 ? ay_err_errno(err, -new_in.fd, "cannot read the new manifest") : 0;
-
-	old_in.fd = -1;
-	if (r == 0)
-		r = open_old(ap, &old_in, &old, err);
-	if (r == 0 && !(new_ = ay_manifest_reader_new(ay__fd_read, &new_in)))
-		r = ay_err_errno(err, ENOMEM, "read manifest");
-	if (r == 0)
-		r = ay_manifest_compare(old, new_, on_changed, ap, err);
-	ay__crew_wait(ap->b.crew);
-	if (r == 0)
-		r = ay__failure_get(ap->failure, err);
-	ay_manifest_reader_free(old);
-	ay_manifest_reader_free(new_);
-	if (old_in.fd >= 0)
-		close(old_in.fd);
-	if (new_in.fd >= 0)
-		close(new_in.fd);
-	return r;
-}
-
 /* ---- the whole ---- */
 
 static int check_offer(const struct ay_apply *a, const struct ay_release *rel, struct ay_err *err)
@@ -576,7 +403,7 @@ static int check_offer(const struct ay_apply *a, const struct ay_release *rel, s
 	return 0;
 }
 
-static int apply_all(struct apply *ap, bool may_resume, struct ay_err *err)
+static int apply_all(struct ay__apply *ap, bool may_resume, struct ay_err *err)
 {
 	const struct ay_apply *a = ap->a;
 	struct ay_fs *fs = ap->b.s->fs;
@@ -591,17 +418,19 @@ static int apply_all(struct apply *ap, bool may_resume, struct ay_err *err)
 	if (r == 0)
 		r = read_bundle(ap, err);
 	if (r == 0)
-		r = stage_objects(ap, err);
+		r = ay__apply_objects(ap, err);
 	/* Objects get their names now: what is in raw/ may then be theirs, so nobody is to go on with it. */
 	if (r == 0 && (r = fs->ops->unlink(fs, ap->b.st.dir, AY__RESUME_FILE, 0)) < 0)
 		r = r == -ENOENT ? 0 : ay_err_errno(err, -r, "cannot remove a file in %s/tmp", ap->b.s->path);
+	if (r == 0 && ap->from_serial && !ap->attributed)
+		ay__alike_begin(&ap->b, ap->from_serial);
 	return r == 0 ? ay__build_commit(&ap->b, err) : r;
 }
 
 static int apply_once(struct ay_store *s, const struct ay_apply *a, bool may_resume, bool *resumed,
 		      struct ay_err *err)
 {
-	AY_FREE struct apply *ap = calloc(1, sizeof(*ap));
+	AY_FREE struct ay__apply *ap = calloc(1, sizeof(*ap));
 	AY_FREE struct ay__fd_writer *delta = calloc(1, sizeof(*delta)), *out = calloc(1, sizeof(*out));
 
 	struct ay__failure *failure = ap && delta && out ? ay__failure_new() : NULL;
@@ -610,7 +439,7 @@ static int apply_once(struct ay_store *s, const struct ay_apply *a, bool may_res
 		return ay_err_errno(err, ENOMEM, "apply %s", a->branch);
 	ap->failure = failure;
 	pthread_mutex_init(&ap->lock, NULL);
-	for (int i = 0; i < CONTENT_LOCKS; i++)
+	for (int i = 0; i < AY__CONTENT_LOCKS; i++)
 		pthread_mutex_init(&ap->content[i], NULL);
 	ap->a = a;
 	ap->delta = delta;
@@ -631,7 +460,7 @@ static int apply_once(struct ay_store *s, const struct ay_apply *a, bool may_res
 	ay__build_end(&ap->b);
 	ay__failure_free(failure);
 	pthread_mutex_destroy(&ap->lock);
-	for (int i = 0; i < CONTENT_LOCKS; i++)
+	for (int i = 0; i < AY__CONTENT_LOCKS; i++)
 		pthread_mutex_destroy(&ap->content[i]);
 	if (r < 0 && r != AY_ENOTHING)
 		return ay_err_wrap(err, r, "apply %s %u", a->branch, serial);

@@ -108,6 +108,7 @@ static void init(struct ay__build *b, struct ay_store *s, const char *branch)
 				.raw = -1,
 				.new_ = -1,
 				.buckets = -1,
+				.like = -1,
 				.tree = -1};
 }
 
@@ -173,13 +174,13 @@ int ay__build_sign(struct ay__build *b, const void *envelope, size_t envelope_le
 
 void ay__build_end(struct ay__build *b)
 {
-	int *fds[] = {&b->raw, &b->new_, &b->tree, &b->buckets};
+	int *fds[] = {&b->raw, &b->new_, &b->tree, &b->buckets, &b->like};
 
 	ay__crew_free(b->crew);
 	b->crew = NULL;
 	if (b->locked)
 		ay__store_unlock(b->s);
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		if (*fds[i] >= 0)
 			close(*fds[i]);
 	}

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The objects of a tree that is gone, looked at in slices under the store's exclusive lock; within a slice several threads
- * remove, because on many disks freeing a file is a wait for each (a discard, or bitmaps that must be read).
+ * The objects of a tree that is gone. Most are in use by another tree and are passed over without a lock: whoever takes that one
+ * away looks at them again. What nothing else links is looked at once more, and goes, in slices under the store's exclusive
+ * lock; within a slice several threads remove, because on many disks freeing a file is a wait for each (a discard, or bitmaps
+ * that must be read).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +15,7 @@
 #include "store/crew.h"
 #include "store/spill.h"
 
-#define SLICE_FILES 256 /* entries looked at under the exclusive lock at once: a few milliseconds */
+#define SLICE_FILES 128 /* objects removed under the exclusive lock at once: a few milliseconds */
 #define TASKS       16
 
 struct drop {
@@ -80,19 +82,37 @@ static void drop_names(struct drop *d)
 	ay__crew_wait(d->crew);
 }
 
-/* One slice under the lock that the caller holds. 1: more; 0: that was all; negative: the manifest ends here. */
-static int drop_slice(struct drop *d, struct ay_manifest_reader *m, struct ay_err *err)
+static bool may_go(const struct drop *d, const struct ay__object_name *name)
+{
+	struct stat st;
+
+	return fstatat(d->s->objects, name->s, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink <= 1;
+}
+
+/* The next objects that nothing seems to link. 1: more; 0: that was all; negative: the manifest ends here. */
+static int find_slice(struct drop *d, struct ay_manifest_reader *m, struct ay_err *err)
 {
 	struct ay_entry e;
 	int r = 1;
 
 	d->n = 0;
-	for (int i = 0; i < SLICE_FILES && (r = ay_manifest_next(m, &e, err)) > 0; i++) {
-		if (e.type == AY_ENTRY_FILE && ay__object_name_of(d->s, &e, &d->names[d->n]) == 0)
+	while (d->n < SLICE_FILES && (r = ay_manifest_next(m, &e, err)) > 0) {
+		struct ay__object_name *name = &d->names[d->n];
+		if (e.type == AY_ENTRY_FILE && ay__object_name_of(d->s, &e, name) == 0 && may_go(d, name))
 			d->n++;
 	}
-	drop_names(d);
 	return r;
+}
+
+static int drop_slice(struct drop *d, struct ay_err *err)
+{
+	int r = d->n > 0 ? ay__store_lock(d->s, LOCK_EX, err) : 0;
+
+	if (d->n == 0 || r < 0)
+		return r;
+	drop_names(d);
+	ay__store_unlock(d->s);
+	return 0;
 }
 
 int ay__objects_drop(struct ay_store *s, int manifest_fd, struct ay_gc_result *res, struct ay_err *err)
@@ -108,10 +128,11 @@ int ay__objects_drop(struct ay_store *s, int manifest_fd, struct ay_gc_result *r
 	}
 	d.crew = ay__store_removers(s);
 	while (r > 0) {
-		if ((r = ay__store_lock(s, LOCK_EX, err)) < 0)
-			break;
-		r = drop_slice(&d, m, err);
-		ay__store_unlock(s);
+		r = find_slice(&d, m, err);
+		/* Also what was found before the manifest turned out to be broken. */
+		int q = drop_slice(&d, r < 0 ? NULL : err);
+		if (q < 0 && r >= 0)
+			r = q;
 	}
 	ay_manifest_reader_free(m);
 	ay__crew_free(d.crew);

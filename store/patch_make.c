@@ -191,13 +191,24 @@ static int put_patch(void *ctx, const void *data, size_t len)
 	return r < 0 ? r : ay__fd_write(o->w, data, len);
 }
 
+static int stop_asked(void *ctx)
+{
+	struct patch_out *o = ctx;
+	int r = step(o->options, o->total, o->total, NULL);
+
+	o->stopped = r < 0;
+	return r;
+}
+
 static int make_bsdiff40(const struct ay_patch_side *old, const struct ay_patch_side *new_,
 			 const struct ay_make_options *options, struct ay__fd_writer *out,
 			 struct ay_patch_made *made, struct ay_err *err)
 {
-	static const struct ay_bsdiff_params params = {.threshold = AY_BSDIFF_THRESHOLD,
-						       .shortcut = AY_BSDIFF_SHORTCUT};
 	struct patch_out o = {.w = out, .options = options};
+	const struct ay_bsdiff_params params = {.threshold = AY_BSDIFF_THRESHOLD,
+						.shortcut = AY_BSDIFF_SHORTCUT,
+						.stop = stop_asked,
+						.stop_ctx = &o};
 	struct ay_buf a = {0}, b = {0};
 	struct stat st;
 	int r = check_memory(old, new_, options->memory, err);

@@ -221,7 +221,8 @@ int ay__tree_link(struct ay__build *b, struct ay_err *err)
 					     .name = "root",
 					     .file = link_file,
 					     .ctx = b,
-					     .crew = b->crew};
+					     .crew = b->crew,
+					     .like = b->like < 0 ? NULL : &b->like};
 
 	if (manifest < 0)
 		return ay_err_errno(err, -manifest, "cannot read the new manifest");

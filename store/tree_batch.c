@@ -116,12 +116,32 @@ int ay__tree_batcher_init(struct ay__tree_batcher *b, const struct ay__tree_make
 	return b->failure ? 0 : -ENOMEM;
 }
 
-static int make(struct ay__tree_batcher *b, int dir, const struct ay_entry *e, struct ay_err *err)
+/* @like: the directory where the same may be already, to be closed by who calls; -1: not opened yet; else it is not there. */
+static int make(struct ay__tree_batcher *b, int dir, const struct ay_entry *e, int *like, struct ay_err *err)
 {
 	const char *name = strrchr(e->path, '/') + 1;
+	int r = 0;
 
-	return e->type == AY_ENTRY_FILE ? b->m->file(b->m->ctx, dir, name, e, err)
-					: ay__make_special(b->m->s, dir, name, e, err);
+	if (e->type == AY_ENTRY_FILE)
+		return b->m->file(b->m->ctx, dir, name, e, err);
+	if (e->type == AY_ENTRY_SYMLINK && b->m->like) {
+		struct ay__local_entry local;
+		if (*like == -1)
+			*like = ay__alike_open(*b->m->like, e);
+		ay__entry_localise(b->m->s, e, &local);
+		r = *like < 0 ? 0 : ay__alike_link(b->m->s, *like, dir, name, &local.e, err);
+	}
+	return r < 0 ? r : r > 0 ? 0 : ay__make_special(b->m->s, dir, name, e, err);
+}
+
+static int make_one(struct ay__tree_batcher *b, int dir, const struct ay_entry *e, struct ay_err *err)
+{
+	int like = -1;
+	int r = make(b, dir, e, &like, err);
+
+	if (like >= 0)
+		close(like);
+	return r;
 }
 
 static void run(struct ay__task *task)
@@ -129,10 +149,12 @@ static void run(struct ay__task *task)
 	struct ay__tree_batch *x = (struct ay__tree_batch *)(void *)task;
 	struct ay__tree_batcher *b = x->b;
 	struct ay_err why = {0};
-	int r = ay__failure_get(b->failure, NULL);
+	int r = ay__failure_get(b->failure, NULL), like = -1;
 
 	for (unsigned i = 0; i < x->n && r == 0; i++)
-		r = make(b, x->d->fd, &x->e[i], &why);
+		r = make(b, x->d->fd, &x->e[i], &like, &why);
+	if (like >= 0)
+		close(like);
 	if (r < 0)
 		ay__failure_set(b->failure, r, &why);
 	r = release(b, x->d, &why);
@@ -174,7 +196,7 @@ int ay__tree_add(struct ay__tree_batcher *b, struct ay__tree_dir *d, const struc
 	int r;
 
 	if (!b->m->crew || !may_wait || room > AY__BATCH_BYTES)
-		return make(b, d->fd, e, err);
+		return make_one(b, d->fd, e, err);
 	if (x && (x->d != d || x->n == AY__BATCH_ENTRIES || room > AY__BATCH_BYTES - x->used)) {
 		if ((r = ay__tree_flush(b, err)) < 0)
 			return r;

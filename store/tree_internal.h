@@ -58,8 +58,9 @@ struct ay__build {
 	const void *envelope;
 	size_t envelope_len;
 	struct ay__touched touched;
-	struct ay__crew *crew;   /* NULL: one thread does all */
-	bool locked;             /* the store's lock is held shared */
+	struct ay__crew *crew; /* NULL: one thread does all */
+	bool locked;           /* the store's lock is held shared */
+	int like; /* -1, or the root of the tree before, which .apply keeps (store/tree_alike.c) */
 	struct ay_losses losses; /* in an owner=me store: of the entries checked so far */
 };
 
@@ -113,6 +114,8 @@ struct ay__tree_maker {
 	int (*file)(void *ctx, int dir, const char *name, const struct ay_entry *e, struct ay_err *err);
 	void *ctx;
 	struct ay__crew *crew;
+	const int *
+		like; /* the root of a tree that stays meanwhile: symlinks that are the same there are linked; NULL: none */
 };
 int ay__tree_make(const struct ay__tree_maker *maker, struct ay_err *err);
 /** ay__tree_link() - make tree/root out of tree/manifest and the objects (store/tree.c). */
@@ -123,5 +126,17 @@ int ay__tree_link(struct ay__build *b, struct ay_err *err);
  */
 int ay__make_special(struct ay_store *s, int dir, const char *name, const struct ay_entry *e,
 		     struct ay_err *err);
+
+/** ay__alike_begin() - the tree @serial of the branch is to be looked into; if it cannot be opened, all is made. */
+void ay__alike_begin(struct ay__build *b, uint32_t serial);
+/** ay__alike_open() - the directory in which @e would be in the tree at @root: an O_PATH fd, or -errno. */
+int ay__alike_open(int root, const struct ay_entry *e);
+/**
+ * ay__alike_link() - link @name of the directory @like into @dir, if it is the symbolic link @e to the last byte.
+ *
+ * Return: 1: @name is there. 0: it is not, and is to be made. -errno: something else is there, and cannot be removed.
+ */
+int ay__alike_link(struct ay_store *s, int like, int dir, const char *name, const struct ay_entry *e,
+		   struct ay_err *err);
 
 #endif

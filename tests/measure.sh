@@ -46,6 +46,7 @@ tree_name() { echo "$1" | awk -F/ '{ if (NF > 2) print $(NF - 1) "/" $NF; else p
 # without a journal makes new ones (for 60 s, or 300), and each deletion may wait for the disk to discard blocks: what is
 # measured next would be that. Without much room they are deleted all the same.
 DISCARD_FREE=20000000000
+discarded=0
 discard() { # NAME... in the working directory
 	local name
 	for name in "$@"; do

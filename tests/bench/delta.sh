@@ -49,6 +49,7 @@ run() {
 		return 1
 	fi
 	awk '{ print $1 + $2, $3, $4 }' t >"$name.time"
+	say "$name: $(awk '{ printf "%.1f s, %d MiB", $1, $3 / 1024 }' "$name.time")" # a run that is cut off has told this much
 }
 size_of() { stat -c %s "$@" | awk '{ s += $1 } END { print s + 0 }'; }
 wrong() { # WHOSE

@@ -232,7 +232,7 @@ else
 	same "exit code of what was too fast to be interrupted" $rc 0
 fi
 nothing_stays "an interruption"
-# The classic format too, though only between its steps.
+# The classic format too, though not while it sorts.
 head -c 12000000 /dev/urandom >n1
 head -c 12000000 /dev/urandom >n2
 "${delta[@]}" make n1 n2 -o i --format=bsdiff40 >/dev/null 2>err2 &

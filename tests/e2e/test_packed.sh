@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# timeout: 240
+# timeout: 400
 # Files with packed ones inside: a release of them is small, small machines get a bundle of their own, and a library
 # that packs differently than the publisher's costs bytes, not the update.
 cd "$(dirname "$0")/../.." || exit 1
@@ -97,5 +97,55 @@ check "memory: $(bundle 1 memory)" [ "$(bundle 1 memory)" -le $((64 << 20)) ]
 check "$(bundle 1 bytes) bytes" [ "$(bundle 1 bytes)" -lt "$plain" ]
 laptop s
 expect 0 "" "${import[@]}" s
+arrived s
+
+say "made fast: larger, and nothing has to be packed again"
+rm -rf repo && publish tree1 --root root
+publish tree2 --fast
+same "bundles from release 1" "$(tr -d ' \n' <published | grep -o '{"from":1,' | wc -l)" 1
+check "memory: $(bundle 1 memory)" [ "$(bundle 1 memory)" -le $((64 << 20)) ]
+check "$(bundle 1 bytes) bytes, no more than $small" [ "$(bundle 1 bytes)" -gt "$small" ]
+check "an offer names an encoder" [ "$(for o in repo/offers/*/*; do "$AYNI" show "$o"; done | grep -c 'encoders: -')" -gt 0 ]
+fast=$(bundle 1 bytes)
+laptop s
+expect_json 0 "\"bytes\": $fast" "${import[@]}" s
+arrived s
+
+# One byte of memory for each of the old file's: 100 MB are too many for small machines, which get plain differences.
+say "a large program"
+mkdir -p big1 big2
+openssl enc -aes-128-ctr -nosalt -K 00 -iv 00 -in /dev/zero 2>/dev/null | head -c 100000000 >blob
+for v in 1 2; do
+	{
+		[ $v = 1 ] || echo 'int added(int x) { return x * 7; }'
+		echo 'asm(".section .rodata; .incbin \"blob\"; .text"); int f0(int x) { return x; }'
+		perl -e 'for my $i (1 .. 900) { my ($a, $b) = (int($i / 2), int($i / 3)); print "int f$i(int x) { return f$a(x + $b) - f$b(x ^ $i); }\n" }'
+	} >p.c
+	${CC:-cc} -O1 -shared -fPIC -w -o big$v/lib.so p.c || fail "cannot compile"
+	touch -d '2024-05-06 07:08:09' big$v/lib.so big$v
+done
+rm blob
+rm -rf repo tree2 base s && mv big2 tree2
+publish big1 --root root
+"$AYNI" init --store base --root root --branch b "${me[@]}" >/dev/null || fail "init"
+expect 0 "" "${import[@]}" base
+publish tree2
+same "bundles from release 1" "$(tr -d ' \n' <published | grep -o '{"from":1,' | wc -l)" 2
+small=$(bundle 1 bytes) plain=$(bundle 2 bytes)
+check "$small bytes, $plain plain" [ "$small" -lt "$plain" ]
+check "memory of the small one: $(bundle 1 memory)" [ "$(bundle 1 memory)" -gt $((128 << 20)) ]
+check "memory of the other: $(bundle 2 memory)" [ "$(bundle 2 memory)" -le $((128 << 20)) ]
+way_of() { # BYTES: how the bundle of this size makes its file
+	"$AYNI" show --json "$(find repo -type f -size "$1c")" | json_text way
+}
+same "way of the one" "$(way_of "$small")" elf
+same "way of the other" "$(way_of "$plain")" bsdiff
+laptop s
+expect_json 0 "\"bytes\": $small" "${import[@]}" s
+arrived s
+# Where only the other one is: as for a machine that has not the memory.
+rm "$(find repo -type f -size "${small}c")"
+laptop s
+expect_json 0 "\"bytes\": $plain" "${import[@]}" s
 arrived s
 finish_count

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* See file_tree.h. */
 #include "tests/fuzz/diff/file_tree.h"
 
 #include "manifest/manifest.h"

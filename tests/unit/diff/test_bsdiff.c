@@ -251,13 +251,50 @@ static void test_front_of_pieces(void **state)
 	free(all);
 }
 
+static int stop_at_third(void *ctx)
+{
+	return ++*(unsigned *)ctx >= 3 ? -EINTR : 0;
+}
+
+/* Whoever waits for it can end it: between operations, and where one goes on and on. */
+static void test_stopped(void **state)
+{
+	(void)state;
+	enum { LEN = 300000 };
+	struct ay_prng r;
+
+	ay_prng_init(&r, 23);
+	uint8_t *old = bytes_random(&r, LEN), *new_ = bytes_random(&r, LEN);
+	for (unsigned unlike = 2; unlike-- > 0;) {
+		unsigned calls = 0;
+		const struct ay_bsdiff_params params = {.stop = stop_at_third, .stop_ctx = &calls};
+		struct ay_bsdiff_ops ops = {0};
+
+		if (!unlike)
+			memcpy(new_, old, LEN);
+		for (size_t at = 1000; at < LEN - 3000 && !unlike; at += 3000)
+			memcpy(new_ + at, old + LEN - at - 2000, 1000);
+		assert_int_equal(ay_bsdiff((struct ay_slice){old, 0}, (struct ay_slice){new_, 7}, NULL, &ops),
+				 0);
+		assert_int_equal(
+			ay_bsdiff((struct ay_slice){old, LEN}, (struct ay_slice){new_, LEN}, &params, &ops),
+			-EINTR);
+		assert_int_equal(calls, 3);
+		assert_int_equal(ops.n, 1);
+		assert_int_equal(ops.ops[0].extra_len, 7);
+		ay_bsdiff_ops_release(&ops);
+	}
+	free(old);
+	free(new_);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_front_of_pieces), cmocka_unit_test(test_tiny),
 		cmocka_unit_test(test_random_edits),    cmocka_unit_test(test_moved_blocks),
 		cmocka_unit_test(test_addresses),       cmocka_unit_test(test_pathological),
-		cmocka_unit_test(test_deterministic),
+		cmocka_unit_test(test_deterministic),   cmocka_unit_test(test_stopped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <zstd.h>
 
+#include "base/cleanup.h"
 #include "diff/codec.h"
 
 #define ZSTD AY_CODEC_BIT(AY_CODEC_ZSTD)
@@ -19,7 +20,7 @@ static void there_and_back(const uint8_t *data, size_t len, int level, unsigned 
 	uint8_t *out = malloc(len + 1);
 
 	out[len] = 0xa5;
-	assert_int_equal(ay_codec_pack(data, len, level, codecs, &packed, &codec), 0);
+	assert_int_equal(ay_codec_pack(data, len, level, codecs, AY_VALUES_TEXT, &packed, &codec), 0);
 	assert_int_equal(codec, want);
 	assert_true(codec == AY_CODEC_NONE ? packed.len == len : packed.len < len);
 	assert_int_equal(ay_codec_unpack(codec, (struct ay_slice){packed.data, packed.len}, out, len, &err),
@@ -56,6 +57,42 @@ static void test_there_and_back(void **state)
 	free(mixed);
 }
 
+/* What the values are is for who packs: the reader needs not know, and what was said right is smaller. */
+static void test_values(void **state)
+{
+	static const enum ay_values all[] = {AY_VALUES_TEXT, AY_VALUES_DIFFS, AY_VALUES_VARINTS, AY_VALUES_4,
+					     AY_VALUES_8};
+	struct ay_prng r;
+	uint8_t data[40000];
+	size_t sizes[5];
+
+	(void)state;
+	ay_prng_init(&r, 3);
+	for (size_t i = 0; i < sizeof(data);
+	     i += 4) { /* numbers of 4 bytes: small, a few bits of the third, nothing */
+		uint64_t v = ay_prng_next(&r);
+
+		data[i] = (uint8_t)v;
+		data[i + 1] = (uint8_t)(v >> 8 & 3);
+		data[i + 2] = v >> 16 & 7 ? 0 : (uint8_t)(v >> 24 | 0x80);
+		data[i + 3] = 0;
+	}
+	for (unsigned i = 0; i < 5; i++) {
+		AY_CLEANUP(ay_buf_release) struct ay_buf packed = {0};
+		uint8_t out[sizeof(data)];
+		enum ay_codec codec;
+
+		assert_int_equal(ay_codec_pack(data, sizeof(data), 19, XZ, all[i], &packed, &codec), 0);
+		assert_int_equal(codec, AY_CODEC_XZ);
+		assert_int_equal(ay_codec_unpack(codec, (struct ay_slice){packed.data, packed.len}, out,
+						 sizeof(out), NULL),
+				 0);
+		assert_memory_equal(out, data, sizeof(data));
+		sizes[i] = packed.len;
+	}
+	assert_true(sizes[3] < sizes[0] - sizes[0] / 50 && sizes[3] < sizes[1] && sizes[3] < sizes[2]);
+}
+
 /*
  * A large stream in which no string comes twice. Of hexadecimal digits half a byte each is all there is to gain, and the
  * quick way gains it; where a slow codec sees more on samples, it gets the stream.
@@ -73,7 +110,7 @@ static void test_nothing_twice(void **state)
 	for (size_t i = 0; i < len; i++)
 		p[i] = (uint8_t) "0123456789abcdef"[ay_prng_below(&r, 16)];
 	there_and_back(p, len, 19, AY_CODECS_ALL, AY_CODEC_ZSTD);
-	assert_int_equal(ay_codec_pack(p, len, 19, AY_CODECS_ALL, &packed, &codec), 0);
+	assert_int_equal(ay_codec_pack(p, len, 19, AY_CODECS_ALL, AY_VALUES_TEXT, &packed, &codec), 0);
 	assert_in_range(packed.len, len / 2, len / 2 + len / 200);
 	ay_buf_release(&packed);
 	for (size_t i = 0; i < len; i++)
@@ -105,7 +142,8 @@ static void test_sizes_exact(void **state)
 		struct ay_buf p = {0};
 		enum ay_codec codec;
 
-		assert_int_equal(ay_codec_pack(code, 20000, 19, xz ? XZ : ZSTD, &p, &codec), 0);
+		assert_int_equal(ay_codec_pack(code, 20000, 19, xz ? XZ : ZSTD, AY_VALUES_TEXT, &p, &codec),
+				 0);
 		assert_int_equal(codec, xz ? AY_CODEC_XZ : AY_CODEC_ZSTD);
 		refused(codec, p.data, p.len, 19999, AY_EFORMAT);
 		refused(codec, p.data, p.len, 20001, AY_EFORMAT);
@@ -118,7 +156,7 @@ static void test_sizes_exact(void **state)
 	}
 	refused(AY_CODEC_NONE, code, 100, 99, AY_EFORMAT);
 	refused(AY_CODEC_NONE, code, 100, 101, AY_EFORMAT);
-	refused(3, code, 100, 100, AY_EUNSUPPORTED);
+	refused(AY_CODECS, code, 100, 100, AY_EUNSUPPORTED);
 	refused(255, code, 100, 100, AY_EUNSUPPORTED);
 	free(code);
 }
@@ -160,7 +198,8 @@ static void test_damage(void **state)
 		struct ay_err err;
 		enum ay_codec codec;
 
-		assert_int_equal(ay_codec_pack(code, 3000, 19, xz ? XZ : ZSTD, &p, &codec), 0);
+		assert_int_equal(ay_codec_pack(code, 3000, 19, xz ? XZ : ZSTD, AY_VALUES_TEXT, &p, &codec),
+				 0);
 		for (size_t bit = 0; bit < 8 * p.len; bit++) {
 			p.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
 			int rc = ay_codec_unpack(codec, (struct ay_slice){p.data, p.len}, out, 3000, &err);
@@ -186,9 +225,10 @@ static void test_dict_is_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_nothing_twice),
-		cmocka_unit_test(test_sizes_exact),    cmocka_unit_test(test_zstd_other_frames),
-		cmocka_unit_test(test_damage),         cmocka_unit_test(test_dict_is_bounded),
+		cmocka_unit_test(test_there_and_back),    cmocka_unit_test(test_values),
+		cmocka_unit_test(test_nothing_twice),     cmocka_unit_test(test_sizes_exact),
+		cmocka_unit_test(test_zstd_other_frames), cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_dict_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

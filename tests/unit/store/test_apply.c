@@ -127,6 +127,55 @@ static void from_nothing_and_from_the_tree_before(void **arg)
 	assert_int_equal(r, AY_ENOTHING);
 }
 
+static struct stat look(struct state *t, const char *path)
+{
+	char full[256];
+	struct stat st;
+
+	snprintf(full, sizeof(full), "store/branches/%s/%s", B_DIR, path);
+	assert_int_equal(fstatat(t->k.fd, full, &st, AT_SYMLINK_NOFOLLOW), 0);
+	return st;
+}
+
+/* A symbolic link that is as it was is the same inode; what somebody did to the old one in its place does not come along. */
+static void symlinks_as_they_were(void **arg)
+{
+	static const char out[] = "store/branches/" B_DIR "/1/root/out", target[] = "../../../../../../tmp";
+	struct state *t = *arg;
+
+	assert_applies(t, &t->v1, t->b1, &t->o1);
+	assert_applies(t, &t->v2, t->b12, &t->o12);
+	assert_int_equal(look(t, "1/root/out").st_ino, look(t, "2/root/out").st_ino);
+	assert_int_not_equal(look(t, "1/root/link").st_ino, look(t, "2/root/link").st_ino);
+
+	const struct timespec now[2] = {{.tv_sec = 77}, {.tv_sec = 77}};
+	const struct timespec then[2] = {{1600000000, 5}, {1600000000, 5}}; /* kit_symlink()'s */
+	for (int i = 0; i < 5; i++) {
+		if (i == 4 && geteuid() != 0)
+			continue;
+		assert_int_equal(ay_store_remove_tree(t->s, B, 2, &t->err), 0);
+		if (i == 0)
+			assert_int_equal(utimensat(t->k.fd, out, now, AT_SYMLINK_NOFOLLOW), 0);
+		else
+			assert_int_equal(unlinkat(t->k.fd, out, 0), 0);
+		if (i == 1)
+			assert_int_equal(symlinkat("../../../../../../tm2", t->k.fd, out), 0);
+		if (i == 2)
+			close(openat(t->k.fd, out, O_CREAT | O_WRONLY, 0644));
+		if (i == 4) {
+			assert_int_equal(symlinkat(target, t->k.fd, out), 0);
+			assert_int_equal(fchownat(t->k.fd, out, 5, 5, AT_SYMLINK_NOFOLLOW), 0);
+		}
+		if (i == 1 || i == 4)
+			assert_int_equal(utimensat(t->k.fd, out, then, AT_SYMLINK_NOFOLLOW), 0);
+		assert_applies(t, &t->v2, t->b12, &t->o12);
+		if (i != 3) /* there it is gone */
+			assert_int_not_equal(look(t, "1/root/out").st_ino, look(t, "2/root/out").st_ino);
+		else
+			close(openat(t->k.fd, out, O_CREAT | O_WRONLY, 0644));
+	}
+}
+
 static void the_same_tree_by_every_way(void **arg)
 {
 	struct state *t = *arg;
@@ -520,6 +569,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(from_nothing_and_from_the_tree_before),
+		TEST(symlinks_as_they_were),
 		TEST(the_same_tree_by_every_way),
 		TEST(without_reflinks_and_with_few_links_it_copies),
 		TEST(everything_an_inode_has_arrives),
