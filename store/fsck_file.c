@@ -47,11 +47,13 @@ static bool other_is_good(struct ay__fsck *k, int dir, const char *name, const s
 	AY_CLOSE int fd = ay__open_beneath(dir, name, O_RDONLY | O_NONBLOCK);
 	if (ay__fsck_lack(k, fd))
 		return false;
-	bool good = fd >= 0 && ay__fsck_inode_is(k, fd, e, true);
+	int good = fd >= 0 ? ay__fsck_inode_is(k, fd, e, true) : 0;
+	if (ay__fsck_lack(k, good))
+		return false;
 	k->seen[slot].ino = st->st_ino;
 	k->seen[slot].key = key;
-	k->seen[slot].good = good;
-	return good;
+	k->seen[slot].good = good > 0;
+	return good > 0;
 }
 
 /* An object that came after the rows were read: looked at for itself. */
@@ -61,8 +63,10 @@ static bool late_object(struct ay__fsck *k, const struct ay__object_name *name, 
 	struct stat own;
 	AY_CLOSE int fd = ay__open_beneath(k->s->objects, name->s, O_RDONLY | O_NONBLOCK);
 
-	return !ay__fsck_lack(k, fd) && fd >= 0 && fstat(fd, &own) == 0 && own.st_ino == st->st_ino &&
-	       ay__fsck_inode_is(k, fd, e, true);
+	if (ay__fsck_lack(k, fd) || fd < 0 || fstat(fd, &own) < 0 || own.st_ino != st->st_ino)
+		return false;
+	int r = ay__fsck_inode_is(k, fd, e, true);
+	return !ay__fsck_lack(k, r) && r > 0;
 }
 
 static bool row_is_good(const struct ay__fsck_row *row)

@@ -106,14 +106,15 @@ struct ay__fsck_row *ay__fsck_row(const struct ay__fsck *k, const struct ay_dige
 				  const uint8_t v[AY__VARIANT_LEN]);
 /** ay__fsck_content() - open an object of content @d that is good as content, whatever its variant. fd or -ENOENT. */
 int ay__fsck_content(const struct ay__fsck *k, const struct ay_digest *d);
+/* The next three say 1 it is, 0 it is not; or -errno: that could not be found out, and says nothing about it. */
 /** ay__fsck_inode_is() - is the open file @fd what the localised @e says: metadata, and (@content) every byte? */
-bool ay__fsck_inode_is(struct ay__fsck *k, int fd, const struct ay_entry *e, bool content);
+int ay__fsck_inode_is(struct ay__fsck *k, int fd, const struct ay_entry *e, bool content);
 /** ay__fsck_meta_is() - metadata alone, of what cannot be opened too (@fd -1: @name in @dir). */
-bool ay__fsck_meta_is(const struct ay__fsck *k, int fd, int dir, const char *name, const struct stat *st,
-		      const struct ay_entry *e);
+int ay__fsck_meta_is(const struct ay__fsck *k, int fd, int dir, const char *name, const struct stat *st,
+		     const struct ay_entry *e);
 /** ay__fsck_variant_is() - does the inode give the variant that its object's name has? (fsck_meta.c) */
-bool ay__fsck_variant_is(const struct ay__fsck *k, int fd, const struct stat *st,
-			 const uint8_t want[AY__VARIANT_LEN]);
+int ay__fsck_variant_is(const struct ay__fsck *k, int fd, const struct stat *st,
+			const uint8_t want[AY__VARIANT_LEN]);
 /** ay__fsck_tell_objects() - what came of each damaged object, and what nothing links (removed when healing). */
 int ay__fsck_tell_objects(struct ay__fsck *k, struct ay_err *err);
 

@@ -219,8 +219,9 @@ static int hash(struct reader *w, int fd, uint64_t size, struct ay_digest *d)
 	return 0;
 }
 
-static uint8_t judge(struct reader *w, int fd, const struct stat *st, const struct ay_digest *want,
-		     const uint8_t v[AY__VARIANT_LEN])
+/* What the row says, or -ENOMEM: nothing can be said. */
+static int judge(struct reader *w, int fd, const struct stat *st, const struct ay_digest *want,
+		 const uint8_t v[AY__VARIANT_LEN])
 {
 	struct ay_digest found;
 
@@ -230,7 +231,8 @@ static uint8_t judge(struct reader *w, int fd, const struct stat *st, const stru
 		return AY__ROW_BAD; /* that somebody writes into it is as bad */
 	if (r < 0)
 		return AY__ROW_UNREAD;
-	return ay__fsck_variant_is(w->r->k, fd, st, v) ? AY__ROW_GOOD : AY__ROW_META;
+	r = ay__fsck_variant_is(w->r->k, fd, st, v);
+	return r == -ENOMEM ? r : r < 0 ? AY__ROW_UNREAD : r ? AY__ROW_GOOD : AY__ROW_META;
 }
 
 static int look_at(struct reader *w, unsigned b, int bucket, const char *name)
@@ -256,10 +258,13 @@ static int look_at(struct reader *w, unsigned b, int bucket, const char *name)
 	if (!row)
 		return ay_err_errno(&w->err, ENOMEM, "fsck");
 	w->objects++;
-	row->state = !S_ISREG(st.st_mode) ? AY__ROW_BAD
-		     : fd >= 0            ? judge(w, fd, &st, &d, v)
-		     : why == EACCES      ? AY__ROW_UNKNOWN
-					  : AY__ROW_UNREAD;
+	int state = !S_ISREG(st.st_mode) ? AY__ROW_BAD
+		    : fd >= 0            ? judge(w, fd, &st, &d, v)
+		    : why == EACCES      ? AY__ROW_UNKNOWN
+					 : AY__ROW_UNREAD;
+	if (state < 0)
+		return ay_err_errno(&w->err, -state, "objects/%02x/%s", b, name);
+	row->state = (uint8_t)state;
 	return 0;
 }
 
@@ -357,8 +362,6 @@ static int merge(struct ay__fsck *k, struct reader *w, unsigned n, struct ay_err
 		k->n_rows += w[i].rows.n;
 		k->res->objects += w[i].objects;
 		k->res->bytes += w[i].bytes;
-		free(w[i].rows.rows);
-		w[i].rows.rows = NULL;
 	}
 	if (k->rows && k->n_rows > 1)
 		qsort(k->rows, k->n_rows, sizeof(*k->rows), cmp_rows);
@@ -399,7 +402,7 @@ int ay__fsck_objects(struct ay__fsck *k, struct ay_err *err)
 			rc = ay_err_set(err, w[i].rc, "%s", w[i].err.msg);
 	}
 	if (rc == 0)
-		return merge(k, w, n, err);
+		rc = merge(k, w, n, err);
 	for (unsigned i = 0; i < n; i++)
 		free(w[i].rows.rows);
 	return rc;

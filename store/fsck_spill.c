@@ -34,7 +34,10 @@ static int is_good(struct ay__fsck *k, int fd, const struct stat *st, const stru
 	int r = ay_digest_fd(fd, &found, NULL);
 	if (ay__fsck_lack(k, r))
 		return r;
-	return r == 0 && ay_digest_eq(&want, &found) && ay__fsck_variant_is(k, fd, st, v);
+	if (r < 0 || !ay_digest_eq(&want, &found))
+		return 0;
+	r = ay__fsck_variant_is(k, fd, st, v);
+	return ay__fsck_lack(k, r) ? r : r > 0;
 }
 
 static int unname(struct ay__fsck *k, int dir, const char *file, struct ay_err *err)

@@ -197,14 +197,20 @@ static int settle(struct walk *w, struct level *v, int fd, struct ay_err *err)
 		return 0;
 	if (fstat(fd, &st) < 0)
 		return ay_err_errno(err, errno, "%s", w->path);
-	if (ay__fsck_meta_is(k, fd, -1, "", &st, &local.e))
+	int is = ay__fsck_meta_is(k, fd, -1, "", &st, &local.e);
+	if (ay__fsck_lack(k, is))
+		return ay_err_errno(err, -is, "%s", w->path);
+	if (is > 0)
 		return 0;
 	bool done = false, told = v->changed; /* what we changed ourselves is no news */
 	if (k->heal) {
 		int r = ay__meta_set(k->s, fd, &local.e, err);
 		if (r < 0)
 			return r;
-		done = fstat(fd, &st) == 0 && ay__fsck_meta_is(k, fd, -1, "", &st, &local.e);
+		is = fstat(fd, &st) < 0 ? 0 : ay__fsck_meta_is(k, fd, -1, "", &st, &local.e);
+		if (ay__fsck_lack(k, is))
+			return ay_err_errno(err, -is, "%s", w->path);
+		done = is > 0;
 	}
 	if (!told || (k->heal && !done))
 		tell_path(w, w->path, done,
@@ -315,27 +321,28 @@ static int push(struct walk *w, int parent, const char *name, const struct ay_en
 
 /* ---- links, devices, fifos ---- */
 
-static bool special_is(const struct ay__fsck *k, int dir, const char *name, const struct ay_entry *e)
+/* As ay__fsck_meta_is() says. */
+static int special_is(const struct ay__fsck *k, int dir, const char *name, const struct ay_entry *e)
 {
 	char target[AY_PATH_MAX + 1];
 	struct stat st;
 
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return false;
+		return 0;
 	mode_t type = e->type == AY_ENTRY_SYMLINK ? S_IFLNK
 		      : e->type == AY_ENTRY_FIFO  ? S_IFIFO
 		      : e->type == AY_ENTRY_CHAR  ? S_IFCHR
 						  : S_IFBLK;
 	if ((st.st_mode & S_IFMT) != type)
-		return false;
+		return 0;
 	if (type == S_IFLNK) {
 		ssize_t n = readlinkat(dir, name, target, sizeof(target));
 		if (n < 0 || (size_t)n != e->target_len || memcmp(target, e->target, e->target_len) != 0)
-			return false;
+			return 0;
 	}
 	if ((type == S_IFCHR || type == S_IFBLK) &&
 	    (major(st.st_rdev) != e->dev_major || minor(st.st_rdev) != e->dev_minor))
-		return false;
+		return 0;
 	return ay__fsck_meta_is(k, -1, dir, name, &st, e);
 }
 
@@ -347,7 +354,10 @@ static int check_special(struct walk *w, int dir, const char *name, const struct
 	struct stat st;
 
 	ay__entry_localise(k->s, e, &local);
-	if (special_is(k, dir, name, &local.e) || k->collect)
+	int is = special_is(k, dir, name, &local.e);
+	if (ay__fsck_lack(k, is))
+		return ay_err_errno(err, -is, "%s", e->path);
+	if (is > 0 || k->collect)
 		return 0;
 	bool missing = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0, done = false;
 	if (k->heal) {

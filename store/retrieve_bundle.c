@@ -124,7 +124,10 @@ static int on_table_lack(void *ctx, const struct ay_bundle_record *r, bool *skip
 	return rc;
 }
 
-/* The manifest that the bundle starts from, by whose numbers it names bases: the repository's, or of a tree that is here. */
+/*
+ * The manifest that the bundle starts from, by whose numbers it names bases: the repository's, or of a tree that is here.
+ * 1; 0: it cannot be had; -ENOMEM, which says nothing of it; an error of the manifest.
+ */
 static int open_old(struct pass *p, struct ay_old_files *old, struct ay_err *why)
 {
 	const struct ay_retrieve *how = p->t->how;
@@ -137,17 +140,20 @@ static int open_old(struct pass *p, struct ay_old_files *old, struct ay_err *why
 
 	if (how->repo)
 		r = ay_repo_manifest_open(how->repo, from, &fd, NULL);
-	if (r < 0 && ay_store_trees(how->s, how->branch, &trees, &n, NULL) == 0) {
-		for (size_t i = 0; i < n && r; i++) {
+	if (r < 0 && r != -ENOMEM && (r = ay_store_trees(how->s, how->branch, &trees, &n, NULL)) == 0) {
+		r = -ENOENT;
+		for (size_t i = 0; i < n && r && r != -ENOMEM; i++) {
 			if (ay_digest_eq(&trees[i].release.manifest, from))
 				r = ay_store_manifest(how->s, how->branch, trees[i].serial, &fd, NULL);
 		}
 	}
-	if (r == 0 && ay_digest_fd(fd, &d, NULL) == 0 && ay_digest_eq(&d, from)) {
+	if (r == 0)
+		r = ay_digest_fd(fd, &d, NULL);
+	if (r == 0 && ay_digest_eq(&d, from)) {
 		r = ay_old_files_open_fd(old, ay_steal_fd(&fd), why);
 		return r < 0 ? r : 1;
 	}
-	return 0;
+	return r == -ENOMEM ? ay_err_errno(why, ENOMEM, "the manifest that the bundle starts from") : 0;
 }
 
 static int read_bundle(struct pass *p, struct ay_bundle_sink *sink, bool records, struct ay_err *why)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/support/failing_malloc.h - an allocator of the test's own, in which one allocation fails: each in turn.
+ * tests/support/failing_malloc.h - an allocator of the test's own, in which one allocation fails: each in turn. Or it
+ * and all behind it.
  *
  * It defines malloc() and free(), so it is included by one file of a program, and stands in a header and not among what
  * every test is linked with, which would take it from there. A sanitizer brings its own allocator; then each test
@@ -17,6 +18,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -33,8 +35,9 @@
 #endif
 
 static atomic_bool armed;
-static atomic_long calls, fail_at; /* the first call is 1 */
-static atomic_long live;           /* what was made and not freed, while armed */
+static atomic_long calls, fail_at,
+	fail_behind;     /* the first call is 1; from one to the one before the other */
+static atomic_long live; /* what was made and not freed, while armed */
 
 #if OWN_ALLOCATOR
 void *__libc_malloc(size_t size);
@@ -44,7 +47,10 @@ void __libc_free(void *p);
 
 static bool fails(void)
 {
-	if (!armed || ++calls != fail_at)
+	if (!armed)
+		return false;
+	const long call = ++calls;
+	if (call < fail_at || call >= fail_behind)
 		return false;
 	errno = ENOMEM;
 	return true;
@@ -86,12 +92,18 @@ static inline void need_own_allocator(void)
 	}
 }
 
-/* The @at-th allocation from here on fails (-1: none does), until disarm(). */
-static inline void arm(long at)
+/* The @at-th allocation from here on and those behind it, @n in all, fail until disarm(). @at -1: none does. */
+static inline void arm_some(long at, long n)
 {
 	calls = live = 0;
 	fail_at = at;
+	fail_behind = at > 0 && n < LONG_MAX - at ? at + n : at > 0 ? LONG_MAX : at;
 	armed = true;
+}
+
+static inline void arm(long at)
+{
+	arm_some(at, 1);
 }
 
 static inline void disarm(void)

@@ -19,6 +19,9 @@
 
 static bool on;
 static struct ay_prng random_numbers;
+static unsigned fail_at; /* of readdir() */
+static int fail_error;
+static bool failed;
 
 #define STREAMS 64 /* that are open at once; directories are walked some ten deep */
 
@@ -74,6 +77,11 @@ struct dirent *readdir(DIR *d)
 	struct dirent *e = NULL;
 	int error = errno; /* stays as it was at the end of a directory */
 
+	if (fail_at && --fail_at == 0) {
+		failed = true;
+		errno = fail_error;
+		return NULL;
+	}
 	if (!on)
 		return real_readdir(d);
 	pthread_mutex_lock(&lock);
@@ -132,4 +140,16 @@ void same_everywhere(uint64_t seed)
 {
 	on = true;
 	ay_prng_init(&random_numbers, seed);
+}
+
+void readdir_fails(unsigned at, int error)
+{
+	fail_at = at;
+	fail_error = error;
+	failed = false;
+}
+
+bool readdir_failed(void)
+{
+	return failed;
 }

@@ -9,13 +9,21 @@
  *     reads directories in the order of their names. They are read whole at the first call, so a name that goes
  *     in the meantime is still given, as POSIX allows;
  *     gets from getrandom() what @seed alone decides, until the next call.
+ *
+ * And a disk that fails while a directory is read, which does not go through store/fs.h.
  */
 #ifndef AYNI_TESTS_SUPPORT_SAME_EVERYWHERE_H
 #define AYNI_TESTS_SUPPORT_SAME_EVERYWHERE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /** same_everywhere() - while no other thread is in the store. */
 void same_everywhere(uint64_t seed);
+
+/** readdir_fails() - the @at-th name from here on (1 is the first) is not given, but @error once. @at 0: no more. */
+void readdir_fails(unsigned at, int error);
+/** readdir_failed() - did it since? */
+bool readdir_failed(void);
 
 #endif

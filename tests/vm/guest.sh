@@ -28,7 +28,7 @@ sum_of() { grep -aoE "^\[ +$1 +\] [0-9]+ test\(s\)" "$2" | awk '{ n += $(NF - 1)
 refused="a_further_inode_changed_in_place_is_not_linked_again a_base_changed_in_place_is_named a_kept_file_changed_in_place_is_not_linked_on test_rotten_object test_truncated_and_missing"
 unit() { # NAME FILE-SYSTEM
 	local log=/tmp/log rc
-	(cd /ayni && AYNI_KIT_DIR=/kit CMOCKA_MESSAGE_OUTPUT=STDOUT timeout 300 "/bin/$1" >$log 2>&1)
+	(cd /ayni && AYNI_KIT_DIR=/kit CMOCKA_MESSAGE_OUTPUT=STDOUT timeout 900 "/bin/$1" >$log 2>&1)
 	rc=$?
 	local p=$(sum_of PASSED $log) f=$(sum_of FAILED $log) s=$(sum_of SKIPPED $log)
 	[ $rc = 0 ] || [ "$f" != 0 ] || f=1
@@ -137,7 +137,7 @@ on() { # FILE-SYSTEM MKFS-OPTION...
 }
 on ext4 -O verity -b 4096
 on btrfs
-script "e2e/test_use.sh" env AYNI=/bin/ayni timeout 400 bash /ayni/tests/e2e/test_use.sh
+script "e2e/test_use.sh" env AYNI=/bin/ayni timeout 1200 bash /ayni/tests/e2e/test_use.sh
 echo "VMCHECK end"
 sync
 echo o >/proc/sysrq-trigger

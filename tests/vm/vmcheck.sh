@@ -5,7 +5,7 @@
 # used when it works. Ends with the usual count line; skips are named.
 #
 #   VM_KERNEL=FILE VM_MODULES=DIR    another kernel and its modules (lib/modules/VERSION)
-#   VM_SECONDS=1500                  how long all of it may take
+#   VM_SECONDS=3600                  how long all of it may take
 #   VM_ACCEL=tcg                     never /dev/kvm
 #
 # The kernel is not installed: its package is fetched and unpacked below $BUILD/vm.
@@ -14,7 +14,7 @@ cd "$(dirname "$0")/../.." || exit 1
 export LC_ALL=C
 BUILD=${BUILD:-$PWD/build}
 VM=$BUILD/vm
-LIMIT=${VM_SECONDS:-1500}
+LIMIT=${VM_SECONDS:-3600}
 TESTS="test_verity test_object test_apply test_adopt test_gc test_fsck"
 MODULES="virtio_pci loop crc32c_generic ext4 btrfs xfs overlay"
 die() {

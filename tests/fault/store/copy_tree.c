@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -33,6 +34,21 @@ static void must(bool ok, const char *what)
 	}
 }
 
+/* Those of users, which anybody may set. */
+static void copy_attributes(int in, int out, const char *path)
+{
+	char names[1024], value[1024];
+	ssize_t n = flistxattr(in, names, sizeof(names));
+
+	must(n >= 0 || errno == EOPNOTSUPP, path);
+	for (const char *p = names; n > 0 && p < names + n; p += strlen(p) + 1) {
+		if (strncmp(p, "user.", 5) != 0)
+			continue;
+		ssize_t len = fgetxattr(in, p, value, sizeof(value));
+		must(len >= 0 && fsetxattr(out, p, value, (size_t)len, 0) == 0, path);
+	}
+}
+
 static void copy_file(struct copier *c, const char *path, const struct stat *st)
 {
 	char buf[65536];
@@ -49,6 +65,7 @@ static void copy_file(struct copier *c, const char *path, const struct stat *st)
 	must(in >= 0 && out >= 0, path);
 	for (ssize_t n; (n = read(in, buf, sizeof(buf))) != 0;)
 		must(n > 0 && write(out, buf, (size_t)n) == n, path);
+	copy_attributes(in, out, path);
 	must(fchmod(out, st->st_mode) == 0 && futimens(out, ts) == 0, path);
 	if (st->st_nlink > 1) {
 		must(c->n < LINKED_MAX, "fixture grew");
@@ -87,6 +104,9 @@ static void copy_dir(struct copier *c, const char *path)
 		}
 	}
 	const struct timespec ts[2] = {st.st_mtim, st.st_mtim};
+	AY_CLOSE int made = openat(c->to, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	must(made >= 0, path);
+	copy_attributes(fd, made, path);
 	must(fchmodat(c->to, path, st.st_mode, 0) == 0 && utimensat(c->to, path, ts, 0) == 0, path);
 }
 

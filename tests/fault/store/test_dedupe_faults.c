@@ -22,6 +22,7 @@
 #include "base/cleanup.h"
 #include "store/dedupe.h"
 #include "tests/support/fs_fault.h"
+#include "tests/support/same_everywhere.h"
 #include "tests/support/store_kit.h"
 
 #define FILES 4
@@ -192,6 +193,37 @@ static void each_change_goes_wrong(void **arg)
 	}
 }
 
+/* What is behind the failure was not seen: it is said, and what was seen is still done right. */
+static void a_directory_fails_while_it_is_read(void **arg)
+{
+	struct fixture *x = *arg;
+	unsigned at = 1, told = 0;
+
+	for (;; at++) {
+		struct ay_deduped out;
+		struct ay_err err = {0};
+		struct fs_fault f;
+		begin_anew(x);
+		fs_fault_init(&f);
+		readdir_fails(at, EIO);
+		int r = dedupe(x, &f, &out, &err);
+		const bool failed = readdir_failed();
+		readdir_fails(0, 0);
+		if (!failed)
+			break;
+		if (r != 0 && r != AY_ENOTHING)
+			fail_msg("at name %u: %s", at, err.msg);
+		if (out.skipped[AY_DEDUPE_UNREADABLE] != 1)
+			fail_msg("at name %u: %u directories are said to be unreadable", at,
+				 (unsigned)out.skipped[AY_DEDUPE_UNREADABLE]);
+		told++;
+		assert_nothing_lost(x, "EIO of readdir", at);
+		assert_finishes(x, "EIO of readdir", at);
+	}
+	assert_int_equal(told, at - 1);
+	assert_true(told >= 2 * (FILES + 1)); /* the names of both directories at least */
+}
+
 static int setup(void **arg)
 {
 	struct fixture *x = calloc(1, sizeof(*x));
@@ -237,7 +269,7 @@ static int teardown(void **arg)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(killed),
-					   cmocka_unit_test(each_change_goes_wrong)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(killed), cmocka_unit_test(each_change_goes_wrong),
+					   cmocka_unit_test(a_directory_fails_while_it_is_read)};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
