@@ -30,7 +30,7 @@
 #define AY__ASKS_MAX        8                  /* documents asked of a peer at once */
 #define AY__REQUESTS_MAX    16                 /* blocks asked of a peer at once: 1 MiB on the way */
 #define AY__HASH_REQS_MAX   16
-#define AY__LATE_MAX        16  /* cancelled or timed-out requests whose blocks may still come */
+#define AY__LATE_MAX        64  /* cancelled or timed-out requests whose blocks may still come: three time-outs are 28 */
 #define AY__QUEUE_MAX       64  /* requests a peer may have waiting here; it asks for at most 32 */
 #define AY__SENDING_MAX     2   /* SEND orders out per session: the one that leaves, and the next */
 #define AY__SENDING_ALL     16  /* and in all, so that least complete first has an effect: 1 MiB on the way */
