@@ -449,14 +449,17 @@ static void on_frame(struct ay__conn *c, const struct ay_stream_frame *f)
 }
 
 /* A block on a slow link takes seconds: that it comes is told while it does. */
-static void tell_part(struct ay__conn *c)
+static void tell_part(struct ay__conn *c, size_t bytes)
 {
 	struct ay_event ev = {.type = AY_EV_BLOCK_PART, .block = {.conn = c->id}};
 	uint64_t now = uv_now(c->tcp->loop);
 
-	if (c->dead || !ay_stream_in_block(&c->in) || now - c->part_ms < AY__TCP_PART_MS)
+	c->part_bytes += bytes;
+	if (c->dead || !ay_stream_in_block(&c->in) || now - c->part_ms < AY__TCP_PART_MS ||
+	    c->part_bytes < AY__TCP_PART_BYTES)
 		return;
 	c->part_ms = now;
+	c->part_bytes = 0;
 	ay_events_post(&c->tcp->events, &ev);
 }
 
@@ -482,7 +485,7 @@ static void conn_read(struct ay__conn *c)
 			else if (r == 1)
 				on_frame(c, &f);
 		}
-		tell_part(c);
+		tell_part(c, (size_t)n);
 		if ((size_t)n < AY__TCP_READ_SIZE)
 			return;
 	}

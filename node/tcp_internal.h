@@ -11,7 +11,9 @@
 
 #define AY__TCP_READ_SIZE     (256u * 1024) /* four blocks a system call; one buffer for all sessions */
 #define AY__TCP_RATE_BURST_MS 250
-#define AY__TCP_PART_MS       500
+/* Of a block that is coming the core is told so often, and when so much of it came: a byte now and then is no progress. */
+#define AY__TCP_PART_MS    500
+#define AY__TCP_PART_BYTES 4096
 
 struct ay__out {
 	struct ay__out *next;
@@ -36,7 +38,8 @@ struct ay__conn {
 	struct ay_addr addr;
 	bool incoming, connecting, dead, want_write, held, dirty;
 	struct ay_stream in;
-	uint64_t part_ms;        /* when the core was last told that a block is coming */
+	uint64_t part_ms;        /* when the core was last told that a block is coming, */
+	size_t part_bytes;       /* and bytes since then */
 	struct ay__queue small;  /* frames that lie in memory: first, unless a block has begun */
 	struct ay__queue blocks; /* the first one may have begun (done > 0) */
 	size_t queue_bytes;

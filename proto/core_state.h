@@ -22,15 +22,16 @@
 
 /* ---- limits; each with a reason */
 
-#define AY__RELEASES_MAX    1024               /* a branch's releases of twenty years at one a week */
-#define AY__DOC_BYTES_MAX   ((size_t)16 << 20) /* all documents: half of what a 256 MiB laptop can spare us */
-#define AY__ROOTS_MAX       64                 /* versions kept to hand on; one a year */
-#define AY__TOKENS_MAX      256                /* STORE orders not yet answered; more: wait with the next */
-#define AY__LINKS_MAX       8                  /* bundles two peers speak of in one session */
-#define AY__ASKS_MAX        8                  /* documents asked of a peer at once */
-#define AY__REQUESTS_MAX    16                 /* blocks asked of a peer at once: 1 MiB on the way */
-#define AY__HASH_REQS_MAX   16
-#define AY__LATE_MAX        64  /* cancelled or timed-out requests whose blocks may still come: three time-outs are 28 */
+#define AY__RELEASES_MAX  1024               /* a branch's releases of twenty years at one a week */
+#define AY__DOC_BYTES_MAX ((size_t)16 << 20) /* all documents: half of what a 256 MiB laptop can spare us */
+#define AY__ROOTS_MAX     64                 /* versions kept to hand on; one a year */
+#define AY__TOKENS_MAX    256                /* STORE orders not yet answered; more: wait with the next */
+#define AY__LINKS_MAX     8                  /* bundles two peers speak of in one session */
+#define AY__ASKS_MAX      8                  /* documents asked of a peer at once */
+#define AY__REQUESTS_MAX  16                 /* blocks asked of a peer at once: 1 MiB on the way */
+#define AY__HASH_REQS_MAX 16
+#define AY__LATE_MAX                                                                                         \
+	64 /* cancelled or timed-out requests whose blocks may still come: three time-outs are 28 */
 #define AY__QUEUE_MAX       64  /* requests a peer may have waiting here; it asks for at most 32 */
 #define AY__SENDING_MAX     2   /* SEND orders out per session: the one that leaves, and the next */
 #define AY__SENDING_ALL     16  /* and in all, so that least complete first has an effect: 1 MiB on the way */
@@ -164,6 +165,8 @@ struct ay__branch {
 	uint32_t target_serial;
 	int bundle;
 	uint64_t searching_since, retry_at, asked_at;
+	uint64_t
+		way_since; /* there is a way, and better ones may be told; 0: there is none, or it was begun */
 	unsigned failures;
 	char problem[160];
 

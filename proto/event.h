@@ -82,7 +82,7 @@ enum ay_event_type {
 	AY_EV_CLOSED,      /* conn is gone, or a CONNECT failed: conn, status */
 	AY_EV_FRAME,       /* a frame other than BLOCK and HASHES: frame */
 	AY_EV_BLOCK, /* a BLOCK frame came, was checked and written: block, status = ay_bundle_file_write()'s */
-	AY_EV_BLOCK_PART, /* more of a BLOCK frame came, but not its end; told twice a second at most: block.conn */
+	AY_EV_BLOCK_PART, /* 4 KiB more came, a BLOCK frame's, not its end; told twice a second at most: block.conn */
 	AY_EV_HASHES,   /* a HASHES frame came and was checked: hashes, status = ..._add_hashes()'s */
 	AY_EV_SENT,     /* a SEND_BLOCK or SEND_HASHES has left for the kernel: block.conn */
 	AY_EV_STORED,   /* the answer to a STORE_* or FINISH_BUNDLE order: token, status */

@@ -29,7 +29,8 @@
 #define STUCK_HELD_NS    (300 * AY__S) /* somebody has it, and does not give it */
 #define STORE_AGAIN_NS   (60 * AY__S)
 #define GO_NS            (300 * AY__S) /* an owner's wish: as long as asking all round may take */
-#define OFFERS_NS        (2 * AY__S)   /* so long a peer's list of offers may take */
+#define OFFERS_NS        (2 * AY__S)   /* so long a peer's list of offers may take, */
+#define OFFERS_ALL_NS    (5 * AY__S)   /* and all lists together from the first way on */
 #define SAY_AFTER_NS     (10 * AY__S)  /* searching so long is worth a word to the owner */
 
 /* ---- what may be taken */
@@ -145,7 +146,7 @@ static void store_lost(struct ay_core *c, const struct ay__branch *b)
 
 /*
  * A peer is telling us its offers, and the best of them may be the last: until when it is waited for; 0: it is not.
- * Nobody is waited for longer than a list may take.
+ * Nobody is waited for longer than a list may take, nor many, one after the other.
  */
 static uint64_t offers_until(const struct ay_core *c, const struct ay__branch *b)
 {
@@ -159,7 +160,9 @@ static uint64_t offers_until(const struct ay_core *c, const struct ay__branch *b
 		    a->at_ns + OFFERS_NS > until)
 			until = a->at_ns + OFFERS_NS;
 	}
-	return until;
+	if (b->way_since && until > b->way_since + OFFERS_ALL_NS)
+		until = b->way_since + OFFERS_ALL_NS;
+	return until > c->now ? until : 0;
 }
 
 static void evaluate(struct ay_core *c, struct ay__branch *b)
@@ -199,9 +202,12 @@ static void evaluate(struct ay_core *c, struct ay__branch *b)
 		return;
 	if (!moving)
 		ay__update_move(c, b, AY__UP_SEARCHING, "a newer release");
+	if (!found || !b->way_since)
+		b->way_since = found ? c->now : 0;
 	if (found && !moving && offers_until(c, b))
 		return;
 	if (found) {
+		b->way_since = 0;
 		start_way(c, b, &w);
 	} else {
 		if (moving) {

@@ -317,34 +317,42 @@ static void test_hostile(void **state)
 	wait_for(&giver.closed, 2);
 }
 
-/* A block that comes slowly is told while it comes, not at every piece of it; half of another frame is not. */
+/*
+ * A block that comes slowly is told while it comes, not at every piece of it; half of another frame is not, nor one that
+ * comes byte by byte.
+ */
 static void test_block_in_parts(void **state)
 {
 	(void)state;
 	uint8_t head[AY_FRAME_HEADER], block[AY_BLOCK_HEADER + AY_BLOCK_SIZE] = {0};
 	const uint8_t half_have[AY_FRAME_HEADER + 4] = {37, 0, 0, 0, AY_FRAME_HAVE};
-	int slow = raw_connect(), other = raw_connect();
-	unsigned pieces = 0;
+	int slow = raw_connect(), other = raw_connect(), dribbling = raw_connect();
+	size_t sent = 0, pieces = 0;
 	raw_send(other, half_have, sizeof(half_have));
 	ay_frame_header_put(head, sizeof(block), AY_FRAME_BLOCK);
 	ay_frame_block_put(block, &digest, 0);
 	raw_send(slow, head, sizeof(head));
+	raw_send(dribbling, head, sizeof(head));
 	for (uint64_t start = uv_hrtime();
 	     giver.parts < 3 && uv_hrtime() - start < 10 * (uint64_t)1000000000;) {
-		if (pieces < sizeof(block) - 1)
-			raw_send(slow, block + pieces++, 1);
+		raw_send(dribbling, block + pieces++, 1);
+		if (sent + 400 < sizeof(block)) {
+			raw_send(slow, block + sent, 400);
+			sent += 400;
+		}
 		uv_run(&loop, UV_RUN_NOWAIT);
 		usleep(20000);
 	}
 	assert_int_equal(giver.parts, 3);
 	assert_true(pieces > 25); /* half a second lies between two: 50 pieces in a second */
 	assert_int_equal(giver.blocks, 0);
-	raw_send(slow, block + pieces, sizeof(block) - pieces);
+	raw_send(slow, block + sent, sizeof(block) - sent);
 	wait_for(&giver.blocks, 1);
 	assert_int_equal(giver.closed, 0);
 	close(slow);
 	close(other);
-	wait_for(&giver.closed, 2);
+	close(dribbling);
+	wait_for(&giver.closed, 3);
 }
 
 /* Above the core's limit and a few more, connections are closed as they come. */

@@ -43,6 +43,29 @@ static void test_list_without_end(void **state)
 	end(&s);
 }
 
+/* Nor are many, who come one after the other, each with a list of its own. */
+static void test_lists_in_a_row(void **state)
+{
+	struct swarm s;
+
+	(void)state;
+	begin_learning(&s, true);
+	for (uint8_t i = 0; i < 5; i++) {
+		if (i) {
+			struct ay_wire_hello h = hello_of(&s.b, 100 + i, false, 2, 2);
+			meet(&s.b, 2 + 2 * i, 10 + i, &h);
+		}
+		if (i == 4)
+			assert_int_equal(count(&s.b, AY_ORDER_OPEN_BUNDLE), 1);
+		else
+			tell_offer(&s, 2 + 2 * i, s.bundle);
+		if (i == 2)
+			assert_int_equal(count(&s.b, AY_ORDER_OPEN_BUNDLE), 0);
+		pass(&s.b, 1500 * MS);
+	}
+	end(&s);
+}
+
 /* A far smaller bundle that is heard of later is taken instead, unless most of the one that was begun is here. */
 static void test_smaller_one_later(void **state)
 {
@@ -69,6 +92,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_whole_list),
 		cmocka_unit_test(test_list_without_end),
+		cmocka_unit_test(test_lists_in_a_row),
 		cmocka_unit_test(test_smaller_one_later),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
