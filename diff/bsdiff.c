@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "diff/alike.h"
 #include "diff/bsdiff_search.h"
 
 #define GOOD       48    /* of AY__WINDOW bytes, so many right: nothing is searched for */

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "diff/bsdiff_search.h"
+#include "diff/alike.h"
 #include "diff/sketch.h"
 
 #define STRING     64 /* bytes that the hash is of */

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "diff/alike.h"
 #include "diff/hopeless.h"
 
 #define LEN_CAP      1024  /* bytes of a match that are measured */

@@ -11,51 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "diff/fields_parts.h"
+
 #define SHF_ALLOC   2
 #define SHDR_SIZE   64
 #define SYMBOL      24
 #define SYMBOLS_MAX (1u << 20)
 #define TAIL_OTHERS 256 /* words that are no address end the list behind a kernel image */
 #define LOOKS       4   /* so many times the file's size is looked at, however its sections lie */
-
-static const uint8_t widths[AY__FIELD_KINDS] = {
-	[AY__FIELD_BRANCH] = 4,         [AY__FIELD_RIP0] = 4,           [AY__FIELD_RIP1] = 4,
-	[AY__FIELD_RIP2] = 4,           [AY__FIELD_RIP4] = 4,           [AY__FIELD_ABS32] = 4,
-	[AY__FIELD_ABS64] = 8,          [AY__FIELD_A64_BRANCH26] = 4,   [AY__FIELD_A64_IMM19] = 4,
-	[AY__FIELD_A64_IMM14] = 4,      [AY__FIELD_A64_ADR] = 4,        [AY__FIELD_A64_ADRP] = 4,
-	[AY__FIELD_A64_LOW12] = 4,      [AY__FIELD_REL32] = 4,          [AY__FIELD_JUMP_FIRST] = 4,
-	[AY__FIELD_JUMP_NEXT] = 4,      [AY__FIELD_SECTION32] = 4,      [AY__FIELD_EH_CIE] = 4,
-	[AY__FIELD_EH_LENGTH] = 4,      [AY__FIELD_RELA_OFFSET] = 8,    [AY__FIELD_RELA_SYMBOL] = 4,
-	[AY__FIELD_RELA_ADDEND] = 8,    [AY__FIELD_RELA_ADDEND_PC] = 8, [AY__FIELD_SYMBOL_NAME] = 4,
-	[AY__FIELD_SYMBOL_SECTION] = 2, [AY__FIELD_SYMBOL_VALUE] = 8,   [AY__FIELD_SYMBOL_SIZE] = 8,
-	[AY__FIELD_HEAD_SHOFF] = 8,     [AY__FIELD_HEAD_NAME] = 4,      [AY__FIELD_HEAD_ADDR] = 8,
-	[AY__FIELD_HEAD_OFFSET] = 8,    [AY__FIELD_HEAD_SIZE] = 8,      [AY__FIELD_BTF_TYPE] = 4,
-	[AY__FIELD_BTF_NAME] = 4,
-};
-
-unsigned ay__field_width(unsigned kind)
-{
-	return kind < AY__FIELD_KINDS ? widths[kind] : 0;
-}
-
-unsigned ay__field_column(unsigned kind)
-{
-	return ay__field_width(kind) == 8 ? 2 : kind <= AY__FIELD_A64_LOW12 ? 0 : 1;
-}
-
-void ay__field_mark(struct ay__fields *f, uint64_t at, enum ay__field_kind kind)
-{
-	unsigned width = widths[kind];
-
-	if (at > f->size || width > f->size - at)
-		return;
-	for (unsigned i = 0; i < width; i++) {
-		if (f->kind[at + i] != 0 && f->kind[at + i] != AY__FIELD_POINTED)
-			return;
-	}
-	f->kind[at] = (uint8_t)kind;
-	memset(f->kind + at + 1, AY__FIELD_INSIDE, width - 1);
-}
 
 void ay__fields_release(struct ay__fields *f)
 {
@@ -214,108 +177,13 @@ uint64_t ay__fields_next(const struct ay__fields *f, uint64_t at, uint64_t end)
 			}
 		}
 		if (kind[at] != 0 && kind[at] < AY__FIELD_KINDS)
-			return widths[kind[at]] <= end - at ? at : end;
+			return ay__field_width(kind[at]) <= end - at ? at : end;
 		at++;
 	}
 	return end;
 }
 
 /* ---- one field */
-
-uint64_t ay__field_load(const uint8_t *p, unsigned width)
-{
-	return width == 8 ? ay_get_le64(p) : width == 4 ? ay_get_le32(p) : (uint64_t)(p[0] | p[1] << 8);
-}
-
-void ay__field_store(uint8_t *p, unsigned width, uint64_t raw)
-{
-	for (unsigned i = 0; i < width; i++)
-		p[i] = (uint8_t)(raw >> 8 * i);
-}
-
-/* Bits [@low, @low + @n) of @raw, sign-extended. */
-static int64_t bits(uint64_t raw, unsigned low, unsigned n)
-{
-	return (int64_t)(raw << (64 - low - n)) >> (64 - n);
-}
-
-static uint64_t put_bits(uint64_t raw, unsigned low, unsigned n, uint64_t v)
-{
-	uint64_t mask = ((1ull << n) - 1) << low;
-
-	return (raw & ~mask) | (v << low & mask);
-}
-
-/* LDR and STR count in units of what they load. */
-static unsigned low12_shift(uint64_t word)
-{
-	if ((word & 0x1f000000) == 0x11000000)
-		return 0; /* ADD */
-	return (word & 0x04800000) == 0x04800000 ? 4 : (unsigned)(word >> 30 & 3);
-}
-
-int64_t ay__field_number(enum ay__field_kind kind, uint64_t raw)
-{
-	switch (kind) {
-	case AY__FIELD_ABS64:
-	case AY__FIELD_RELA_OFFSET:
-	case AY__FIELD_RELA_ADDEND:
-	case AY__FIELD_RELA_ADDEND_PC:
-	case AY__FIELD_SYMBOL_VALUE:
-	case AY__FIELD_SYMBOL_SIZE:
-	case AY__FIELD_SYMBOL_SECTION:
-	case AY__FIELD_SYMBOL_NAME:
-	case AY__FIELD_EH_LENGTH:
-		return (int64_t)raw;
-	case AY__FIELD_A64_BRANCH26:
-		return bits(raw, 0, 26) * 4;
-	case AY__FIELD_A64_IMM19:
-		return bits(raw, 5, 19) * 4;
-	case AY__FIELD_A64_IMM14:
-		return bits(raw, 5, 14) * 4;
-	case AY__FIELD_A64_ADR:
-		return bits(raw, 5, 19) * 4 + (int64_t)(raw >> 29 & 3);
-	case AY__FIELD_A64_ADRP:
-		return (bits(raw, 5, 19) * 4 + (int64_t)(raw >> 29 & 3)) * 4096;
-	case AY__FIELD_A64_LOW12:
-		return (int64_t)((raw >> 10 & 0xfff) << low12_shift(raw));
-	case AY__FIELD_EH_CIE:
-		return -(int64_t)raw;
-	case AY__FIELD_RELA_SYMBOL:
-		return (int64_t)(raw * SYMBOL);
-	default:
-		return (int32_t)raw;
-	}
-}
-
-uint64_t ay__field_put(enum ay__field_kind kind, uint64_t raw, int64_t number)
-{
-	uint64_t v = (uint64_t)number;
-
-	switch (kind) {
-	case AY__FIELD_A64_BRANCH26:
-		return put_bits(raw, 0, 26, v >> 2);
-	case AY__FIELD_A64_IMM19:
-		return put_bits(raw, 5, 19, v >> 2);
-	case AY__FIELD_A64_IMM14:
-		return put_bits(raw, 5, 14, v >> 2);
-	case AY__FIELD_A64_ADR:
-		return put_bits(put_bits(raw, 5, 19, v >> 2), 29, 2, v);
-	case AY__FIELD_A64_ADRP:
-		return put_bits(put_bits(raw, 5, 19, v >> 14), 29, 2, v >> 12);
-	case AY__FIELD_A64_LOW12:
-		return put_bits(raw, 10, 12, v >> low12_shift(raw));
-	case AY__FIELD_EH_CIE:
-		v = 0 - v;
-		break;
-	case AY__FIELD_RELA_SYMBOL:
-		v /= SYMBOL;
-		break;
-	default:
-		break;
-	}
-	return widths[kind] == 8 ? v : v & ((1ull << 8 * widths[kind]) - 1);
-}
 
 static uint64_t section_addr(const struct ay__elf *elf, uint32_t section)
 {
@@ -471,7 +339,7 @@ void ay__field_describe(const struct ay__fields *f, struct ay__elf *elf, struct 
 			struct ay__field *out)
 {
 	*out = (struct ay__field){.at = at, .kind = (enum ay__field_kind)f->kind[at]};
-	out->width = widths[out->kind];
+	out->width = ay__field_width(out->kind);
 	out->raw = load_at(src, at, out->width);
 	if (out->kind == AY__FIELD_A64_LOW12)
 		describe_low12(elf, src, out);

@@ -3,7 +3,7 @@
  * diff/fields_btf.c - the references in .BTF as fields.
  */
 #include "diff/btf.h"
-#include "diff/fields.h"
+#include "diff/fields_parts.h"
 
 void ay__fields_btf(struct ay__source *src, const struct ay__elf_section *s, struct ay__fields *f)
 {

@@ -7,7 +7,7 @@
  *
  * Source for AArch64: Arm Architecture Reference Manual for A-profile, C4.1 (encoding index).
  */
-#include "diff/fields.h"
+#include "diff/fields_parts.h"
 #include "diff/x86.h"
 
 #define CHUNK  65536

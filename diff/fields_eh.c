@@ -6,7 +6,7 @@
  *
  * Source: Linux Standard Base Core 5.0, 10.6 "Exception Frames".
  */
-#include "diff/fields.h"
+#include "diff/fields_parts.h"
 
 #define PCREL4   0x1b
 #define INDIRECT 0x80

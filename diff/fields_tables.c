@@ -7,7 +7,7 @@
  * arch/x86/include/asm/extable.h and alternative.h.
  */
 #include "base/sparse.h"
-#include "diff/fields.h"
+#include "diff/fields_parts.h"
 
 #define SHF_WRITE 1
 #define SHF_ALLOC 2

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* diff/inside_stream.c - headers read as far as to where the packed bytes begin; deflate; the proof for all. */
+/* diff/inside_stream.c - headers read as far as to where the packed bytes begin; deflate. */
 #include "diff/inside_stream.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "diff/compare.h"
 #include "diff/deflate_learn.h"
-#include "diff/packer.h"
+#include "diff/inside_xz.h"
+#include "diff/inside_zstd.h"
 
-#define SMALL      32           /* content so short is not worth a filter */
-#define ZLIB_SMALL 512          /* two bytes are found everywhere */
-#define PROBE      (512u << 10) /* content that is packed to see whether the parameters are right */
+#define SMALL      32  /* content so short is not worth a filter */
+#define ZLIB_SMALL 512 /* two bytes are found everywhere */
 
 /* Where deflate begins behind a gzip header (RFC 1952); 0: no such header. */
 static size_t gzip_head(struct ay_slice b)
@@ -115,34 +114,4 @@ int ay__stream_try(struct ay_slice b, bool more, const struct ay__inside_options
 	default:
 		return 0;
 	}
-}
-
-void ay__stream_release(struct ay__stream *s)
-{
-	ay_buf_release(&s->content);
-	ay_buf_release(&s->corrections);
-	*s = (struct ay__stream){0};
-}
-
-int ay__stream_packs(const struct ay__filter_params *params, struct ay_slice content, struct ay_slice packed,
-		     bool whole)
-{
-	struct ay__compare c = {.want = packed};
-	struct ay__packer p;
-	int rc = ay__packer_open(&p, params, ay__compare_put, &c, NULL);
-	size_t at = 0;
-
-	/* Little by little: the first bytes are the first to differ. */
-	while (rc == 0 && at < content.len && (whole || c.at == 0 || at < PROBE)) {
-		size_t left = content.len - at, n = left < 65536 ? left : 65536;
-
-		rc = ay__packer_write(&p, content.data + at, n, NULL);
-		at += n;
-	}
-	if (rc == 0 && at == content.len)
-		rc = ay__packer_end(&p, NULL);
-	ay__packer_close(&p);
-	if (rc)
-		return rc == -ENOMEM ? rc : 0;
-	return at < content.len || c.at == packed.len;
 }

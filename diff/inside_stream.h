@@ -6,15 +6,7 @@
 #define AYNI_DIFF_INSIDE_STREAM_H
 
 #include "diff/inside.h"
-
-/* Zero-initialise; release. */
-struct ay__stream {
-	size_t offset, packed; /* where the packed bytes are, from where it was looked */
-	struct ay__filter_params params;
-	struct ay_buf content;
-	struct ay_buf corrections; /* what params.corrections points into */
-	bool more;                 /* another stream may begin right behind, without a beginning of its own */
-};
+#include "diff/inside_proof.h"
 
 /* What was found before, to begin with; zero-initialise. */
 struct ay__stream_hints {
@@ -30,18 +22,5 @@ struct ay__stream_hints {
  */
 int ay__stream_try(struct ay_slice bytes, bool more, const struct ay__inside_options *options,
 		   struct ay__stream_hints *hints, struct ay__stream *out);
-void ay__stream_release(struct ay__stream *s);
-
-/* The parts of it. Each as above, for bytes that begin with its magic. */
-int ay__stream_xz(struct ay_slice bytes, bool more, const struct ay__inside_options *options,
-		  struct ay__stream *out);
-int ay__stream_zstd(struct ay_slice bytes, const struct ay__inside_options *options, struct ay__stream *out);
-
-/**
- * ay__stream_packs() - does packing @content by @params begin with @packed (@whole: give exactly those bytes)?
- * Else, as soon as one byte differs, no. 1, 0, -ENOMEM.
- */
-int ay__stream_packs(const struct ay__filter_params *params, struct ay_slice content, struct ay_slice packed,
-		     bool whole);
 
 #endif

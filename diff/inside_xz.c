@@ -8,13 +8,14 @@
  * Which preset it was no header says. The dictionary's size and the literal parameters stand in the stream; the rest is tried:
  * the presets' own values, that of the dictionary first.
  */
+#include "diff/inside_xz.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "diff/filter_xz.h"
-#include "diff/inside_stream.h"
 
 #define HEAD 12 /* of an .xz stream */
 #define STEP (256u << 10)

@@ -2,11 +2,11 @@
 /*
  * diff/inside_zstd.c - a zstd frame (RFC 8878). Its level is tried: those that are used most first.
  */
+#include "diff/inside_zstd.h"
+
 #include <errno.h>
 #include <string.h>
 #include <zstd.h>
-
-#include "diff/inside_stream.h"
 
 #define STEP (256u << 10)
 

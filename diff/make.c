@@ -16,8 +16,9 @@
 #include "diff/codec.h"
 #include "diff/elf_columns.h"
 #include "diff/make_btf.h"
+#include "diff/make_inside.h"
 #include "diff/make_memory.h"
-#include "diff/make_window.h"
+#include "diff/make_window_run.h"
 #include "diff/pool.h"
 
 #define LEVEL_DIFF    19

@@ -5,6 +5,8 @@
  * The file's recipe must be one that was proved to give its bytes back; its base's only has to unpack. Both views
  * are coded like any other bytes.
  */
+#include "diff/make_inside.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,34 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * diff/make_window.c - the work of one thread on one file.
+ * diff/make_window.c - how large a window may be, and what its work is made of.
  *
- * Whole files when they fit; a file too large for the memory is cut into windows, each diffed against
- * the old file's bytes around the same relative place. Whatever was read is compared with the manifest's digest (a
- * window by its Merkle leaves), so that a file that changes under us is found out here and not on a laptop.
+ * Whatever was read is compared with the manifest's digest (a window by its Merkle leaves), so that a file that changes under
+ * us is found out here and not on a laptop.
  */
 #include "diff/make_window_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/sparse.h"
-#include "diff/codec.h"
 #include "diff/elf_columns.h"
-#include "diff/encode.h"
 #include "diff/section.h"
 
-#define NEW_MAX      (512ull << 20)
-#define OLD_MAX      (768ull << 20)
-#define LITERAL_MAX  (8ull << 20)
-#define NEW_MIN      (1ull << 20) /* windows are not made smaller, however little memory is allowed */
-#define LITERAL_TINY 64           /* files so small cost less than a base's digest does */
-#define BASE_COST    36           /* packed bytes that naming a base costs */
-#define METHODS_FAST AY__METHOD_BIT(AY_METHOD_BSDIFF)
-#define FAST_ELF     (16ull << 20) /* from here on masking an ELF file takes less time than it saves the search */
+#define NEW_MAX     (512ull << 20)
+#define OLD_MAX     (768ull << 20)
+#define LITERAL_MAX (8ull << 20)
+#define NEW_MIN     (1ull << 20) /* windows are not made smaller, however little memory is allowed */
 
 void ay__bytes_free(struct ay__bytes *b)
 {
@@ -153,11 +144,6 @@ int ay__window_merkle(const struct ay_make_tree *tree, const struct ay_entry *e,
 	return ay_err_set(err, AY_EDIGEST, "%s: is not what the manifest says: it changed", e->path);
 }
 
-static struct ay__span span_of(const struct ay__bytes *b, uint64_t at, uint64_t size)
-{
-	return (struct ay__span){.bytes = {.data = b->data, .len = b->len}, .at = at, .size = size};
-}
-
 int ay__window_encode(const struct ay__window *w, const struct ay__span *base, const struct ay__span *target,
 		      unsigned methods, struct ay__encoded *out)
 {
@@ -181,121 +167,6 @@ void ay__window_take(struct ay__window *w, struct ay__encoded *e, uint32_t base)
 	w->method = e->method;
 	w->base = base;
 	*e = (struct ay__encoded){0};
-}
-
-/* The whole file: try bases until one is good, then see whether the bytes themselves cost less. @best: the cost, if known. */
-static int run_plain(struct ay__window *w, const struct ay__bytes *new_, uint64_t *cost, struct ay_err *err)
-{
-	AY_CLEANUP(ay__bytes_free) struct ay__bytes old = {0};
-	const struct ay_match *match = &w->record->match;
-	struct ay__span target = span_of(new_, 0, new_->len), base;
-	uint64_t best = UINT64_MAX, this = 0;
-	int rc = 0;
-
-	for (unsigned i = 0; i < match->n && new_->len > LITERAL_TINY; i++) {
-		AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
-		struct ay_entry entry = ay__plan_entry(&w->plan->old.files[match->base[i]]);
-
-		rc = ay__window_read(w->old_tree, &entry, NULL, 0, (size_t)entry.size, &old, err);
-		if (rc == 0) {
-			base = span_of(&old, 0, old.len);
-			bool plain = w->fast && new_->len < FAST_ELF;
-			rc = ay__window_encode(w, &base, &target, plain ? METHODS_FAST : AY__METHODS_DIFF,
-					       &e);
-		}
-		if (rc == 0)
-			rc = ay__encoded_cost(&e, &this);
-		if (rc)
-			return rc;
-		if (this < best) {
-			best = this;
-			ay__window_take(w, &e, match->base[i]);
-		}
-		*cost = best;
-		if (best <= new_->len / AY__GOOD_SHARE)
-			return 0;
-		if (w->fast)
-			break;
-	}
-	AY_CLEANUP(ay__encoded_release) struct ay__encoded e = {0};
-	rc = ay__window_encode(w, NULL, &target, AY__METHOD_BIT(AY_METHOD_LITERAL), &e);
-	if (rc == 0 && (best != UINT64_MAX || w->inside))
-		rc = ay__encoded_cost(&e, &this);
-	if (rc == 0 && (best == UINT64_MAX || this <= best + BASE_COST)) {
-		*cost = this;
-		ay__window_take(w, &e, 0);
-	}
-	return rc;
-}
-
-static int run_whole(struct ay__window *w, const struct ay__bytes *new_, struct ay_err *err)
-{
-	uint64_t best = UINT64_MAX;
-	int rc = run_plain(w, new_, &best, err);
-
-	return rc || !w->inside ? rc : ay__window_inside(w, new_, best, err);
-}
-
-/* One of several windows: method and base were chosen for the whole file. */
-static int run_window(struct ay__window *w, const struct ay__bytes *new_, struct ay_err *err)
-{
-	AY_CLEANUP(ay__bytes_free) struct ay__bytes old = {0};
-	AY_CLEANUP(ay__encoded_release) struct ay__encoded coded = {0};
-	uint64_t new_size = w->plan->new_.files[w->record->file].size;
-	struct ay__span target = span_of(new_, w->at, new_size), base;
-	unsigned method = AY__METHOD_BIT(w->method);
-
-	if (w->method == AY_METHOD_LITERAL) {
-		int rc = ay__window_encode(w, NULL, &target, method, &coded);
-		if (rc == 0)
-			ay__window_take(w, &coded, 0);
-		return rc;
-	}
-	struct ay_entry e = ay__plan_entry(&w->plan->old.files[w->base]);
-	uint64_t old_len = e.size, old_at = 0;
-	if (old_len > w->sizes.old_max) {
-		/* The middle of the window, at the same share of the old file's length. */
-		uint64_t half = w->at + w->len / 2;
-		uint64_t middle = (uint64_t)((double)half / (double)new_size * (double)e.size);
-
-		old_len = w->sizes.old_max;
-		old_at = middle > old_len / 2 ? (middle - old_len / 2) / AY_LEAF_SIZE * AY_LEAF_SIZE : 0;
-		if (old_at + old_len > e.size)
-			old_len = e.size - old_at;
-	}
-	int rc = ay__window_read(w->old_tree, &e, w->old_merkle, old_at, (size_t)old_len, &old, err);
-	if (rc == 0) {
-		base = span_of(&old, old_at, e.size);
-		rc = ay__window_encode(w, &base, &target, method, &coded);
-	}
-	if (rc == 0)
-		ay__window_take(w, &coded, w->base);
-	return rc;
-}
-
-/* Windows begin at multiples of a block. */
-static uint64_t count_zeros(const struct ay__bytes *b)
-{
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < b->len; i += AY_HOLE_SIZE) {
-		size_t len = b->len - i < AY_HOLE_SIZE ? b->len - i : AY_HOLE_SIZE;
-		n += ay_is_zero(b->data + i, len) ? len : 0;
-	}
-	return n;
-}
-
-int ay__window_run(struct ay__window *w, struct ay_err *err)
-{
-	AY_CLEANUP(ay__bytes_free) struct ay__bytes new_ = {0};
-	struct ay_entry e = ay__plan_entry(&w->plan->new_.files[w->record->file]);
-	int rc = ay__window_read(w->new_tree, &e, w->new_merkle, w->at, (size_t)w->len, &new_, err);
-
-	if (rc)
-		return rc;
-	w->zero_bytes = count_zeros(&new_);
-	rc = w->whole ? run_whole(w, &new_, err) : run_window(w, &new_, err);
-	return rc == -ENOMEM ? ay_err_errno(err, ENOMEM, "%s", e.path) : rc;
 }
 
 uint64_t ay__window_work(const struct ay__window *w)

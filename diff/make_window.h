@@ -51,27 +51,12 @@ bool ay__window_whole(const struct ay__window_sizes *sizes, const struct ay__pla
 /** ay__window_memory() - bytes that ay__window_run() needs. */
 uint64_t ay__window_memory(const struct ay__window *w);
 
-/**
- * ay__window_run() - read and code the window. Safe in any thread.
- *
- * Return: 0; AY_EDIGEST a file is not what its manifest says; -errno, -ENOMEM; what open() returned. @err names the path.
- */
-int ay__window_run(struct ay__window *w, struct ay_err *err);
-
 /** ay__window_work() - ay__record_work() of a window that has run; 0 where it is not the whole file. */
 uint64_t ay__window_work(const struct ay__window *w);
 
 /** ay__window_reset() - forget what came out of it, so that it can run again with other bounds. */
 void ay__window_reset(struct ay__window *w);
 void ay__window_release(struct ay__window *w);
-
-/**
- * ay__window_look() - may there be something packed in the new file, and is looking into it within the sizes? Then
- * sets @w->inside and what goes with it. Reads a little of the file.
- *
- * @filter_memory: bytes that applying may use for it; 0: it must not be looked into.
- */
-void ay__window_look(struct ay__window *w, uint64_t filter_memory);
 
 /** ay__window_merkle() - the Merkle tree of file @e, proved to be the one that the manifest says. */
 int ay__window_merkle(const struct ay_make_tree *tree, const struct ay_entry *e, struct ay_merkle **out,

@@ -28,7 +28,4 @@ int ay__window_encode(const struct ay__window *w, const struct ay__span *base, c
 /** ay__window_take() - @e, coded against old file @base, is the smallest so far. */
 void ay__window_take(struct ay__window *w, struct ay__encoded *e, uint32_t base);
 
-/** ay__window_inside() - does the file cost less than @best seen through what is inside of it? Then it is coded so. */
-int ay__window_inside(struct ay__window *w, const struct ay__bytes *new_, uint64_t best, struct ay_err *err);
-
 #endif

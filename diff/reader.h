@@ -2,13 +2,14 @@
 /*
  * diff/reader.h - the reading of one bundle, shared by the files that carry it out (internal to diff/).
  *
- *     bundle_reader.c   all of it, in order
- *     reader_parts.c    header, manifest delta, parts; values out of columns
- *     reader_record.c   a record: head, operations, digest
- *     reader_inside.c   recipes, bases unpacked
- *     reader_elf.c      the same of method elf
- *     view.c            what a base's bytes are read from
- *     output.c          where a record's bytes go
+ *     bundle_reader.c      all of it, in order
+ *     reader_parts.c       header, manifest delta, parts; values out of columns
+ *     reader_record.c      a record: head, operations, digest
+ *     reader_operation.c   one operation out of the columns
+ *     reader_inside.c      recipes, bases unpacked
+ *     reader_elf.c         the same of method elf
+ *     view.c               what a base's bytes are read from
+ *     output.c             where a record's bytes go
  */
 #ifndef AYNI_DIFF_READER_H
 #define AYNI_DIFF_READER_H

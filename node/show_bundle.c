@@ -6,77 +6,24 @@
  * share of the packed columns (diff/bundle.h): many files are packed together, so no byte of a bundle belongs to one
  * file alone, but the shares, the manifest delta and the rest add up to the bundle.
  */
-#include "node/show_bundle.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/path.h"
 #include "manifest/delta.h"
 #include "manifest/release.h"
 #include "node/cmd.h"
+#include "node/show_bundle_print.h"
 #include "store/scan.h"
 
 /* ---- which path has which content ---- */
 
-static void names_release(struct ay__names *n)
-{
-	free(n->all);
-	ay_buf_release(&n->paths);
-}
-
-static int names_add(struct ay__names *n, const struct ay_entry *e, struct ay_err *err)
-{
-	if (n->n == n->cap) {
-		size_t cap = n->cap ? 2 * n->cap : 256;
-		struct ay__named *grown = reallocarray(n->all, cap, sizeof(*grown));
-		if (!grown)
-			return ay_err_set(err, -ENOMEM, "out of memory");
-		n->all = grown;
-		n->cap = cap;
-	}
-	n->all[n->n++] = (struct ay__named){e->digest, n->paths.len};
-	ay_percent_put(&n->paths, e->path, e->path_len);
-	ay_put_u8(&n->paths, 0);
-	return n->paths.failed ? ay_err_set(err, -ENOMEM, "out of memory") : 0;
-}
-
-static int cmp_named(const void *a, const void *b)
-{
-	const struct ay__named *x = a, *y = b;
-	int c = ay_digest_cmp(&x->digest, &y->digest);
-	return c ? c : x->path < y->path ? -1 : x->path > y->path;
-}
-
-static void names_sort(struct ay__names *n)
-{
-	if (n->n > 1)
-		qsort(n->all, n->n, sizeof(*n->all), cmp_named);
-}
-
-const char *ay__names_find(const struct ay__names *n, const struct ay_digest *d, size_t *count)
-{
-	size_t low = 0, high = n->n;
-	*count = 0;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		if (ay_digest_cmp(&n->all[mid].digest, d) < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	while (low + *count < n->n && ay_digest_eq(&n->all[low + *count].digest, d))
-		++*count;
-	return *count ? (const char *)n->paths.data + n->all[low].path : NULL;
-}
-
 static int name_line(void *ctx, bool added, const struct ay_entry *e, struct ay_err *err)
 {
 	struct ay__bundle_shown *b = ctx;
-	return added && e->type == AY_ENTRY_FILE ? names_add(&b->new_, e, err) : 0;
+	return added && e->type == AY_ENTRY_FILE ? ay__names_add(&b->new_, e, err) : 0;
 }
 
 static long read_delta(void *ctx, void *buf, size_t len)
@@ -119,11 +66,11 @@ static int read_from(struct ay__bundle_shown *b, struct ay_err *err)
 	struct ay_manifest_reader *reader = ay_manifest_reader_new_mem(m->data, m->len);
 	r = reader ? 1 : ay_err_set(err, -ENOMEM, "out of memory");
 	while (r > 0 && (r = ay_manifest_next(reader, &e, err)) > 0) {
-		int q = e.type == AY_ENTRY_FILE ? names_add(&b->old, &e, err) : 0;
+		int q = e.type == AY_ENTRY_FILE ? ay__names_add(&b->old, &e, err) : 0;
 		r = q < 0 ? q : r;
 	}
 	ay_manifest_reader_free(reader);
-	names_sort(&b->old);
+	ay__names_sort(&b->old);
 	return r < 0 ? r : ay_old_files_open_mem(&b->numbers, m->data, m->len, err);
 }
 
@@ -150,7 +97,7 @@ static int on_delta_end(void *ctx, struct ay_err *err)
 	struct ay_digest from, to;
 	int r = ay_delta_read(read_delta, &rest, &from, &to, name_line, b, err);
 	ay_buf_release(&b->delta);
-	names_sort(&b->new_);
+	ay__names_sort(&b->new_);
 	return r < 0 ? ay_err_wrap(err, r, "manifest delta") : 0;
 }
 
@@ -208,8 +155,8 @@ static int on_cost(void *ctx, const struct ay_bundle_record *rec, double cost, s
 
 static void bundle_release(struct ay__bundle_shown *b)
 {
-	names_release(&b->new_);
-	names_release(&b->old);
+	ay__names_release(&b->new_);
+	ay__names_release(&b->old);
 	ay_buf_release(&b->delta);
 	ay_buf_release(&b->from);
 	ay_old_files_release(&b->numbers);

@@ -2,6 +2,8 @@
 /*
  * A bundle in words and as JSON: the table of its files, or sums by way, by ending, by column.
  */
+#include "node/show_bundle_print.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,7 +14,6 @@
 #include "diff/encoders.h"
 #include "node/cmd.h"
 #include "node/progress.h"
-#include "node/show_bundle.h"
 
 #define ENDINGS_SHOWN 20
 

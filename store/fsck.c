@@ -17,10 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
 
 #include "base/cleanup.h"
@@ -37,28 +34,6 @@ const char *ay_fsck_outcome_name(enum ay_fsck_outcome outcome)
 {
 	static const char *const names[] = {"damaged", "healed", "left", "noted"};
 	return (unsigned)outcome < sizeof(names) / sizeof(names[0]) ? names[outcome] : "?";
-}
-
-enum ay_fsck_outcome ay__fsck_outcome(const struct ay__fsck *k, bool done)
-{
-	return done ? AY_FSCK_HEALED : k->f->heal ? AY_FSCK_LEFT : AY_FSCK_DAMAGED;
-}
-
-void ay__fsck_tell(struct ay__fsck *k, const struct ay_fsck_finding *f, const char *fmt, ...)
-{
-	struct ay_fsck_finding said = *f;
-	char why[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, sizeof(why), fmt, ap);
-	va_end(ap);
-	said.why = why;
-	k->res->damaged += said.outcome != AY_FSCK_NOTED;
-	k->res->healed += said.outcome == AY_FSCK_HEALED;
-	k->res->left += said.outcome == AY_FSCK_LEFT;
-	if (k->f->found)
-		k->f->found(k->f->ctx, &said);
 }
 
 /* All trees, once or (healing) twice with the making of good copies between. */

@@ -86,10 +86,15 @@ static struct ay__fsck_need *need_find(const struct ay__fsck *k, const struct ay
 	return NULL;
 }
 
+static uint64_t branch_bit(size_t branch)
+{
+	return 1ull << (branch < AY__FSCK_BRANCHES_MAX ? branch : AY__FSCK_BRANCHES_MAX - 1);
+}
+
 bool ay__fsck_entitled(const struct ay__fsck *k, size_t b, const struct ay_digest *d)
 {
 	const struct ay__fsck_need *n = need_find(k, d);
-	uint64_t bit = ay__branch_bit(b);
+	uint64_t bit = branch_bit(b);
 
 	if (!n)
 		return true; /* nothing is wrong with it anywhere */
@@ -98,7 +103,7 @@ bool ay__fsck_entitled(const struct ay__fsck *k, size_t b, const struct ay_diges
 	if (n->named == bit && b < AY__FSCK_BRANCHES_MAX - 1)
 		return true;
 	for (size_t i = 0; i < k->n_branches && i < AY__FSCK_BRANCHES_MAX - 1; i++) {
-		if (k->branches[i].shares && i != b && (n->named & ay__branch_bit(i)))
+		if (k->branches[i].shares && i != b && (n->named & branch_bit(i)))
 			return true;
 	}
 	return false;
@@ -135,7 +140,7 @@ static int mark_owner(struct ay__fsck_tree *t, const struct ay_entry *e, void *c
 	uint8_t v[AY__VARIANT_LEN];
 	struct stat st;
 
-	n->named |= ay__branch_bit(t->branch);
+	n->named |= branch_bit(t->branch);
 	ay__entry_localise(t->k->s, e, &local);
 	int r = ay__object_variant(&local.e, v);
 	if (r < 0)
@@ -143,7 +148,7 @@ static int mark_owner(struct ay__fsck_tree *t, const struct ay_entry *e, void *c
 	const struct ay__fsck_row *row = ay__fsck_row(t->k, &e->digest, v);
 	AY_CLOSE int fd = row && *root >= 0 ? ay__open_beneath(*root, e->path + 1, O_PATH) : -1;
 	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_ino == row->ino)
-		n->linked |= ay__branch_bit(t->branch);
+		n->linked |= branch_bit(t->branch);
 	return 0;
 }
 
@@ -176,7 +181,7 @@ static int list_wanted(struct ay__fsck *k, size_t b, struct ay_wanted **out, siz
 		return -ENOMEM;
 	for (size_t i = 0; i < k->n_needs; i++) {
 		const struct ay__fsck_need *x = &k->needs[i];
-		if (!(x->named & ay__branch_bit(b)))
+		if (!(x->named & branch_bit(b)))
 			continue;
 		AY_CLOSE int fd = ay__fsck_entitled(k, b, &x->digest) ? ay__fsck_content(k, &x->digest) : -1;
 		if (fd < 0)
@@ -218,7 +223,7 @@ static int retrieve(struct ay__fsck *k, size_t b, struct ay_repo *repo, int dir,
 	for (size_t i = 0; i < n; i++) {
 		struct ay__fsck_need *x = need_find(k, &w[i].digest);
 		if (w[i].got)
-			x->from |= ay__branch_bit(b);
+			x->from |= branch_bit(b);
 	}
 	return 0;
 }

@@ -3,8 +3,6 @@
 #ifndef AYNI_STORE_FSCK_INTERNAL_H
 #define AYNI_STORE_FSCK_INTERNAL_H
 
-#include <errno.h>
-
 #include "store/fsck.h"
 #include "store/tree_internal.h"
 
@@ -78,24 +76,16 @@ struct ay__fsck_tree {
 	struct ay_release release;
 };
 
+/* ---- fsck_tell.c ---- */
+
 /** ay__fsck_lack() - is @r, of looking at something, a failure of ours, that says nothing about the store? Remembers it. */
-static inline bool ay__fsck_lack(struct ay__fsck *k, int r)
-{
-	bool lack = r == -EMFILE || r == -ENFILE || r == -ENOMEM;
-	if (lack && k->failed == 0)
-		k->failed = r;
-	return lack;
-}
+bool ay__fsck_lack(struct ay__fsck *k, int r);
 
 /** ay__fsck_tell() - count and pass on a finding; printf style. */
 void ay__fsck_tell(struct ay__fsck *k, const struct ay_fsck_finding *f, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /** ay__fsck_outcome() - of something that is healed (@done) or not in this pass. */
 enum ay_fsck_outcome ay__fsck_outcome(const struct ay__fsck *k, bool done);
-static inline uint64_t ay__branch_bit(size_t branch)
-{
-	return 1ull << (branch < AY__FSCK_BRANCHES_MAX ? branch : AY__FSCK_BRANCHES_MAX - 1);
-}
 
 /* ---- fsck_objects.c ---- */
 

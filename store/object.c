@@ -18,7 +18,6 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/sparse.h"
-#include "store/spill.h"
 
 #define COPY_CHUNK (256 * 1024)
 
@@ -282,7 +281,7 @@ int ay__copy_file(struct ay_store *s, int from_fd, int to_fd, uint64_t size, con
 	return ay_err_set(err, AY_EDIGEST, "its content is not what its digest says");
 }
 
-/* ---- putting, linking ---- */
+/* ---- putting ---- */
 
 static unsigned bucket_of(const struct ay__object_name *name)
 {
@@ -370,31 +369,6 @@ int ay__object_sync(struct ay_store *s, const struct ay__touched *touched, struc
 	if (r == 0 && touched->objects)
 		r = s->fs->ops->fsync(s->fs, s->objects);
 	return r < 0 ? ay_err_errno(err, -r, "cannot sync %s/objects", s->path) : 0;
-}
-
-int ay__object_link(struct ay_store *s, const struct ay_entry *e, int to_dirfd, const char *to, int scratch,
-		    struct ay__touched *touched, struct ay_err *err)
-{
-	struct ay__local_entry local;
-	struct ay__object_name name;
-	uint8_t v[AY__VARIANT_LEN];
-	struct stat st;
-
-	ay__entry_localise(s, e, &local);
-	int r = ay__object_variant(&local.e, v);
-	if (r < 0)
-		return ay_err_errno(err, -r, "%s", e->path);
-	ay__object_name(&e->digest, v, &name);
-	if (fstatat(s->objects, name.s, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return ay_err_errno(err, errno, "%s: object %s", e->path, name.s);
-	if (!ay__object_intact(s, &st, &local.e))
-		return ay_err_set(err, AY_EBASE,
-				  "%s: object %s was changed in place; `ayni fsck --heal` heals", e->path,
-				  name.s);
-	r = s->fs->ops->link(s->fs, s->objects, name.s, to_dirfd, to);
-	if (r == -EMLINK)
-		return ay__spill_link(s, &local.e, &name, to_dirfd, to, scratch, touched, err);
-	return r < 0 ? ay_err_errno(err, -r, "%s: cannot link object %s", e->path, name.s) : 0;
 }
 
 /* ---- a manifest in a file ---- */

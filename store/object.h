@@ -25,6 +25,8 @@
 #define AY__VARIANT_LEN     8
 #define AY__OBJECT_NAME_MAX (2 + 1 + 62 + 1 + 16 + 1) /* "ab/….variant" and NUL */
 
+#define AY__SPILL_DIR "more" /* in objects/, while it is needed: store/spill.h */
+
 struct ay__object_name {
 	char s[AY__OBJECT_NAME_MAX];
 };

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -137,17 +136,6 @@ static int read_file(int dir, struct ay__resume *x)
 	return r < 0 ? r : ay__resume_decode(x, data, len);
 }
 
-bool ay__resume_is(int dir, const char *name)
-{
-	char boot[33], ours[80];
-	struct stat st;
-
-	ay__boot_id(boot);
-	int n = snprintf(ours, sizeof(ours), "staging-%s-", boot);
-	return strncmp(name, ours, (size_t)n) == 0 &&
-	       fstatat(dir, AY__RESUME_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
 /* What stays in raw/ has its room already. Of a file with holes only what is on the disk; of the one in hand what stays. */
 static void hold(struct ay__resume *x, const struct stat *st, uint64_t len)
 {
@@ -228,8 +216,9 @@ int ay__resume_find(struct ay__build *b, struct ay__resume *x)
 		if (e->d_name[0] == '.' || strlen(e->d_name) >= sizeof(dead.name))
 			continue;
 		AY_CLOSE int dir = ay__open_beneath(s->tmp, e->d_name, O_RDONLY | O_DIRECTORY);
-		if (dir < 0 || !ay__resume_is(dir, e->d_name) || ay__lock(dir, LOCK_EX | LOCK_NB) < 0 ||
-		    read_file(dir, &y) < 0 || !ay_digest_eq(&y.branch, &x->branch))
+		if (dir < 0 || !ay__staging_resumable(dir, e->d_name) ||
+		    ay__lock(dir, LOCK_EX | LOCK_NB) < 0 || read_file(dir, &y) < 0 ||
+		    !ay_digest_eq(&y.branch, &x->branch))
 			continue;
 		if (!found && ay_digest_eq(&y.bundle, &x->bundle) && take_over(b, dir, &y) == 0) {
 			*x = y;

@@ -16,7 +16,6 @@
 #include "diff/bundle.h"
 #include "store/tree_internal.h"
 
-#define AY__RESUME_FILE "resume"
 #define AY__RESUME_SIZE 460
 
 struct ay__resume {
@@ -43,8 +42,5 @@ int ay__resume_write(struct ay_fs *fs, int dir, const struct ay__resume *x);
  * Return: 1 found; 0 none, or nothing of use.
  */
 int ay__resume_find(struct ay__build *b, struct ay__resume *x);
-
-/** ay__resume_is() - does the staging directory @dir, by its @name of this boot, hold something to go on with? */
-bool ay__resume_is(int dir, const char *name);
 
 #endif

@@ -13,8 +13,6 @@
 
 #include "store/object.h"
 
-#define AY__SPILL_DIR "more" /* in objects/; there only while it is needed */
-
 /**
  * ay__spill_link() - link a further inode of the object @name (of @e, localised), whose own is full.
  * @scratch: a directory in staging. The caller holds the store's lock shared.

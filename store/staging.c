@@ -19,7 +19,6 @@
 #include "store/linked.h"
 #include "store/object.h"
 #include "store/remove.h"
-#include "store/resume.h"
 
 #define PREFIX "staging-"
 
@@ -39,6 +38,17 @@ void ay__boot_id(char out[33])
 	if (n == 0)
 		out[n++] = '0';
 	out[n] = '\0';
+}
+
+bool ay__staging_resumable(int dir, const char *name)
+{
+	char boot[33], ours[80];
+	struct stat st;
+
+	ay__boot_id(boot);
+	int n = snprintf(ours, sizeof(ours), PREFIX "%s-", boot);
+	return strncmp(name, ours, (size_t)n) == 0 &&
+	       fstatat(dir, AY__RESUME_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 int ay__staging_begin(struct ay_store *s, struct ay__staging *st, struct ay_err *err)
@@ -151,7 +161,7 @@ void ay__staging_sweep(struct ay_store *s, bool all, struct ay_gc_result *res)
 		if (strncmp(e->d_name, PREFIX, sizeof(PREFIX) - 1) != 0)
 			continue;
 		AY_CLOSE int dir = ay__open_beneath(s->tmp, e->d_name, O_RDONLY | O_DIRECTORY);
-		if (dir >= 0 && !all && ay__resume_is(dir, e->d_name))
+		if (dir >= 0 && !all && ay__staging_resumable(dir, e->d_name))
 			continue;
 		if (dir >= 0 && ay__lock(dir, LOCK_EX | LOCK_NB) == 0 && may_take_apart(s, dir))
 			take_apart(s, dir, e->d_name, res);

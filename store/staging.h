@@ -22,6 +22,8 @@ struct ay__staging {
 	char name[80];
 };
 
+#define AY__RESUME_FILE "resume" /* what an apply writes down, to go on (store/resume.h) */
+
 #define AY__STAGING_NONE ((struct ay__staging){.dir = -1})
 
 /** ay__boot_id() - the 32 hex digits of the kernel's boot id, without dashes; "0" where there is none. */
@@ -33,6 +35,8 @@ int ay__staging_begin(struct ay_store *s, struct ay__staging *st, struct ay_err 
  * rest. Legal on AY__STAGING_NONE. What cannot be removed now is swept later. @res: may be NULL, added to.
  */
 void ay__staging_end(struct ay__staging *st, struct ay_gc_result *res);
+/** ay__staging_resumable() - does the staging directory @dir, by its @name of this boot, hold something to go on with? */
+bool ay__staging_resumable(int dir, const char *name);
 /** ay__staging_leave() - let go of it as it is, for the next sweep. */
 void ay__staging_leave(struct ay__staging *st);
 /**

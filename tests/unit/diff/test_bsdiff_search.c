@@ -5,6 +5,7 @@
  */
 #include "tests/unit/diff/trees.h"
 
+#include "diff/alike.h"
 #include "diff/bsdiff_search.h"
 
 #define LEN_CAP 1024 /* as in diff/bsdiff_search.c */

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "diff/fields.h"
+#include "diff/fields_parts.h"
 #include "diff/x86.h"
 #include "elf_kit.h"
 

@@ -1,26 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * node/show_bundle.h - a bundle that was read for `ayni show`, between its reading (show_bundle.c) and its printing
- * (show_bundle_print.c).
+ * node/show_bundle_print.h - a bundle that was read for `ayni show`, between its reading (show_bundle.c) and its printing.
  */
-#ifndef AYNI_NODE_SHOW_BUNDLE_H
-#define AYNI_NODE_SHOW_BUNDLE_H
+#ifndef AYNI_NODE_SHOW_BUNDLE_PRINT_H
+#define AYNI_NODE_SHOW_BUNDLE_PRINT_H
 
 #include "diff/bundle_format.h"
 #include "diff/codec.h"
 #include "node/show.h"
-
-/* A content and a path that has it; the path is percent-encoded, as it will be printed. */
-struct ay__named {
-	struct ay_digest digest;
-	size_t path; /* offset into paths */
-};
-
-struct ay__names {
-	struct ay__named *all;
-	size_t n, cap;
-	struct ay_buf paths;
-};
+#include "node/show_names.h"
 
 struct ay__bundle_row {
 	struct ay_bundle_record r;
@@ -44,9 +32,6 @@ struct ay__bundle_shown {
 	uint64_t size;
 	struct ay_digest digest;
 };
-
-/** ay__names_find() - the first path with content @d, and how many have it; NULL: none. */
-const char *ay__names_find(const struct ay__names *n, const struct ay_digest *d, size_t *count);
 
 int ay__bundle_words(struct ay__bundle_shown *b, struct ay_err *err);
 int ay__bundle_json(struct ay__bundle_shown *b, struct ay_err *err);
