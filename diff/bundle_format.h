@@ -57,7 +57,8 @@
  *   A part ends where a record, an operation, a row of the map or a run needs a value and the column is empty; all of the part's columns are then empty,
  *   and the sequence of differences is at the end of a pair. Empty columns are left out.
  *
- * Version history: 1 (first); 2 (recipes; a longer header: extra, scratch, encoders, map).
+ * Version history: 1 (first); 2 (recipes; a longer header: extra, scratch, encoders, map; within it later the flags, and the
+ * codecs sifted and hex: diff/codec.h).
  */
 #ifndef AYNI_DIFF_BUNDLE_FORMAT_H
 #define AYNI_DIFF_BUNDLE_FORMAT_H

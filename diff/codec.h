@@ -16,8 +16,8 @@ enum ay_codec {
 	AY_CODEC_ZSTD = 1, /* one zstd frame with content size, without dictionary */
 	AY_CODEC_XZ = 2,   /* raw LZMA2 (no .xz container); dictionary: ay_codec_xz_dict() */
 	/*
-	 * Noise apart: varint n, its bytes; varint p, bytes of the pairs (diff/sift.h); the n bytes; then as AY_CODEC_XZ pairs and the
-	 * rest of the stream.
+	 * Noise apart: varint n, how much; varint p, how many bytes the pairs have (diff/sift.h); the n bytes; then as AY_CODEC_XZ,
+	 * as if they were the stream, pairs and the rest of it.
 	 */
 	AY_CODEC_SIFTED = 3,
 	/* Digests in hexadecimal apart: varint k, their number; 32 k bytes; then as AY_CODEC_XZ the rest (diff/hex_apart.h). */

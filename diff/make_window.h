@@ -27,7 +27,7 @@ struct ay__window {
 	const struct ay__btf_map *btf;
 	uint64_t at, len;                                /* of the new file */
 	bool whole;                                      /* ay__window_whole() */
-	bool fast;                                       /* the first base, plain */
+	bool fast;                                       /* the first base; plain, but in large ELF files */
 	unsigned without;                                /* enum ay_technique */
 	bool inside;                                     /* look into what is packed; then: */
 	uint64_t view_max;                               /* bytes that what is inside may have */

@@ -14,8 +14,8 @@
 #include "diff/make_inside.h"
 #include "diff/make_window_internal.h"
 
-#define LITERAL_TINY 64 /* files so small cost less than a base's digest does */
-#define BASE_COST    36 /* packed bytes that naming a base costs */
+#define LITERAL_TINY 64 /* of files so small too little can be saved for a base to be read */
+#define BASE_COST    4  /* packed bytes of naming a base: its place in the old manifest, its size */
 #define METHODS_FAST AY__METHOD_BIT(AY_METHOD_BSDIFF)
 #define FAST_ELF     (16ull << 20) /* from here on masking an ELF file takes less time than it saves the search */
 

@@ -11,7 +11,7 @@
 #                           elf/NAME[:ARCH]        the largest ELF file of a Debian package, alone
 #                           root usr               as tests/corpus.sh has them
 #                           dir/OLD,/NEW           any two directories: dir/tmp/a,/tmp/b
-#   AYNI_BENCH_PEERS      ostree bsdiff xdelta3 zstd (default: all)
+#   AYNI_BENCH_PEERS      ostree bsdiff xdelta3 zstd (default: all; "" for none)
 #   AYNI_BENCH_BSDIFF_MAX bytes above which bsdiff is left out (150000000: it wants 17 times as much memory, and minutes)
 #   AYNI_BENCH_WITHOUT    what to leave out of ayni's, each alone, to see what it is worth: names that `ayni delta make
 #                         --without` knows, commas for several at once; "" (default) for nothing, "all" for each of them
@@ -32,7 +32,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/bench/lib.sh
 ROOT=$PWD
 PAIRS=${AYNI_BENCH_PAIRS:-elf/libssl3 elf/libpoppler126 deb/libexpat1}
-PEERS=${AYNI_BENCH_PEERS:-ostree bsdiff xdelta3 zstd}
+PEERS=${AYNI_BENCH_PEERS-ostree bsdiff xdelta3 zstd}
 BSDIFF_MAX=${AYNI_BENCH_BSDIFF_MAX:-150000000}
 WITHOUT=${AYNI_BENCH_WITHOUT:-}
 [ "$WITHOUT" != all ] || WITHOUT="rename sketch several elf mask btf deflate xz zstd pack-xz"
