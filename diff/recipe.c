@@ -219,11 +219,11 @@ uint64_t ay__filter_memory(const struct ay__filter_params *p, bool target)
 		return LAYER_MEMORY + (target ? AY__DEFLATE_PACK_MEMORY : sizeof(struct ay__inflate));
 	case AY__FILTER_LZMA2:
 		/*
-		 * liblzma's: eleven and a half times the dictionary, and what is there in any case. Its table is as large as for the
-		 * next power of two.
+		 * liblzma's: eleven and a half times the dictionary, and what is there in any case. Of that twice the dictionary is a
+		 * table as large as for the next power of two: beside three halves of one it takes eight thirds.
 		 */
 		return LAYER_MEMORY +
-		       (target ? 23 * dict / 2 + (p->xz.dict_code & 1 ? dict / 2 : 0) + (3u << 20)
+		       (target ? 23 * dict / 2 + (p->xz.dict_code & 1 ? 2 * dict / 3 : 0) + (3u << 20)
 			       : dict + (64u << 10));
 	case AY__FILTER_ZSTD:
 		return LAYER_MEMORY +

@@ -133,7 +133,22 @@ static int read_file(int dir, struct ay__resume *x)
 	size_t len;
 	int r = ay__read_file(dir, AY__RESUME_FILE, AY__RESUME_SIZE, &data, &len, NULL);
 
+	if (r == AY_ELIMIT)
+		return AY_EFORMAT;
 	return r < 0 ? r : ay__resume_decode(x, data, len);
+}
+
+/*
+ * What is there of a dead one in @dir, which is locked: is it to be taken apart, and before that perhaps taken over (@x is then
+ * what it says)? A file that cannot be read now says nothing; one that is torn, or of another version of this program, will never
+ * say what its staging is for: nobody else would give that back before the collector.
+ */
+static bool is_for_us(int dir, const struct ay__resume *ours, struct ay__resume *x, bool *same)
+{
+	int r = read_file(dir, x);
+
+	*same = r == 0 && ay_digest_eq(&x->bundle, &ours->bundle);
+	return r == 0 ? ay_digest_eq(&x->branch, &ours->branch) : r == AY_EFORMAT;
 }
 
 /* What stays in raw/ has its room already. Of a file with holes only what is on the disk; of the one in hand what stays. */
@@ -213,14 +228,14 @@ int ay__resume_find(struct ay__build *b, struct ay__resume *x)
 	while (d && (e = readdir(d))) {
 		struct ay__staging dead = {.s = s, .dir = -1};
 		struct ay__resume y;
+		bool same;
 		if (e->d_name[0] == '.' || strlen(e->d_name) >= sizeof(dead.name))
 			continue;
 		AY_CLOSE int dir = ay__open_beneath(s->tmp, e->d_name, O_RDONLY | O_DIRECTORY);
 		if (dir < 0 || !ay__staging_resumable(dir, e->d_name) ||
-		    ay__lock(dir, LOCK_EX | LOCK_NB) < 0 || read_file(dir, &y) < 0 ||
-		    !ay_digest_eq(&y.branch, &x->branch))
+		    ay__lock(dir, LOCK_EX | LOCK_NB) < 0 || !is_for_us(dir, x, &y, &same))
 			continue;
-		if (!found && ay_digest_eq(&y.bundle, &x->bundle) && take_over(b, dir, &y) == 0) {
+		if (!found && same && take_over(b, dir, &y) == 0) {
 			*x = y;
 			found = 1;
 		}

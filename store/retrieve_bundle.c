@@ -124,8 +124,24 @@ static int on_table_lack(void *ctx, const struct ay_bundle_record *r, bool *skip
 	return rc;
 }
 
+/* 0: @r is 0 and @fd is @from, which is then @out's; else what is wrong with this source. @fd is closed or handed over. */
+static int check_manifest(int r, int fd, const struct ay_digest *from, int *out)
+{
+	AY_CLOSE int f = fd;
+	struct ay_digest d;
+
+	if (r == 0)
+		r = ay_digest_fd(f, &d, NULL);
+	if (r == 0 && !ay_digest_eq(&d, from))
+		r = AY_EDIGEST;
+	if (r == 0)
+		*out = ay_steal_fd(&f);
+	return r;
+}
+
 /*
- * The manifest that the bundle starts from, by whose numbers it names bases: the repository's, or of a tree that is here.
+ * The manifest that the bundle starts from, by whose numbers it names bases: the repository's, or of a tree that is here. Each is
+ * asked in turn until one has the digest: a damaged copy says nothing of the others.
  * 1; 0: it cannot be had; -ENOMEM, which says nothing of it; an error of the manifest.
  */
 static int open_old(struct pass *p, struct ay_old_files *old, struct ay_err *why)
@@ -134,26 +150,30 @@ static int open_old(struct pass *p, struct ay_old_files *old, struct ay_err *why
 	const struct ay_digest *from = &p->w->from;
 	AY_FREE struct ay_tree_info *trees = NULL;
 	AY_CLOSE int fd = -1;
-	struct ay_digest d;
+	int r = -ENOENT, f = -1;
 	size_t n = 0;
-	int r = -ENOENT;
 
-	if (how->repo)
-		r = ay_repo_manifest_open(how->repo, from, &fd, NULL);
-	if (r < 0 && r != -ENOMEM && (r = ay_store_trees(how->s, how->branch, &trees, &n, NULL)) == 0) {
-		r = -ENOENT;
-		for (size_t i = 0; i < n && r && r != -ENOMEM; i++) {
-			if (ay_digest_eq(&trees[i].release.manifest, from))
-				r = ay_store_manifest(how->s, how->branch, trees[i].serial, &fd, NULL);
-		}
+	if (how->repo) {
+		r = ay_repo_manifest_open(how->repo, from, &f, NULL);
+		r = check_manifest(r, f, from, &fd);
 	}
-	if (r == 0)
-		r = ay_digest_fd(fd, &d, NULL);
-	if (r == 0 && ay_digest_eq(&d, from)) {
-		r = ay_old_files_open_fd(old, ay_steal_fd(&fd), why);
-		return r < 0 ? r : 1;
+	if (r < 0 && r != -ENOMEM) {
+		int listed = ay_store_trees(how->s, how->branch, &trees, &n, NULL);
+		r = listed == -ENOMEM ? listed : r;
 	}
-	return r == -ENOMEM ? ay_err_errno(why, ENOMEM, "the manifest that the bundle starts from") : 0;
+	for (size_t i = 0; i < n && r < 0 && r != -ENOMEM; i++) {
+		if (!ay_digest_eq(&trees[i].release.manifest, from))
+			continue;
+		f = -1;
+		r = ay_store_manifest(how->s, how->branch, trees[i].serial, &f, NULL);
+		r = check_manifest(r, f, from, &fd);
+	}
+	if (r == -ENOMEM)
+		return ay_err_errno(why, ENOMEM, "the manifest that the bundle starts from");
+	if (r < 0)
+		return 0;
+	r = ay_old_files_open_fd(old, ay_steal_fd(&fd), why);
+	return r < 0 ? r : 1;
 }
 
 static int read_bundle(struct pass *p, struct ay_bundle_sink *sink, bool records, struct ay_err *why)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Packing with zstd takes no more memory than is charged for it: what a bundle declares is computed from that (diff/recipe.c). */
+/* Packing with zstd and liblzma takes no more memory than is charged for it: what a bundle declares is computed from that (diff/recipe.c). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <zstd.h>
 
+#include "diff/filter_xz.h"
 #include "diff/packer.h"
 #include "diff/recipe.h"
 
@@ -86,9 +87,52 @@ static void test_zstd_memory(void **state)
 	free(data);
 }
 
+/* liblzma says itself what a filter needs; it allocates what it says. */
+static void test_lzma_memory(void **state)
+{
+	static const uint8_t finders[] = {LZMA_MF_HC3, LZMA_MF_HC4, LZMA_MF_BT2, LZMA_MF_BT3, LZMA_MF_BT4};
+	unsigned bad = 0;
+
+	(void)state;
+	for (uint8_t code = 0; code <= AY__XZ_DICT_CODE_MAX; code++) {
+		struct ay__filter_params p = {.id = AY__FILTER_LZMA2, .xz = {.dict_code = code}};
+		struct ay__xz_chain chain;
+		ay__xz_chain_make(&chain, &p.xz, false);
+		uint64_t size = lzma_raw_decoder_memusage(chain.filters), most = 0;
+		uint64_t charge = ay__filter_memory(&p, false);
+		assert_true(size != UINT64_MAX && size > 0);
+		bad += size > charge;
+		if (size > charge)
+			print_error("dictionary %u: unpacking needs %llu, charged %llu\n", code,
+				    (unsigned long long)size, (unsigned long long)charge);
+		for (unsigned f = 0; f < 4 * sizeof(finders); f++) {
+			p.xz.finder = finders[f / 4];
+			p.xz.mode = f & 1 ? LZMA_MODE_NORMAL : LZMA_MODE_FAST;
+			p.xz.branch = f & 2 ? 8 : 0;
+			p.xz.props = 93; /* lc 3, lp 0, pb 2: as xz */
+			p.xz.nice = 273;
+			ay__xz_chain_make(&chain, &p.xz, true);
+			size = lzma_raw_encoder_memusage(chain.filters);
+			charge = ay__filter_memory(&p, true);
+			assert_true(size != UINT64_MAX && size > 0);
+			most = size > most ? size : most;
+			bad += size > charge;
+			if (size > charge)
+				print_error("dictionary %u, match finder %u, mode %u: needs %llu, charged "
+					    "%llu\n",
+					    code, p.xz.finder, p.xz.mode, (unsigned long long)size,
+					    (unsigned long long)charge);
+		}
+		/* And not much more, for machines refuse by it; above 32 MiB liblzma halves its table, which is not reckoned with. */
+		assert_true(charge < most + (8u << 20) || code > 26);
+	}
+	assert_int_equal(bad, 0);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_zstd_memory)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_zstd_memory),
+					   cmocka_unit_test(test_lzma_memory)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -279,6 +280,92 @@ static void another_bundle_and_the_collector_remove_it(void **arg)
 	assert_int_equal(ay_store_remove_tree(t->s, "b", 2, &t->err), 0);
 }
 
+/* The dead one's `resume` file. */
+static int open_place(struct state *t)
+{
+	char tmp[300], path[450];
+	int fd = -1;
+
+	snprintf(tmp, sizeof(tmp), "%s/store/tmp", t->k.dir);
+	AY_CLOSEDIR DIR *d = opendir(tmp);
+	for (struct dirent *e; d && fd < 0 && (e = readdir(d));) {
+		snprintf(path, sizeof(path), "%s/%.80s/" AY__RESUME_FILE, tmp, e->d_name);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+	}
+	assert_true(fd >= 0);
+	return fd;
+}
+
+enum { VERSION_1, TORN, EMPTY, LONGER, UNREADABLES };
+
+static void make_unreadable(int fd, int how)
+{
+	uint8_t x[AY__RESUME_SIZE];
+
+	assert_int_equal(pread(fd, x, sizeof(x), 0), sizeof(x));
+	if (how == VERSION_1) { /* it lacked the work so far (8 bytes at 120) */
+		const size_t len = AY__RESUME_SIZE - 8;
+		memmove(x + 120, x + 128, len - 120);
+		x[sizeof("ayni-resume ") - 1] = '1';
+		ay_sha256(x, len - 32, x + len - 32);
+		assert_int_equal(pwrite(fd, x, len, 0), len);
+		assert_int_equal(ftruncate(fd, (off_t)len), 0);
+	} else {
+		const off_t len[] = {
+			[TORN] = AY__RESUME_SIZE / 2, [EMPTY] = 0, [LONGER] = AY__RESUME_SIZE + 1};
+		assert_int_equal(ftruncate(fd, len[how]), 0);
+	}
+}
+
+/* Nobody can say what such staging is for: the next apply gives it back, should it be of this bundle or another, and begins anew. */
+static void what_cannot_be_read_is_given_back(void **arg)
+{
+	struct state *t = *arg;
+	struct watched w;
+
+	for (int how = 0; how < UNREADABLES; how++) {
+		assert_true(die_at(t, 4, 1));
+		AY_CLOSE int fd = open_place(t);
+		make_unreadable(fd, how);
+		finish(t, 1, &w);
+		assert_true(w.begun && w.first < 64 << 10);
+
+		assert_true(die_at(t, 4, 1));
+		AY_CLOSE int fd2 = open_place(t);
+		make_unreadable(fd2, how);
+		struct ay_offer o2;
+		AY_CLOSE int b2 = kit_bundle(&t->k, NULL, &t->v2, &o2);
+		if (kit_apply(t->s, "b", &t->v2, b2, &o2, &t->err) < 0)
+			fail_msg("%s", t->err.msg);
+		assert_int_equal(kit_count(&t->k, "store/tmp"), 0);
+		assert_int_equal(ay_store_remove_tree(t->s, "b", 2, &t->err), 0);
+	}
+}
+
+/* Somebody is at work there: whatever lies in it, it is not ours. */
+static void what_cannot_be_read_but_is_held_stays(void **arg)
+{
+	struct state *t = *arg;
+	struct ay_gc_result gone;
+	char path[512];
+
+	assert_true(die_at(t, 4, 1));
+	AY_CLOSE int fd = open_place(t);
+	make_unreadable(fd, TORN);
+	some_file(t, true, path);
+	*strstr(path, "/raw/") = '\0';
+	int held = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(held >= 0);
+	assert_int_equal(flock(held, LOCK_EX | LOCK_NB), 0);
+	struct watched w;
+	if (apply(t, t->s, &w) < 0)
+		fail_msg("%s", t->err.msg);
+	assert_true(kit_count(&t->k, "store/tmp") > 0);
+	close(held);
+	assert_int_equal(ay_store_gc(t->s, 5, &gone, &t->err), 0);
+	assert_int_equal(kit_count(&t->k, "store/tmp"), 0);
+}
+
 /* ---- a tight disk ---- */
 
 #define TIGHT_AT PARTS_MIN /* much has come, something has not */
@@ -405,6 +492,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(killed_at_every_part_it_goes_on_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_lies_there_is_not_believed, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_bundle_and_the_collector_remove_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_cannot_be_read_is_given_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_cannot_be_read_but_is_held_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_room_to_go_on_it_begins_anew, setup, teardown),
 		cmocka_unit_test(its_file_has_one_form),
 		cmocka_unit_test(it_goes_on_where_only_its_rest_fits),

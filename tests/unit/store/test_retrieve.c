@@ -235,6 +235,49 @@ static void test_manifest_of_the_base(void **arg)
 	expect_there(t, &t->big[3]);
 }
 
+/* A damaged copy of the manifest, in the repository or in a tree that is here, says nothing of the others: each is asked. */
+static void test_manifest_of_the_base_is_damaged(void **arg)
+{
+	static const char tree[] = "store/branches/xo%%2Fstable/%u/manifest";
+	struct state *t = *arg;
+	struct ay_wanted w = big3(t);
+	struct kit_tree again; /* the same tree once more, with another serial: the same manifest */
+	char paths[3][96], hex[65];
+
+	t->bases = "v1";
+	kit_repo_all(&t->k, t->repo, &t->v[1], &t->v[2]);
+	kit_repo_all(&t->k, t->repo, &t->v[2], &t->v[3]);
+	kit_publish(&t->k, "v1", B, 4, &again);
+	assert_true(ay_digest_eq(&again.totals.manifest, &t->v[1].totals.manifest));
+	if (kit_import(&t->k, t->s, B, &t->v[1], &t->err) < 0 ||
+	    kit_import(&t->k, t->s, B, &again, &t->err) < 0)
+		fail_msg("%s", t->err.msg);
+	kit_tree_release(&again);
+	snprintf(paths[0], sizeof(paths[0]), "repo/manifests/%s",
+		 ay_digest_hex(&t->v[1].totals.manifest, hex));
+	snprintf(paths[1], sizeof(paths[1]), tree, 1u);
+	snprintf(paths[2], sizeof(paths[2]), tree, 4u);
+
+	for (int good = 0; good <= 3; good++) { /* 3: none */
+		for (int i = 0; i < 3; i++) {
+			const struct kit_tree *v = &t->v[i == good ? 1 : 2];
+			kit_rm(&t->k, paths[i]);
+			kit_write(&t->k, paths[i], v->manifest.data, v->manifest.len, 0644, 1);
+		}
+		w.got = false;
+		expect(t, retrieve(t, &w, 1, NULL), good < 3 ? 0 : AY_ENOTHING);
+		assert_int_equal(w.got, good < 3);
+		if (good == 3) {
+			assert_int_equal(kit_count(&t->k, "out"), 0);
+			continue;
+		}
+		expect_there(t, &t->big[3]);
+		char out[80];
+		snprintf(out, sizeof(out), "out/%s", ay_digest_hex(&t->big[3], hex));
+		kit_rm(&t->k, out);
+	}
+}
+
 static void test_bases_of_bases(void **arg)
 {
 	struct state *t = *arg;
@@ -468,6 +511,7 @@ int main(void)
 		T(test_literals_of_a_full_bundle),
 		T(test_difference_from_a_base_that_is_here),
 		T(test_manifest_of_the_base),
+		T(test_manifest_of_the_base_is_damaged),
 		T(test_bases_of_bases),
 		T(test_circle),
 		T(test_fewest_bundles),
