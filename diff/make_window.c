@@ -28,6 +28,7 @@
 #define LITERAL_TINY 64           /* files so small cost less than a base's digest does */
 #define BASE_COST    36           /* packed bytes that naming a base costs */
 #define METHODS_FAST AY__METHOD_BIT(AY_METHOD_BSDIFF)
+#define FAST_ELF     (16ull << 20) /* from here on masking an ELF file takes less time than it saves the search */
 
 void ay__bytes_free(struct ay__bytes *b)
 {
@@ -198,7 +199,8 @@ static int run_plain(struct ay__window *w, const struct ay__bytes *new_, uint64_
 		rc = ay__window_read(w->old_tree, &entry, NULL, 0, (size_t)entry.size, &old, err);
 		if (rc == 0) {
 			base = span_of(&old, 0, old.len);
-			rc = ay__window_encode(w, &base, &target, w->fast ? METHODS_FAST : AY__METHODS_DIFF,
+			bool plain = w->fast && new_->len < FAST_ELF;
+			rc = ay__window_encode(w, &base, &target, plain ? METHODS_FAST : AY__METHODS_DIFF,
 					       &e);
 		}
 		if (rc == 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* diff/packer.c - deflate and most of LZMA2 by our own packers, the rest of LZMA2 by liblzma, zstd by libzstd. */
+/* diff/packer.c - deflate by our own packer, LZMA2 by liblzma, zstd by libzstd. */
 #include "diff/packer.h"
 
 #include <errno.h>
@@ -8,7 +8,6 @@
 
 #include "diff/deflate_pack.h"
 #include "diff/filter_xz.h"
-#include "diff/lzma_pack.h"
 
 #define BUFFER (64u << 10)
 
@@ -39,32 +38,6 @@ static void deflate_close(void *state)
 }
 
 /* ---- LZMA2 ---- */
-
-static int ours_write(struct ay__packer *p, const uint8_t *data, size_t len, struct ay_err *err)
-{
-	(void)err;
-	return ay__lzma_pack_write(p->state, data, len);
-}
-
-static int ours_end(struct ay__packer *p, struct ay_err *err)
-{
-	(void)err;
-	return ay__lzma_pack_end(p->state);
-}
-
-static void ours_close(void *state)
-{
-	ay__lzma_pack_free(state);
-}
-
-static int ours_open(struct ay__packer *p, const struct ay__xz_params *params, struct ay_err *err)
-{
-	p->state = ay__lzma_pack_new(params, p->put, p->ctx);
-	p->close = ours_close;
-	p->write = ours_write;
-	p->end = ours_end;
-	return p->state ? 0 : ay_err_errno(err, ENOMEM, "pack again");
-}
 
 static int xz_run(struct ay__packer *p, const uint8_t *data, size_t len, lzma_action action,
 		  struct ay_err *err)
@@ -201,8 +174,6 @@ int ay__packer_open(struct ay__packer *p, const struct ay__filter_params *params
 		p->end = deflate_end;
 		return p->state ? 0 : ay_err_errno(err, ENOMEM, "pack again");
 	}
-	if (params->id == AY__FILTER_LZMA2 && ay__lzma_pack_can(&params->xz))
-		return ours_open(p, &params->xz, err);
 	p->buffer = malloc(BUFFER);
 	if (!p->buffer)
 		return ay_err_errno(err, ENOMEM, "pack again");

@@ -218,8 +218,10 @@ uint64_t ay__filter_memory(const struct ay__filter_params *p, bool target)
 	case AY__FILTER_DEFLATE:
 		return LAYER_MEMORY + (target ? AY__DEFLATE_PACK_MEMORY : sizeof(struct ay__inflate));
 	case AY__FILTER_LZMA2:
-		/* Eleven and a half times the dictionary, and what is there in any case: liblzma's, ours (diff/lzma_find.c) is less. Its table
-		 * is as large as for the next power of two. */
+		/*
+		 * liblzma's: eleven and a half times the dictionary, and what is there in any case. Its table is as large as for the
+		 * next power of two.
+		 */
 		return LAYER_MEMORY +
 		       (target ? 23 * dict / 2 + (p->xz.dict_code & 1 ? dict / 2 : 0) + (3u << 20)
 			       : dict + (64u << 10));

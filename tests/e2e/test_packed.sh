@@ -27,8 +27,6 @@ make_tree() {
 	mkdir -p "$1/boot" "$1/doc"
 	content "$2" >c
 	{ head -c 15000 "$AYNI" && xz -c --check=crc32 --x86 --lzma2=dict=16MiB c && printf '\0\1\2\3'; } >"$1/boot/vmlinuz-$2"
-	# What ayni packs as liblzma would is the same whatever liblzma does; this is packed by liblzma itself.
-	xz -c --lzma2=preset=1,dict=16MiB c >"$1/boot/initrd-$2"
 	gzip -9n <c >"$1/doc/changelog.gz"
 	perl -MIO::Compress::Zip=zip -e 'zip([@ARGV] => "out.zip", Name => "x", Time => 1e9) or die' c root && mv out.zip "$1/doc/book.odt"
 	(mkdir -p pkg && cp c pkg/ && gzip -6n <c >pkg/inner.gz && tar --sort=name --mtime=@1000000000 --owner=0 --group=0 -cf - pkg | zstd -q -3 >"$1/doc/pkg.tar.zst")

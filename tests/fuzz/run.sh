@@ -15,7 +15,7 @@ if [ "${1:-}" = --one ]; then
 	# Where one input costs much, small ones bring more; no decoder may ask for much memory at once.
 	case $x in
 	bundle) options=(-max_len=30000) ;;
-	deflate | inside | recipe | lzma) options=(-max_len=4096) ;;
+	deflate | inside | recipe) options=(-max_len=4096) ;;
 	*) options=() ;;
 	esac
 	seeds=()

@@ -144,3 +144,15 @@ void crash_log_release(struct crash_log *l)
 	free(l->names);
 	*l = (struct crash_log){0};
 }
+
+const struct crash_change *crash_suspect(const struct crash_log *log, struct ay_prng *r)
+{
+	const struct crash_change *pick = NULL;
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < log->n_changes; i++) {
+		if (log->changes[i].suspect && ay_prng_below(r, ++n) == 0)
+			pick = &log->changes[i];
+	}
+	return pick;
+}

@@ -134,4 +134,7 @@ void crash_tell(const struct crash_log *l, const struct crash_cut *cut);
 /* Ends the program with a sentence: a test that comes here makes no sense any more. */
 __attribute__((format(printf, 1, 2), noreturn)) void crash_die(const char *fmt, ...);
 
+/** crash_suspect() - one of the changes that a sync which was left out would have made durable; NULL: there is none. */
+const struct crash_change *crash_suspect(const struct crash_log *log, struct ay_prng *r);
+
 #endif

@@ -238,15 +238,10 @@ static void power_is_cut_while_publishing(void **arg)
 /* A cut while something is not durable only because of the mutant. */
 static bool draw_cut(const struct life *l, struct ay_prng *r, struct crash_cut *cut)
 {
-	uint32_t n = 0, pick = 0;
+	const struct crash_change *c = crash_suspect(&l->c.log, r);
 
-	for (uint32_t i = 0; i < l->c.log.n_changes; i++) {
-		if (l->c.log.changes[i].suspect && ay_prng_below(r, ++n) == 0)
-			pick = i;
-	}
-	if (n == 0)
+	if (!c)
 		return false;
-	const struct crash_change *c = &l->c.log.changes[pick];
 	uint32_t end = c->durable == CRASH_NEVER ? l->c.calls : c->durable - 1;
 	*cut = (struct crash_cut){.at = c->suspect, .seed = ay_prng_next(r), .choice = CRASH_SUSPECTS_LOST};
 	if (end > c->suspect)
