@@ -23,6 +23,7 @@
 #include "manifest/delta.h"
 #include "manifest/root.h"
 #include "store/state.h"
+#include "store/tree_internal.h"
 
 __attribute__((format(printf, 1, 2), noreturn)) static void die(const char *fmt, ...)
 {
@@ -397,6 +398,21 @@ unsigned kit_objects_unlinked(struct kit *k)
 {
 	kit_count(k, "store/objects");
 	return n_unlinked;
+}
+
+bool kit_object_of(struct ay_store *s, const struct kit_tree *t, const char *path, char out[200])
+{
+	struct ay_manifest_reader *m = ay_manifest_reader_new_mem(t->manifest.data, t->manifest.len);
+	struct ay_entry e;
+
+	out[0] = '\0';
+	while (ay_manifest_next(m, &e, NULL) > 0) {
+		struct ay__object_name name;
+		if (strcmp(e.path, path) == 0 && ay__object_name_of(s, &e, &name) == 0)
+			snprintf(out, 200, "store/objects/%s", name.s);
+	}
+	ay_manifest_reader_free(m);
+	return out[0] != '\0';
 }
 
 bool kit_exists(struct kit *k, const char *path)

@@ -67,6 +67,8 @@ int kit_apply(struct ay_store *s, const char *branch, const struct kit_tree *t, 
 bool kit_tree_is(struct kit *k, const char *branch_dir, uint32_t serial, const struct kit_tree *t);
 unsigned kit_count(struct kit *k, const char *path); /* files below it, not directories */
 bool kit_exists(struct kit *k, const char *path);
+/* The object that @path of @t links, as "store/objects/...", into @out. False: no such path, or it has none. */
+bool kit_object_of(struct ay_store *s, const struct kit_tree *t, const char *path, char out[200]);
 unsigned kit_objects_unlinked(struct kit *k); /* objects with one link only */
 
 #endif

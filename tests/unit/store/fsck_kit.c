@@ -2,8 +2,6 @@
 /* See fsck_kit.h. */
 #include "tests/unit/store/fsck_kit.h"
 
-#include "store/tree_internal.h"
-
 int fsck_setup(void **arg)
 {
 	struct fsck_kit *t = calloc(1, sizeof(*t));
@@ -136,17 +134,7 @@ char *in_tree(char out[300], unsigned serial, const char *path)
 
 void object_of(struct fsck_kit *t, const char *path, char out[200])
 {
-	struct ay_manifest_reader *m = ay_manifest_reader_new_mem(t->v2.manifest.data, t->v2.manifest.len);
-	struct ay_entry e;
-
-	out[0] = '\0';
-	while (ay_manifest_next(m, &e, NULL) > 0) {
-		struct ay__object_name name;
-		if (strcmp(e.path, path) == 0 && ay__object_name_of(t->s, &e, &name) == 0)
-			snprintf(out, 200, "store/objects/%s", name.s);
-	}
-	ay_manifest_reader_free(m);
-	assert_true(out[0] && kit_exists(&t->k, out));
+	assert_true(kit_object_of(t->s, &t->v2, path, out) && kit_exists(&t->k, out));
 }
 
 ino_t inode_of(struct fsck_kit *t, const char *path)

@@ -185,21 +185,6 @@ static void put_thing(struct state *t, const char *path, enum thing thing)
 	}
 }
 
-static void object_path(struct state *t, const char *path, char out[200])
-{
-	struct ay_manifest_reader *m = ay_manifest_reader_new_mem(t->v1.manifest.data, t->v1.manifest.len);
-	struct ay_entry e;
-
-	out[0] = '\0';
-	while (ay_manifest_next(m, &e, NULL) > 0) {
-		struct ay__object_name name;
-		if (strcmp(e.path, path) == 0 && ay__object_name_of(t->s, &e, &name) == 0)
-			snprintf(out, 200, "store/objects/%s", name.s);
-	}
-	ay_manifest_reader_free(m);
-	assert_true(out[0] != '\0');
-}
-
 static void test_parts_of_the_store(void **arg)
 {
 	static const char *const parts[] = {"store/objects",        "store/branches", "store/tmp",
@@ -218,7 +203,7 @@ static void test_parts_of_the_store(void **arg)
 		} else {
 			struct ay_store fake = {.owner_me = geteuid() != 0};
 			t->s = &fake;
-			object_path(t, "/bin/kept", object);
+			assert_true(kit_object_of(t->s, &t->v1, "/bin/kept", object));
 			object[strlen("store/objects/ab")] = '\0';
 		}
 		snprintf(aside, sizeof(aside), "aside-%zu", i);
@@ -241,7 +226,7 @@ static void test_things_in_the_way(void **arg)
 {
 	struct state *t = *arg;
 	char object[200];
-	object_path(t, "/bin/kept", object);
+	assert_true(kit_object_of(t->s, &t->v1, "/bin/kept", object));
 	const struct {
 		const char *path;
 		bool heals;
