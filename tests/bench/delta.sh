@@ -15,7 +15,7 @@
 #   AYNI_BENCH_BSDIFF_MAX bytes above which bsdiff is left out (150000000: it wants 17 times as much memory, and minutes)
 #   AYNI_BENCH_WITHOUT    what to leave out of ayni's, each alone, to see what it is worth: names that `ayni delta make
 #                         --without` knows, commas for several at once; "" (default) for nothing, "all" for each of them
-#   AYNI_BENCH_DIR        where to work (/var/tmp)
+#   AYNI_BENCH_DIR        where to work (/var/tmp); AYNI_BENCH_FS   see tests/bench/workplace.sh
 #
 #   ayni      `ayni delta make`, on all cores; "applying" is `ayni delta apply`, which reads and proves all of OLD and writes all
 #             of NEW. "--fast" and "--no-filters" are the same with that option; the second packs nothing again.
@@ -36,7 +36,7 @@ PEERS=${AYNI_BENCH_PEERS-ostree bsdiff xdelta3 zstd}
 BSDIFF_MAX=${AYNI_BENCH_BSDIFF_MAX:-150000000}
 WITHOUT=${AYNI_BENCH_WITHOUT:-}
 [ "$WITHOUT" != all ] || WITHOUT="rename sketch several elf mask btf deflate xz zstd pack-xz"
-work=$(mktemp -d "${AYNI_BENCH_DIR:-/var/tmp}/ayni-bench.XXXXXX") || exit 1
+workplace 24576 || exit 1
 cd "$work" || exit 1
 
 # run NAME COMMAND...: "cpu-seconds wall-seconds peak-KiB" into NAME.time
