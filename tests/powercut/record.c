@@ -22,6 +22,7 @@ struct manner manner_of(uint64_t seed)
 	if (!m.noise)
 		m.odds = 0;
 	m.threads = seed % 5 < 2 ? 4 : 1;
+	m.killed = seed / 2 % 2;
 	return m;
 }
 
@@ -29,7 +30,7 @@ struct manner manner_of_mutant(uint64_t seed, uint64_t i)
 {
 	switch (i % 3) {
 	case 0:
-		return (struct manner){.threads = 1};
+		return (struct manner){.killed = true, .threads = 1};
 	case 1:
 		return (struct manner){.aimed = true, .threads = 1};
 	default:
@@ -68,7 +69,7 @@ static int tell(const struct world *w, const char *mounted, struct manner manner
 {
 	struct ay_err err = {0};
 	int noise = manner.noise ? noise_start(mounted, seed) : 0;
-	int r = story_tell(w, mounted, manner.threads, m, seed, &err);
+	int r = story_tell(w, mounted, &manner, m, seed, &err);
 	noise_stop(noise);
 	if (r < 0)
 		fprintf(stderr, "powercut: the story does not come to its end: %s\n", err.msg);

@@ -4,16 +4,8 @@
 #define AYNI_TESTS_POWERCUT_RECORD_H
 
 #include "tests/powercut/blocklog.h"
-#include "tests/powercut/seam.h"
+#include "tests/powercut/story.h"
 #include "tests/powercut/world.h"
-
-/* What else is going on while the story is told. */
-struct manner {
-	bool noise;    /* another process writes, syncs and starts write-back */
-	unsigned odds; /* of a commit of the file system after a change of the store's, 1 to this; 0: none */
-	bool aimed; /* from the left-out sync to the end of its phase one change in four is followed by a commit */
-	unsigned threads; /* that make and remove names */
-};
 
 /** manner_of() - how the story @seed is told when no sync is left out. */
 struct manner manner_of(uint64_t seed);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "store/bundles.h"
@@ -23,7 +24,10 @@
 
 void story_phase(struct teller *t, const char *name)
 {
-	seam_phase(t->m, name);
+	char as[32];
+
+	snprintf(as, sizeof(as), "%s%s", t->as ? t->as : "", name);
+	seam_phase(t->m, as);
 	usleep((useconds_t)ay_prng_below(&t->r, 3000));
 }
 
@@ -77,7 +81,7 @@ static int open_store(struct teller *t, int flags, struct ay_err *err)
 	int r = ay_store_open(&t->m->fs, t->path, flags, &t->s, err);
 
 	if (r == 0)
-		ay_store_set_threads(t->s, t->threads);
+		ay_store_set_threads(t->s, t->manner->threads);
 	return r;
 }
 
@@ -118,6 +122,8 @@ static int second_root(struct teller *t, struct ay_err *err)
 	story_phase(t, "root");
 	story_say(t, "may root 2\n");
 	int r = ay_state_add_root(t->s, t->w->root2.data, t->w->root2.len, err);
+	if (r == AY_ENOTHING && t->as)
+		r = 0;
 	if (r == 0)
 		story_say(t, "must root 2\n");
 	return r;
@@ -248,6 +254,8 @@ static int apply(struct teller *t, uint32_t serial, int which, struct ay_err *er
 	story_phase(t, "apply");
 	story_say(t, "may tree:b:%u there\n", serial);
 	int r = kit_apply(t->s, "b", &t->w->b[serial - 1], b->fd, &b->offer, err);
+	if (r == AY_ENOTHING && t->as)
+		r = 0;
 	if (r < 0)
 		return r;
 	story_say(t, "must tree:b:%u there\n", serial);
@@ -333,6 +341,60 @@ static int reopen(struct teller *t, struct ay_err *err)
 	return open_store(t, 0, err);
 }
 
+/* ---- steps that somebody else may do first ---- */
+
+static int switch_2(struct teller *t, struct ay_err *err)
+{
+	return switch_to(t, "b", 2, err);
+}
+
+static int docs_3(struct teller *t, struct ay_err *err)
+{
+	return docs(t, 3, err);
+}
+
+static int apply_3(struct teller *t, struct ay_err *err)
+{
+	return apply(t, 3, BLOB_3, err);
+}
+
+static void be_killed(struct teller *t, const char *at, int (*step)(struct teller *t, struct ay_err *err))
+{
+	struct ay_err err = {0};
+
+	t->as = "killed-";
+	t->s = NULL;
+	snprintf(t->m->kill, sizeof(t->m->kill), "%s", at);
+	int r = open_store(t, 0, &err);
+	if (r == 0)
+		r = step(t, &err);
+	fprintf(stderr, "powercut: nobody was killed at %s: %s\n", at,
+		r < 0 ? err.msg : "it was not come by");
+}
+
+int story_step(struct teller *t, const char *killed_at, int (*step)(struct teller *t, struct ay_err *err),
+	       struct ay_err *err)
+{
+	int status = 0;
+
+	if (!t->manner->killed)
+		return step(t, err);
+	fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0) {
+		be_killed(t, killed_at, step);
+		_exit(1);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return ay_err_errno(err, errno, "fork");
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != KILLED)
+		return ay_err_set(err, AY_ESTORE, "%s: the first process ended otherwise", killed_at);
+	t->as = "again-";
+	int r = step(t, err);
+	t->as = NULL;
+	return r;
+}
+
 /* ---- the story ---- */
 
 static int first_half(struct teller *t, struct ay_err *err)
@@ -379,19 +441,19 @@ static int second_half(struct teller *t, struct ay_err *err)
 	if (r == 0)
 		r = import(t, 2, err);
 	if (r == 0)
-		r = second_root(t, err);
+		r = story_step(t, "killed-root:fsync:roots", second_root, err);
 	if (r == 0)
 		r = collect(t, BLOB_LONG, 3, false, err);
 	if (r == 0)
 		r = story_on_trial(t, 2, true, 1, err);
 	if (r == 0)
-		r = switch_to(t, "b", 2, err);
+		r = story_step(t, "killed-switch:fsync:branches/b", switch_2, err);
 	if (r == 0)
 		r = story_adopt(t, err);
 	if (r == 0)
 		r = remove_tree(t, "c", 2, err);
 	if (r == 0)
-		r = docs(t, 3, err);
+		r = story_step(t, "killed-doc:fsync:releases", docs_3, err);
 	if (r == 0)
 		r = head(t, 3, err);
 	if (r == 0)
@@ -401,7 +463,7 @@ static int second_half(struct teller *t, struct ay_err *err)
 	if (r == 0)
 		r = collect(t, BLOB_3, 0, true, err);
 	if (r == 0)
-		r = apply(t, 3, BLOB_3, err);
+		r = story_step(t, "killed-apply:fsync:tmp/staging-*", apply_3, err);
 	if (r == 0)
 		r = story_on_trial(t, 3, false, 0, err);
 	if (r == 0)
@@ -420,10 +482,10 @@ static int second_half(struct teller *t, struct ay_err *err)
 	return r;
 }
 
-int story_tell(const struct world *w, const char *mounted, unsigned threads, struct seam *m, uint64_t seed,
-	       struct ay_err *err)
+int story_tell(const struct world *w, const char *mounted, const struct manner *manner, struct seam *m,
+	       uint64_t seed, struct ay_err *err)
 {
-	struct teller t = {.w = w, .m = m, .threads = threads, .mounted = mounted};
+	struct teller t = {.w = w, .m = m, .manner = manner, .mounted = mounted};
 
 	ay_prng_init(&t.r, seed);
 	story_store_path(mounted, t.path, sizeof(t.path));

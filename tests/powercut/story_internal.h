@@ -12,7 +12,8 @@ struct teller {
 	struct ay_store *s;
 	const char *mounted;
 	char path[300];
-	unsigned threads;
+	const struct manner *manner;
+	const char *as; /* before the names of the next phases; NULL: nothing */
 	struct ay_prng r;
 };
 
@@ -22,6 +23,13 @@ void story_phase(struct teller *t, const char *name);
 void story_say(struct teller *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** story_now() - promise what is known of @branch now: whose turn it is, the bad serial, the floor, current. */
 int story_now(struct teller *t, const char *branch, struct ay_err *err);
+
+/**
+ * story_step() - one step. Where the story is told so, somebody else does it first, in a process of his own, and is killed
+ * when he is about to make the sync @killed_at; then it is done again, where what was found has to be synced.
+ */
+int story_step(struct teller *t, const char *killed_at, int (*step)(struct teller *t, struct ay_err *err),
+	       struct ay_err *err);
 
 /* ---- story_more.c ---- */
 

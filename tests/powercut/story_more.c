@@ -95,7 +95,7 @@ int story_adopt(struct teller *t, struct ay_err *err)
 				   .dirfd = dir,
 				   .dir = to,
 				   .read_only_source = ay_prng_below(&t->r, 2),
-				   .threads = t->threads};
+				   .threads = t->manner->threads};
 	r = ay_store_adopt_match(t->s, &a, d->release.data, d->release.len, manifest, &out, err);
 	if (r == 0)
 		story_say(t, "must tree:d:1 there\n");
@@ -111,14 +111,16 @@ static int damage(struct teller *t, const char *file, struct ay_err *err)
 	snprintf(path, sizeof(path), "%s/branches/b/3/root/%s", t->path, file);
 	AY_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0 || pwrite(fd, "damage", 6, 8000) != 6 ||
-	    futimens(fd, (struct timespec[]){st.st_mtim, st.st_mtim}) < 0 || fchmod(fd, st.st_mode) < 0)
+	    futimens(fd, (struct timespec[]){st.st_mtim, st.st_mtim}) < 0 || fchmod(fd, st.st_mode) < 0 ||
+	    fsync(fd) < 0) /* else a cut would undo the damage, and hide what the healing forgot */
 		return ay_err_errno(err, errno, "%s", path);
 	return 0;
 }
 
 int story_heal(struct teller *t, struct ay_err *err)
 {
-	const struct ay_fsck f = {.heal = true, .repos = &t->w->repo, .n_repos = 1, .threads = t->threads};
+	const struct ay_fsck f = {
+		.heal = true, .repos = &t->w->repo, .n_repos = 1, .threads = t->manner->threads};
 	struct ay_fsck_result found;
 
 	story_phase(t, "heal");
