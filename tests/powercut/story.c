@@ -85,6 +85,19 @@ static int open_store(struct teller *t, int flags, struct ay_err *err)
 	return r;
 }
 
+static int follow(struct teller *t, const char *branch, struct ay_err *err)
+{
+	struct ay_branch_state b = {.follow = true};
+
+	snprintf(b.branch, sizeof(b.branch), "%s", branch);
+	story_phase(t, "state");
+	story_say(t, "may follow:%s 1\n", branch);
+	int r = set_branch(t->s, &b, err);
+	if (r == 0)
+		story_say(t, "must follow:%s 1\n", branch);
+	return r;
+}
+
 static int begin(struct teller *t, struct ay_err *err)
 {
 	uint8_t id[16];
@@ -108,13 +121,7 @@ static int begin(struct teller *t, struct ay_err *err)
 	for (unsigned i = 0; i < 16; i++)
 		snprintf(hex + 2 * i, 3, "%02x", id[i]);
 	story_say(t, "must id %s\n", hex);
-	story_phase(t, "state");
-	story_say(t, "may follow:b 1\n");
-	struct ay_branch_state b = {.follow = true, .branch = "b"};
-	if ((r = set_branch(t->s, &b, err)) < 0)
-		return r;
-	story_say(t, "must follow:b 1\n");
-	return 0;
+	return follow(t, "b", err);
 }
 
 static int second_root(struct teller *t, struct ay_err *err)
@@ -432,8 +439,10 @@ static int first_half(struct teller *t, struct ay_err *err)
 
 static int second_half(struct teller *t, struct ay_err *err)
 {
-	int r = import(t, 1, err);
+	int r = follow(t, "c", err);
 
+	if (r == 0)
+		r = import(t, 1, err);
 	if (r == 0)
 		r = switch_to(t, "c", 1, err);
 	if (r == 0)
