@@ -24,4 +24,9 @@ struct manner manner_of_mutant(uint64_t seed, uint64_t i);
 int record(const struct world *w, const char *fs, struct manner manner, uint64_t seed, const char *skip,
 	   struct blk_log *log, struct seam *m);
 
+/** record_story_of() - the same for any story: @tell is given the empty file system and the fd for marks; 0, 1 or -errno. */
+typedef int record_story(void *ctx, const char *mounted, int marks);
+int record_story_of(const struct world *w, const char *fs, record_story *tell, void *ctx,
+		    struct blk_log *log);
+
 #endif

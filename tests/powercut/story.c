@@ -11,11 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "store/bundles.h"
-#include "store/fsck.h"
 #include "store/state.h"
 #include "store/use.h"
 #include "tests/powercut/facts.h"
@@ -76,7 +74,7 @@ void story_store_path(const char *mounted, char *out, size_t len)
 
 /* ---- beginnings ---- */
 
-static int open_store(struct teller *t, int flags, struct ay_err *err)
+int story_open(struct teller *t, int flags, struct ay_err *err)
 {
 	int r = ay_store_open(&t->m->fs, t->path, flags, &t->s, err);
 
@@ -98,14 +96,26 @@ static int follow(struct teller *t, const char *branch, struct ay_err *err)
 	return r;
 }
 
-static int begin(struct teller *t, struct ay_err *err)
+static int install_id(struct teller *t, struct ay_err *err)
 {
 	uint8_t id[16];
 	char hex[33];
 
+	story_phase(t, "id");
+	story_say(t, "may id *\n");
+	int r = ay_state_install_id(t->s, id, err);
+	for (unsigned i = 0; i < 16 && r == 0; i++)
+		snprintf(hex + 2 * i, 3, "%02x", id[i]);
+	if (r == 0)
+		story_say(t, "must id %s\n", hex);
+	return r;
+}
+
+static int begin(struct teller *t, struct ay_err *err)
+{
 	story_phase(t, "init");
 	story_say(t, "may store there\n");
-	int r = open_store(t, AY_STORE_CREATE, err);
+	int r = story_open(t, AY_STORE_CREATE, err);
 	if (r < 0)
 		return r;
 	story_say(t, "must store there\n");
@@ -114,14 +124,8 @@ static int begin(struct teller *t, struct ay_err *err)
 	if ((r = ay_state_add_root(t->s, t->w->k.root.data, t->w->k.root.len, err)) < 0)
 		return r;
 	story_say(t, "must root 1\n");
-	story_phase(t, "id");
-	story_say(t, "may id *\n");
-	if ((r = ay_state_install_id(t->s, id, err)) < 0)
-		return r;
-	for (unsigned i = 0; i < 16; i++)
-		snprintf(hex + 2 * i, 3, "%02x", id[i]);
-	story_say(t, "must id %s\n", hex);
-	return follow(t, "b", err);
+	r = story_step(t, "killed-id:fsync:state", install_id, err);
+	return r < 0 ? r : follow(t, "b", err);
 }
 
 static int second_root(struct teller *t, struct ay_err *err)
@@ -345,7 +349,7 @@ static int reopen(struct teller *t, struct ay_err *err)
 	story_phase(t, "open");
 	ay_store_close(t->s);
 	t->s = NULL;
-	return open_store(t, 0, err);
+	return story_open(t, 0, err);
 }
 
 /* ---- steps that somebody else may do first ---- */
@@ -363,43 +367,6 @@ static int docs_3(struct teller *t, struct ay_err *err)
 static int apply_3(struct teller *t, struct ay_err *err)
 {
 	return apply(t, 3, BLOB_3, err);
-}
-
-static void be_killed(struct teller *t, const char *at, int (*step)(struct teller *t, struct ay_err *err))
-{
-	struct ay_err err = {0};
-
-	t->as = "killed-";
-	t->s = NULL;
-	snprintf(t->m->kill, sizeof(t->m->kill), "%s", at);
-	int r = open_store(t, 0, &err);
-	if (r == 0)
-		r = step(t, &err);
-	fprintf(stderr, "powercut: nobody was killed at %s: %s\n", at,
-		r < 0 ? err.msg : "it was not come by");
-}
-
-int story_step(struct teller *t, const char *killed_at, int (*step)(struct teller *t, struct ay_err *err),
-	       struct ay_err *err)
-{
-	int status = 0;
-
-	if (!t->manner->killed)
-		return step(t, err);
-	fflush(NULL);
-	pid_t pid = fork();
-	if (pid == 0) {
-		be_killed(t, killed_at, step);
-		_exit(1);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) < 0)
-		return ay_err_errno(err, errno, "fork");
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != KILLED)
-		return ay_err_set(err, AY_ESTORE, "%s: the first process ended otherwise", killed_at);
-	t->as = "again-";
-	int r = step(t, err);
-	t->as = NULL;
-	return r;
 }
 
 /* ---- the story ---- */
@@ -503,78 +470,4 @@ int story_tell(const struct world *w, const char *mounted, const struct manner *
 		r = second_half(&t, err);
 	ay_store_close(t.s);
 	return r < 0 ? ay_err_wrap(err, r, "%s", m->phase) : 0;
-}
-
-/* ---- the second run ---- */
-
-static int fetch_all(const struct world *w, struct ay_store *s, struct ay_err *err)
-{
-	const struct blob *b = &w->blobs[BLOB_3]; /* the one that is collected in parts */
-	struct ay_bundle_file *f = NULL;
-	int r = ay_bundle_file_open(s, &b->digest, b->size, true, &f, err);
-
-	for (unsigned level = ay_merkle_levels(b->merkle); r == 0 && level-- > 0;)
-		for (uint64_t i = 0; r == 0 && i < ay_merkle_width(b->merkle, level); i++)
-			r = ay_bundle_file_add_hashes(f, level, i, ay_merkle_get(b->merkle, level, i), err);
-	for (uint64_t i = 0; r == 0 && i < ay_blocks_of(b->size); i++)
-		r = ay_bundle_file_write(f, i, b->data + i * AY_BLOCK_SIZE, ay_block_len(b->size, i), err);
-	if (r == 0)
-		r = ay_bundle_file_finish(f, err);
-	ay_bundle_file_close(f);
-	return r;
-}
-
-/* What it says it cannot heal is kept for the sentence. */
-static void left(void *ctx, const struct ay_fsck_finding *f)
-{
-	struct ay_err *err = ctx;
-
-	if (f->outcome == AY_FSCK_LEFT)
-		ay_err_set(err, AY_ESTORE, "%s %s: %s", ay_fsck_what_name(f->what), f->path ? f->path : "-",
-			   f->why);
-}
-
-int story_heal_all(const struct world *w, const char *mounted, struct ay_err *err)
-{
-	struct ay_fsck_result found;
-	struct ay_store *s = NULL;
-	struct ay_err why = {0};
-	char path[300];
-	const struct ay_fsck f = {
-		.heal = true, .repos = &w->repo, .n_repos = 1, .threads = 1, .found = left, .ctx = &why};
-
-	story_store_path(mounted, path, sizeof(path));
-	int r = ay_store_open(ay_fs_real(), path, 0, &s, err);
-	if (r < 0)
-		return ay_err_wrap(err, r, "open");
-	if ((r = ay_store_fsck(s, &f, &found, err)) == 0 && found.left > 0)
-		r = ay_err_set(err, AY_ESTORE, "not healed: %s", why.msg);
-	ay_store_close(s);
-	return r < 0 ? ay_err_wrap(err, r, "the second run") : 0;
-}
-
-int story_go_on(const struct world *w, const char *mounted, struct ay_err *err)
-{
-	const struct blob *b = &w->blobs[BLOB_ALL];
-	struct ay_store *s = NULL;
-	const struct ay_root *root;
-	struct ay_gc_result res;
-	char path[300];
-
-	story_store_path(mounted, path, sizeof(path));
-	int r = ay_store_open(ay_fs_real(), path, AY_STORE_CREATE, &s, err);
-	if (r < 0)
-		return ay_err_wrap(err, r, "open");
-	if (ay_state_root(s, &root, NULL) < 0)
-		r = ay_state_add_root(s, w->k.root.data, w->k.root.len, err);
-	if (r == 0)
-		r = fetch_all(w, s, err);
-	if (r == 0 && (r = kit_apply(s, "b", &w->b[2], b->fd, &b->offer, err)) == AY_ENOTHING)
-		r = 0;
-	if (r == 0)
-		r = ay_store_switch(s, "b", 3, false, err);
-	if (r == 0)
-		r = ay_store_gc(s, 0, &res, err);
-	ay_store_close(s);
-	return r < 0 ? ay_err_wrap(err, r, "the second run") : 0;
 }
