@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "store/state.h"
+#include "store/in_use.h"
 #include "store/use.h"
 #include "tests/fault/store/copy_tree.h"
 #include "tests/fault/store/works.h"
@@ -147,6 +147,54 @@ WORK(when_directories_are_deduped, "dedupe", "two", false, work_dedupe)
 
 /* ---- what somebody uses ---- */
 
+static const struct way lacks[] = {{"EMFILE once", READS_OPENS, EMFILE, false},
+				   {"EMFILE for good", READS_OPENS, EMFILE, true},
+				   {"EIO once", READS_LOCKS, EIO, false}};
+#define N_LACKS (sizeof(lacks) / sizeof(lacks[0]))
+
+/* Who cannot look for users, of any kind, has not found that there are none. */
+static void what_is_not_known_is_not_unused(void **arg)
+{
+	struct works *x = *arg;
+	unsigned unknown = 0;
+
+	copy_tree(&x->t.k, "three", "store");
+	AY_CLOSE int tree = openat(x->t.k.fd, "store/branches/" WORKS_BRANCH "/3", O_RDONLY | O_CLOEXEC);
+	for (size_t i = 0; i < N_LACKS; i++) {
+		bool met = true;
+		for (long at = 1; met && at < 3 * TRIES; at++) {
+			int ref = -1;
+			reads_arm(lacks[i].calls, lacks[i].error, at, lacks[i].for_good);
+			int r = ay__tree_in_use(tree, "no such staging", &ref);
+			reads_disarm();
+			met = reads_failed != NULL;
+			if (met && r != -lacks[i].error && r != -ENOMEM)
+				fail_msg("%s at call %ld (%s): %d", lacks[i].name, at, reads_failed, r);
+			unknown += met;
+			if (ref >= 0)
+				close(ref);
+		}
+	}
+	assert_true(unknown > 6);
+}
+
+/* The tree of "three" that a collection removes. */
+static uint32_t which_goes(struct works *x)
+{
+	struct ay_err err;
+	char path[64];
+
+	copy_tree(&x->t.k, "three", "store");
+	assert_int_equal(works_run(x, work_collect, &err), 0);
+	for (uint32_t i = 1; i <= 3; i++) {
+		snprintf(path, sizeof(path), "store/branches/" WORKS_BRANCH "/%u", i);
+		if (!kit_exists(&x->t.k, path))
+			return i;
+	}
+	fail_msg("no tree goes");
+	return 0;
+}
+
 static bool tree_is_there(const struct ay_use *use)
 {
 	static const char *const paths[] = {"changes", "kept", "mode", "d/twin"};
@@ -158,37 +206,38 @@ static bool tree_is_there(const struct ay_use *use)
 	return true;
 }
 
-/* A collector that cannot find out who uses a tree leaves it. */
+static bool collected_beside_a_user(struct works *x, uint32_t serial, const struct way *way, long call)
+{
+	struct at at = {.work = "gc beside a user", .way = way->name, .call = call};
+	struct ay_store *s = NULL;
+	struct ay_use use;
+	struct ay_err err = {0};
+
+	copy_tree(&x->t.k, "three", "store");
+	if (kit_store(&x->t.k, ay_fs_real(), &s, &err) < 0 ||
+	    ay_store_use(s, WORKS_BRANCH, serial, &use, &err) < 0)
+		fail_msg("%s", err.msg);
+	reads_arm(way->calls, way->error, call, way->for_good);
+	works_run(x, work_collect, &err);
+	reads_disarm();
+	bool met = reads_failed != NULL;
+	HOLDS(tree_is_there(&use), "a tree in use is gone");
+	ay_use_release(&use);
+	ay_store_close(s);
+	HOLDS(works_run(x, work_collect, &err) >= 0, "the second time: %s", err.msg);
+	assert_unhurt(x, &at);
+	return met;
+}
+
+/* The first collection moves the tree aside, and the user keeps it; so it is at the next opening, with the same lack. */
 static void what_is_used_stays(void **arg)
 {
-	static const struct way *const which[] = {&ways[0], &ways[1], &ways[2], &ways[3]};
 	struct works *x = *arg;
+	const uint32_t serial = which_goes(x);
 
-	for (size_t i = 0; i < sizeof(which) / sizeof(which[0]); i++) {
-		const struct way *way = which[i];
-		struct at at = {.work = "gc beside a user", .way = way->name, .call = 1, .total = 1};
-		for (; at.call <= at.total; at.call += at.total / TRIES + 1) {
-			struct ay_store *s = NULL;
-			struct ay_use use;
-			struct ay_err err = {0};
-			copy_tree(&x->t.k, "three", "store");
-			assert_int_equal(kit_store(&x->t.k, ay_fs_real(), &s, &err), 0);
-			if (ay_store_use(s, WORKS_BRANCH, 3, &use, &err) < 0)
-				fail_msg("%s", err.msg);
-			reads_arm(way->calls, way->error, at.total == 1 ? -1 : at.call, way->for_good);
-			works_run(x, work_collect, &err);
-			reads_disarm();
-			if (at.total == 1)
-				at.total = reads_calls;
-			if (!tree_is_there(&use))
-				fail_msg("%s at call %ld of %ld (%s): a tree in use is gone", way->name, at.call,
-					 at.total, reads_failed);
-			ay_use_release(&use);
-			ay_store_close(s);
-			if (works_run(x, work_collect, &err) < 0)
-				fail_msg("%s at call %ld: the second time: %s", way->name, at.call, err.msg);
-			assert_unhurt(x, &at);
-		}
+	for (size_t i = 0; i < N_LACKS; i++) {
+		for (long call = 1; call < 2 * TRIES && collected_beside_a_user(x, serial, &lacks[i], call); call++)
+			;
 	}
 }
 
@@ -202,6 +251,7 @@ int main(void)
 		cmocka_unit_test(when_a_good_store_is_looked_at),
 		cmocka_unit_test(when_a_store_is_healed),
 		cmocka_unit_test(when_directories_are_deduped),
+		cmocka_unit_test(what_is_not_known_is_not_unused),
 		cmocka_unit_test(what_is_used_stays),
 	};
 	return cmocka_run_group_tests(tests, works_setup, works_teardown);
