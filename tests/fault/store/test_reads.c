@@ -208,7 +208,7 @@ static bool tree_is_there(const struct ay_use *use)
 
 static bool collected_beside_a_user(struct works *x, uint32_t serial, const struct way *way, long call)
 {
-	struct at at = {.work = "gc beside a user", .way = way->name, .call = call};
+	const struct at *at = &(struct at){.work = "gc beside a user", .way = way->name, .call = call};
 	struct ay_store *s = NULL;
 	struct ay_use use;
 	struct ay_err err = {0};
@@ -225,7 +225,7 @@ static bool collected_beside_a_user(struct works *x, uint32_t serial, const stru
 	ay_use_release(&use);
 	ay_store_close(s);
 	HOLDS(works_run(x, work_collect, &err) >= 0, "the second time: %s", err.msg);
-	assert_unhurt(x, &at);
+	assert_unhurt(x, at);
 	return met;
 }
 
