@@ -42,7 +42,7 @@ struct args {
 };
 
 static const char *const diff_keys[AY_ADOPT_DIFFS] = {"missing", "changed", "metadata",
-						 "extra",   "skipped", "unreadable"};
+						      "extra",   "skipped", "unreadable"};
 
 static int set_mounts(struct args *a, const char *arg, struct ay_err *err)
 {

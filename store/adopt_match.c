@@ -151,8 +151,10 @@ static int prepare(struct ay__match *m, struct ay__match_item *it)
 	AY_CLOSE int fd = ay__look_open(dir, name, st);
 	if (fd < 0)
 		return fd;
-	r = ay__xattrs_read(fd, -1, NULL, m->b.s->owner_me ? AY__XATTR_NO_LABELS : 0, &xattrs, &n_xattrs, NULL);
-	if (r < 0 && r != AY_ELIMIT) /* more than any release may name: they differ, and the content may be right */
+	r = ay__xattrs_read(fd, -1, NULL, m->b.s->owner_me ? AY__XATTR_NO_LABELS : 0, &xattrs, &n_xattrs,
+			    NULL);
+	if (r < 0 &&
+	    r != AY_ELIMIT) /* more than any release may name: they differ, and the content may be right */
 		return r;
 	it->job.in = &m->in;
 	it->job.e = &it->e;

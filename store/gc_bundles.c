@@ -164,7 +164,8 @@ static int drop_unless_held(struct ay_store *s, const struct ay_digest *d, struc
 	if (r == -EWOULDBLOCK)
 		return 1;
 	if (r < 0 && !ay__not_there(r))
-		return ay_err_errno(err, -r, "cannot find out whether %s/bundles/partial/%s is being collected",
+		return ay_err_errno(err, -r,
+				    "cannot find out whether %s/bundles/partial/%s is being collected",
 				    s->path, hex);
 	return ay_bundles_drop(s, d, err);
 }

@@ -22,10 +22,10 @@
 #include "tests/support/same_everywhere.h"
 
 enum reads_kind {
-	READS_OPENS = 1,  /* open in any form, fdopendir */
-	READS_LOOKS = 2,  /* stat, access, readlink, attributes, a directory's next entry */
-	READS_DATA = 4,   /* pread */
-	READS_LOCKS = 8,  /* flock */
+	READS_OPENS = 1, /* open in any form, fdopendir */
+	READS_LOOKS = 2, /* stat, access, readlink, attributes, a directory's next entry */
+	READS_DATA = 4,  /* pread */
+	READS_LOCKS = 8, /* flock */
 	READS_ALL = 15
 };
 

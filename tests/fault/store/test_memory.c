@@ -37,8 +37,8 @@ static void assert_unhurt(struct works *x, const char *name, long at, bool clean
 }
 
 /* The @at-th of @total and those behind it, @some in all, fail. Returns whether that was told. */
-static bool one_allocation(struct works *x, const char *name, const char *before, bool damaged,
-			   work_fn *work, long some, long at, long total)
+static bool one_allocation(struct works *x, const char *name, const char *before, bool damaged, work_fn *work,
+			   long some, long at, long total)
 {
 	struct ay_err err;
 

@@ -42,8 +42,8 @@ static const struct way {
 	int error;
 	bool for_good;
 } ways[] = {
-	{"EIO once", READS_ALL, EIO, false},          {"EIO for good", READS_ALL, EIO, true},
-	{"EMFILE once", READS_OPENS, EMFILE, false},  {"EMFILE for good", READS_OPENS, EMFILE, true},
+	{"EIO once", READS_ALL, EIO, false},         {"EIO for good", READS_ALL, EIO, true},
+	{"EMFILE once", READS_OPENS, EMFILE, false}, {"EMFILE for good", READS_OPENS, EMFILE, true},
 	{"ENOMEM once", READS_LOOKS, ENOMEM, false}, {"EINTR once", READS_DATA | READS_LOCKS, EINTR, false},
 };
 
@@ -95,7 +95,8 @@ static bool one(struct works *x, const char *before, bool damaged, work_fn *work
 	reads_disarm();
 	const bool told = !works_done(r);
 	HOLDS(!told || err.msg[0], "%d without a sentence", r);
-	HOLDS(!told || r != AY_ESTORE || damaged || way->error == EIO, "it says that the store is damaged: %s", err.msg);
+	HOLDS(!told || r != AY_ESTORE || damaged || way->error == EIO,
+	      "it says that the store is damaged: %s", err.msg);
 	HOLDS(!told || way->error != EINTR, "a signal is no failure: %s", err.msg);
 	assert_says_nothing_wrong(x, at);
 	if (!damaged && !way->for_good) /* else there may be garbage: what is to go could not be looked at */
@@ -126,7 +127,8 @@ static void each_call(struct works *x, const char *name, const char *before, boo
 		const long tries = way->for_good ? TRIES / 2 : TRIES;
 		for (at.call = 1; at.call <= at.total; at.call += at.total / tries + 1, n++)
 			told += one(x, before, damaged, work, way, &at);
-		print_message("%s, %s: %ld of %ld calls, %ld failures told\n", name, way->name, n, at.total, told);
+		print_message("%s, %s: %ld of %ld calls, %ld failures told\n", name, way->name, n, at.total,
+			      told);
 		assert_true(n > 0 && (way->error == EINTR || told > 0));
 	}
 }
@@ -236,7 +238,8 @@ static void what_is_used_stays(void **arg)
 	const uint32_t serial = which_goes(x);
 
 	for (size_t i = 0; i < N_LACKS; i++) {
-		for (long call = 1; call < 2 * TRIES && collected_beside_a_user(x, serial, &lacks[i], call); call++)
+		for (long call = 1; call < 2 * TRIES && collected_beside_a_user(x, serial, &lacks[i], call);
+		     call++)
 			;
 	}
 }
