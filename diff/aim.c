@@ -184,15 +184,16 @@ static void aim_take(struct ay__aimer *a, uint64_t at, uint64_t new_at, struct a
 	struct ay__field d;
 
 	ay__field_describe(a->fields, a->old, a->src, at, &d);
-	*o = (struct ay__aim){.at = at,
-			      .raw = d.raw,
-			      .target = d.target,
-			      .base = new_base(a, &d, new_at),
-			      .kind = (uint8_t)d.kind,
-			      .from = (uint8_t)d.from,
-			      .width = (uint8_t)d.width,
-			      /* of a jump table's entry it may be large: there new_base() was the last to want it */
-			      .back = d.from == AY__FROM_TABLE ? 0 : (uint8_t)d.back};
+	*o = (struct ay__aim){
+		.at = at,
+		.raw = d.raw,
+		.target = d.target,
+		.base = new_base(a, &d, new_at),
+		.kind = (uint8_t)d.kind,
+		.from = (uint8_t)d.from,
+		.width = (uint8_t)d.width,
+		/* of a jump table's entry it may be large: there new_base() was the last to want it */
+		.back = d.from == AY__FROM_TABLE ? 0 : (uint8_t)d.back};
 	if (d.from == AY__FROM_NUMBER)
 		return;
 	if (d.from == AY__FROM_SPACE) {

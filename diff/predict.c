@@ -12,7 +12,7 @@
 
 #define NEAR       5 /* neighbourhoods, the first one of one address */
 #define WEIGHT_ONE 4096
-#define RATE       4 /* a weight moves by a 16th of what is missing */
+#define RATE       4            /* a weight moves by a 16th of what is missing */
 #define COPY_SPACE (1ull << 59) /* numbers of copies, where targets are looked up */
 
 /* The guesses, from the most special on: of two of equal weight the first one is taken. */
@@ -173,9 +173,8 @@ static inline struct learned *slot(const struct ay__predict *p, unsigned i, uint
 /* What stands for the target in table @i: neighbours of a number of .BTF that is its section's own are those of the same copy. */
 static inline uint64_t near_target(const struct ay__aim *a, unsigned i)
 {
-	return i == 1 && a->has & AY__AIM_OWN
-		       ? COPY_SPACE + a->base + ((uint64_t)a->btf_copy << near_bits[1])
-		       : a->target;
+	return i == 1 && a->has & AY__AIM_OWN ? COPY_SPACE + a->base + ((uint64_t)a->btf_copy << near_bits[1])
+					      : a->target;
 }
 
 void ay__predict_prefetch(const struct ay__predict *p, const struct ay__aim *a)
@@ -291,11 +290,12 @@ uint64_t ay__predict_aim(struct ay__predict *p, const struct ay__aim *a)
 static void weights_move(struct pending *now, unsigned right)
 {
 	static const weights bit = {1, 2, 4, 8, 16, 32, 64, 128};
-	const uint16_t there = (uint16_t)now->available, good = (uint16_t)(right & now->available);
-	struct context *c = now->context;
-	weights up = (weights)((good & bit) == bit), down = (weights)(((there ^ good) & bit) == bit);
+	const uint16_t one = WEIGHT_ONE, rate = RATE;
+	const uint16_t good = (uint16_t)(right & now->available), bad = (uint16_t)(now->available ^ good);
+	const weights w = now->context->weight;
+	const weights up = (weights)((bit & good) == bit), down = (weights)((bit & bad) == bit);
 
-	c->weight += (up & (WEIGHT_ONE - c->weight) >> RATE) - (down & c->weight >> RATE);
+	now->context->weight = w + (up & (one - w) >> rate) - (down & w >> rate);
 }
 
 /* Of an ADRP only the page is known; the field that completes it learns. */

@@ -16,8 +16,8 @@
 #include "diff/reader.h"
 #include "diff/scout.h"
 
-#define ALONE (1u << 20) /* a base of fewer bytes is not worth a thread */
-#define SOON  12         /* fields: so far ahead is fetched what was learned */
+#define ALONE (256u << 10) /* a base of fewer bytes is not worth a thread */
+#define SOON  12           /* fields: so far ahead is fetched what was learned */
 
 /* What a number takes in FIELD_CODE, FIELD_DATA, FIELD_WIDE. */
 static const uint8_t bytes_of[3] = {4, 4, 8};
@@ -333,9 +333,8 @@ static int ready(struct elf_record *e)
 		e->predict = ay__predict_new(&e->old, &e->src, &e->fields, &e->map, e->copies, e->n_copies,
 					     &r->map);
 		e->read_err = &e->scout_err;
-		e->scout = e->predict
-				   ? ay__scout_new(ay__predict_aimer(e->predict), &e->scout_err, thread)
-				   : NULL;
+		e->scout = e->predict ? ay__scout_new(ay__predict_aimer(e->predict), &e->scout_err, thread)
+				      : NULL;
 		rc = e->scout ? 0 : -ENOMEM;
 	}
 	return rc == -ENOMEM ? ay_err_errno(r->err, ENOMEM, "predicting a file's addresses") : rc;

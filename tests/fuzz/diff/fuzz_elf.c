@@ -89,8 +89,8 @@ static void walk(struct ay__predict *p, const struct ay__copy *c, uint32_t n, ui
 				if (write)
 					*wrong = raw - guess;
 				else
-					AY_ASSERT(raw == (guess + *wrong) << (64 - 8 * width) >>
-								 (64 - 8 * width));
+					AY_ASSERT(raw ==
+						  (guess + *wrong) << (64 - 8 * width) >> (64 - 8 * width));
 				wrong++;
 				ay__predict_learn(p, raw);
 			}
