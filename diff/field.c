@@ -38,12 +38,24 @@ void ay__field_mark(struct ay__fields *f, uint64_t at, enum ay__field_kind kind)
 	uint8_t *k = f->kind + at;
 
 	for (unsigned i = 0; i < width; i++) {
-		if (k[i] != 0 && k[i] != AY__FIELD_POINTED)
+		uint8_t there = __atomic_load_n(&k[i], __ATOMIC_RELAXED);
+
+		if (there != 0 && there != AY__FIELD_POINTED)
 			return;
 	}
-	k[0] = (uint8_t)kind;
+	__atomic_store_n(&k[0], (uint8_t)kind, __ATOMIC_RELAXED);
 	for (unsigned i = 1; i < width; i++)
-		k[i] = AY__FIELD_INSIDE;
+		__atomic_store_n(&k[i], AY__FIELD_INSIDE, __ATOMIC_RELAXED);
+}
+
+void ay__field_point(struct ay__fields *f, uint64_t at)
+{
+	uint8_t *k = f->kind + at, nothing = 0;
+
+	/* A field that the other thread marks meanwhile stays. */
+	if (__atomic_load_n(k, __ATOMIC_RELAXED) == 0)
+		__atomic_compare_exchange_n(k, &nothing, AY__FIELD_POINTED, false, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED);
 }
 
 /* Bits [@low, @low + @n) of @raw, sign-extended. */

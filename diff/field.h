@@ -5,6 +5,7 @@
 #ifndef AYNI_DIFF_FIELD_H
 #define AYNI_DIFF_FIELD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
@@ -68,6 +69,9 @@ struct ay__fields {
 
 /* Set the field at @at unless one of its bytes belongs to another one. */
 void ay__field_mark(struct ay__fields *f, uint64_t at, enum ay__field_kind kind);
+
+/* Code takes the address of the byte at @at. Two threads may mark and point, in fields that are apart: what comes out is the same. */
+void ay__field_point(struct ay__fields *f, uint64_t at);
 
 /** ay__field_width() - bytes of a field of @kind; 0: none such. */
 unsigned ay__field_width(unsigned kind);

@@ -323,11 +323,32 @@ static int run_read(struct elf_record *e)
 	return rc;
 }
 
+/* For the second thread of finding fields, whose failures have a place of their own. */
+static int read_base_too(void *ctx, uint64_t offset, void *dst, size_t len)
+{
+	struct elf_record *e = ctx;
+
+	return ay__view_read_once(&e->r->base, offset, dst, len, &e->scout_err);
+}
+
+static int fields_find(struct elf_record *e, bool threads)
+{
+	struct ay__source second = {0};
+
+	if (threads)
+		second = ay__source_reader(e->r->base_size, read_base_too, e);
+	int rc = ay__fields_find_by_two(&e->src, second.window ? &second : NULL, &e->old, &e->fields);
+	if (rc && rc == second.rc)
+		*e->r->err = e->scout_err;
+	ay__source_release(&second);
+	return rc;
+}
+
 static int ready(struct elf_record *e)
 {
 	struct ay__reader *r = e->r;
 	bool thread = r->out.queue && r->base_size >= ALONE;
-	int rc = ay__fields_find(&e->src, &e->old, &e->fields);
+	int rc = fields_find(e, thread);
 
 	if (rc == 0) {
 		e->predict = ay__predict_new(&e->old, &e->src, &e->fields, &e->map, e->copies, e->n_copies,

@@ -520,16 +520,67 @@ static void long_jump_table(void **state)
 	release(&o);
 }
 
+/* The same fields whether a second thread begins in the middle of the code or not. Returns how many there are. */
+static unsigned by_two(const struct ay_buf *b)
+{
+	struct ay__source src = ay__source_memory(b->data, b->len), second = src;
+	struct ay__fields one = {0}, two = {0};
+	struct ay__elf elf;
+	unsigned n = 0;
+
+	assert_int_equal(ay__elf_parse(&src, 0, &elf), 0);
+	assert_int_equal(ay__fields_find(&src, &elf, &one), 0);
+	assert_int_equal(ay__fields_find_by_two(&src, &second, &elf, &two), 0);
+	assert_memory_equal(one.kind, two.kind, b->len);
+	for (uint64_t at = ay__fields_next(&one, 0, b->len); at < b->len; n++)
+		at = ay__fields_next(&one, at + ay__field_width(one.kind[at]), b->len);
+	ay__fields_release(&one);
+	ay__fields_release(&two);
+	ay__elf_release(&elf);
+	return n;
+}
+
+/* A program is in step at once; calls of calls of calls never are, when one begins between them. */
+static void two_threads(void **state)
+{
+	const size_t size = 200003;
+	uint8_t *calls = malloc(size);
+	struct elf_kit kit = {.machine = AY__ELF_X86_64,
+			      .type = AY__ELF_DYN,
+			      .sections = {[1] = {.name = ".text",
+						  .type = 1,
+						  .flags = 6,
+						  .addr = 0x1000,
+						  .data = calls,
+						  .len = size}}};
+	struct ay_buf b = {0};
+
+	(void)state;
+	assert_non_null(calls);
+	for (unsigned type = AY__ELF_REL; type <= AY__ELF_DYN; type++) {
+		elf_kit_program(5, 2000, 0, AY__ELF_X86_64, (enum ay__elf_type)type, &b);
+		assert_true(by_two(&b) > 10000);
+		ay_buf_reset(&b);
+	}
+	memset(calls, 0xe8, size);
+	for (size_t i = 0; i + 7 <= 30000; i += 35) /* and some code that points into the middle of it all */
+		memcpy(calls + i, "\x48\x8d\x05\x00\x90\x01\x00", 7);
+	elf_kit_build(&kit, &b);
+	assert_true(size / 2 % 5 != 0 && by_two(&b) > 39000);
+	ay_buf_release(&b);
+	free(calls);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lengths),       cmocka_unit_test(two_ways),
-		cmocka_unit_test(x86_shared),    cmocka_unit_test(x86_executable),
-		cmocka_unit_test(a64_shared),    cmocka_unit_test(relocatable),
-		cmocka_unit_test(unwind),        cmocka_unit_test(kernel_tables),
-		cmocka_unit_test(parsing),       cmocka_unit_test(look_ups),
-		cmocka_unit_test(debugging),     cmocka_unit_test(long_jump_table),
-		cmocka_unit_test(many_sections),
+		cmocka_unit_test(lengths),         cmocka_unit_test(two_ways),
+		cmocka_unit_test(two_threads),     cmocka_unit_test(x86_shared),
+		cmocka_unit_test(x86_executable),  cmocka_unit_test(a64_shared),
+		cmocka_unit_test(relocatable),     cmocka_unit_test(unwind),
+		cmocka_unit_test(kernel_tables),   cmocka_unit_test(parsing),
+		cmocka_unit_test(look_ups),        cmocka_unit_test(debugging),
+		cmocka_unit_test(long_jump_table), cmocka_unit_test(many_sections),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
