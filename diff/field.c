@@ -2,10 +2,6 @@
 /* diff/field.c - one field by its kind: where its number stands in its bytes, and to whom bytes belong. */
 #include "diff/field.h"
 
-#include <string.h>
-
-#include "base/bytes.h"
-
 #define SYMBOL 24
 
 static const uint8_t widths[AY__FIELD_KINDS] = {
@@ -39,23 +35,15 @@ void ay__field_mark(struct ay__fields *f, uint64_t at, enum ay__field_kind kind)
 
 	if (at > f->size || width > f->size - at)
 		return;
+	uint8_t *k = f->kind + at;
+
 	for (unsigned i = 0; i < width; i++) {
-		if (f->kind[at + i] != 0 && f->kind[at + i] != AY__FIELD_POINTED)
+		if (k[i] != 0 && k[i] != AY__FIELD_POINTED)
 			return;
 	}
-	f->kind[at] = (uint8_t)kind;
-	memset(f->kind + at + 1, AY__FIELD_INSIDE, width - 1);
-}
-
-uint64_t ay__field_load(const uint8_t *p, unsigned width)
-{
-	return width == 8 ? ay_get_le64(p) : width == 4 ? ay_get_le32(p) : (uint64_t)(p[0] | p[1] << 8);
-}
-
-void ay__field_store(uint8_t *p, unsigned width, uint64_t raw)
-{
-	for (unsigned i = 0; i < width; i++)
-		p[i] = (uint8_t)(raw >> 8 * i);
+	k[0] = (uint8_t)kind;
+	for (unsigned i = 1; i < width; i++)
+		k[i] = AY__FIELD_INSIDE;
 }
 
 /* Bits [@low, @low + @n) of @raw, sign-extended. */

@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "base/bytes.h"
+
 enum ay__field_kind {
 	AY__FIELD_NONE = 0,
 	/* x86-64 code */
@@ -80,7 +82,19 @@ int64_t ay__field_number(enum ay__field_kind kind, uint64_t raw);
 uint64_t ay__field_put(enum ay__field_kind kind, uint64_t raw, int64_t number);
 
 /** ay__field_load() - the @width bytes at @p. ay__field_store(): back. */
-uint64_t ay__field_load(const uint8_t *p, unsigned width);
-void ay__field_store(uint8_t *p, unsigned width, uint64_t raw);
+static inline uint64_t ay__field_load(const uint8_t *p, unsigned width)
+{
+	return width == 8 ? ay_get_le64(p) : width == 4 ? ay_get_le32(p) : (uint64_t)(p[0] | p[1] << 8);
+}
+
+static inline void ay__field_store(uint8_t *p, unsigned width, uint64_t raw)
+{
+	for (unsigned i = 0; i < 2; i++)
+		p[i] = (uint8_t)(raw >> 8 * i);
+	for (unsigned i = 2; i < 4 && width >= 4; i++)
+		p[i] = (uint8_t)(raw >> 8 * i);
+	for (unsigned i = 4; i < 8 && width == 8; i++)
+		p[i] = (uint8_t)(raw >> 8 * i);
+}
 
 #endif

@@ -162,23 +162,30 @@ int ay__fields_find(struct ay__source *src, struct ay__elf *elf, struct ay__fiel
 	return rc;
 }
 
+/* Of 8 bytes of kinds those where a field begins, by their highest bit: neither 0 nor INSIDE nor POINTED. */
+static inline uint64_t begins(uint64_t eight)
+{
+	const uint64_t low = 0x7f7f7f7f7f7f7f7full;
+
+	return ((eight & low) + low) & ~eight & ~low;
+}
+
 uint64_t ay__fields_next(const struct ay__fields *f, uint64_t at, uint64_t end)
 {
+	_Static_assert(AY__FIELD_KINDS < 128 && AY__FIELD_POINTED >= 128, "kinds are told by a bit");
 	const uint8_t *kind = f->kind;
 
-	while (at < end) {
-		if (kind[at] == 0 && end - at >= 8) {
-			uint64_t eight;
+	for (; at < end && end - at >= 8; at += 8) {
+		uint64_t b = begins(ay_get_le64(kind + at));
 
-			memcpy(&eight, kind + at, 8);
-			if (eight == 0) {
-				at += 8;
-				continue;
-			}
-		}
-		if (kind[at] != 0 && kind[at] < AY__FIELD_KINDS)
+		if (b) {
+			at += (unsigned)__builtin_ctzll(b) / 8;
 			return ay__field_width(kind[at]) <= end - at ? at : end;
-		at++;
+		}
+	}
+	for (; at < end; at++) {
+		if (begins(kind[at]))
+			return ay__field_width(kind[at]) <= end - at ? at : end;
 	}
 	return end;
 }

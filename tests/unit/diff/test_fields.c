@@ -65,6 +65,43 @@ static void lengths(void **state)
 	}
 }
 
+/* Most instructions go a shorter way when enough bytes are left; where fewer are, all go the long one. Both must say the same. */
+static void two_ways(void **state)
+{
+	uint64_t seed = 88172645463325252ull;
+	unsigned known = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 2000000; i++) {
+		uint8_t bytes[AY__X86_MAX + 1];
+		struct ay__x86 a, b;
+
+		for (unsigned k = 0; k < sizeof(bytes); k += 8) {
+			seed ^= seed << 13;
+			seed ^= seed >> 7;
+			seed ^= seed << 17;
+			memcpy(bytes + k, &seed, 8);
+		}
+		bytes[0] = i & 1 ? (uint8_t)(0x40 | (i >> 1 & 15)) : i & 2 ? 0x0f : bytes[0];
+		unsigned len = ay__x86_decode(bytes, AY__X86_MAX, &a);
+		if (len == AY__X86_MAX)
+			continue;
+		assert_int_equal(ay__x86_decode(bytes, AY__X86_MAX - 1, &b), len);
+		if (len == 0)
+			continue;
+		known++;
+		assert_int_equal(a.len, b.len);
+		assert_int_equal(a.disp, b.disp);
+		assert_int_equal(a.disp_at, b.disp_at);
+		assert_int_equal(a.imm_at, b.imm_at);
+		assert_int_equal(a.imm_len, b.imm_len);
+		assert_int_equal(a.opcode, b.opcode);
+		assert_int_equal(a.map, b.map);
+		assert_int_equal(a.is_rel, b.is_rel);
+	}
+	assert_true(known > 1000000);
+}
+
 struct found {
 	struct ay_buf bytes;
 	struct ay__source src;
@@ -486,12 +523,13 @@ static void long_jump_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lengths),         cmocka_unit_test(x86_shared),
-		cmocka_unit_test(x86_executable),  cmocka_unit_test(a64_shared),
-		cmocka_unit_test(relocatable),     cmocka_unit_test(unwind),
-		cmocka_unit_test(kernel_tables),   cmocka_unit_test(parsing),
-		cmocka_unit_test(look_ups),        cmocka_unit_test(debugging),
-		cmocka_unit_test(long_jump_table), cmocka_unit_test(many_sections),
+		cmocka_unit_test(lengths),       cmocka_unit_test(two_ways),
+		cmocka_unit_test(x86_shared),    cmocka_unit_test(x86_executable),
+		cmocka_unit_test(a64_shared),    cmocka_unit_test(relocatable),
+		cmocka_unit_test(unwind),        cmocka_unit_test(kernel_tables),
+		cmocka_unit_test(parsing),       cmocka_unit_test(look_ups),
+		cmocka_unit_test(debugging),     cmocka_unit_test(long_jump_table),
+		cmocka_unit_test(many_sections),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
