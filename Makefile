@@ -246,12 +246,12 @@ crash:
 	+@$(SUBMAKE) AYNI_DEPS_OK=1 BUILD='$(BUILD)' SANITIZE='$(SANITIZE)' $(B)/tests/fault/store/test_crash
 	@CMOCKA_MESSAGE_OUTPUT=STDOUT AYNI_CRASH_SEED='$(SEED)' AYNI_CRASH_STATES='$(STATES)' $(B)/tests/fault/store/test_crash
 
-# 100,000 states and more: STATES=40000 (for each file system) FS=ext4,xfs,btrfs SEED=1 STORIES=20 JOBS=4; MUTANTS=1 leaves out each sync in turn
+# 100,000 states and more: STATES=40000 (for each file system) FS=ext4,xfs,btrfs SEED=1 STORIES=20 JOBS=4; MUTANTS=1 (ONLY=heal: ONLY==apply:syncfs:.#1) leaves out each sync in turn
 powercut:
 	@packaging/deps.sh build powercut
 	+@$(SUBMAKE) AYNI_DEPS_OK=1 BUILD='$(BUILD)' $(B)/powercut
 	@$(abspath $(B))/powercut $(if $(MUTANTS),--mutants $(if $(ONLY),--only '$(ONLY)')) --fs $(or $(FS),ext4$(comma)xfs$(comma)btrfs) \
-		--states $(or $(STATES),$(if $(MUTANTS),2000,40000)) --stories $(or $(STORIES),$(if $(MUTANTS),2,20)) \
+		--states $(or $(STATES),$(if $(MUTANTS),240,40000)) --stories $(or $(STORIES),$(if $(MUTANTS),3,20)) \
 		--seed $(or $(SEED),1) --jobs $(or $(filter-out $(shell nproc),$(JOBS)),4) --tear $(or $(TEAR),4096) --keep '$(abspath $(BUILD))'
 
 # Every pair of the corpus there and back: PAIRS="libs text kernel-image" (all) KEPT=yes (ask no archive)

@@ -60,6 +60,28 @@ static bool spared(const struct span *image, size_t at, const struct ay__stream 
 	       t->packed < (image->to - image->from) / CONTAINER_SHARE;
 }
 
+/*
+ * What begins at @at is tried. In an image it is only unpacked at first, which is quick: to find out how it was packed takes
+ * long, and nearly all that an image has inside is spared.
+ */
+static int stream_try(struct scan *s, const struct span *image, struct ay_slice b, size_t at, bool more,
+		      struct ay__stream *t)
+{
+	struct ay_slice here = {.data = b.data + at, .len = b.len - at};
+
+	if (s->o->target && at < image->to) {
+		AY_CLEANUP(ay__stream_release) struct ay__stream unpacked = {0};
+		struct ay__inside_options as_base = *s->o;
+
+		as_base.target = false;
+		int rc = ay__stream_try(here, more, &as_base, &s->hints, &unpacked);
+		if (rc <= 0 || spared(image, at, &unpacked))
+			return rc < 0 ? rc : 0;
+	}
+	int rc = ay__stream_try(here, more, s->o, &s->hints, t);
+	return rc == 1 && spared(image, at, t) ? 0 : rc;
+}
+
 /* Offset of the next possible beginning from @at on, or the length. */
 static size_t beginning_next(struct ay_slice b, size_t at)
 {
@@ -132,11 +154,10 @@ static int list_scan(struct scan *s, struct ay_slice b, unsigned depth)
 
 		if (!more && (at = beginning_next(b, at)) == b.len)
 			break;
-		struct ay_slice here = {.data = b.data + at, .len = b.len - at};
-		rc = ay__stream_try(here, more, s->o, &s->hints, &t);
+		rc = stream_try(s, &image, b, at, more, &t);
 		if (rc < 0)
 			return rc;
-		if (rc == 0 || spared(&image, at, &t) || !fits(s, &t, b.len - done, depth)) {
+		if (rc == 0 || !fits(s, &t, b.len - done, depth)) {
 			s->tries += !more;
 			at += !more;
 			more = false;

@@ -11,11 +11,14 @@
 
 #include "diff/recipe.h"
 
+struct ay__proof_aside;
+
 struct ay__inside_options {
 	bool target; /* must be packed again to the same bytes; else a base, which only has to be unpacked */
 	uint64_t view_max;   /* bytes of the view at most */
 	uint64_t memory_max; /* bytes that applying may use for it at most */
 	uint32_t encoders;   /* bit i: encoder i may be used */
+	struct ay__proof_aside *aside; /* may take a proof over: what comes out holds only if that does; NULL: none */
 };
 
 /* Zero-initialise; release. */

@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "diff/filter_xz.h"
+#include "diff/proof_aside.h"
 
 #define HEAD 12 /* of an .xz stream */
 #define STEP (256u << 10)
@@ -105,7 +106,7 @@ static bool preset_of(uint32_t preset, struct ay__xz_params *p, uint32_t *dict)
 }
 
 /* Find the parameters of packing. 1, 0, -ENOMEM. */
-static int params_find(struct ay_slice packed, struct ay_slice content, uint64_t memory_max,
+static int params_find(struct ay_slice packed, struct ay_slice content, const struct ay__inside_options *o,
 		       struct ay__filter_params *p)
 {
 	struct ay__xz_params tried[20];
@@ -124,10 +125,12 @@ static int params_find(struct ay_slice packed, struct ay_slice content, uint64_t
 				continue;
 			for (unsigned k = 0; k < n && !known; k++)
 				known = memcmp(&tried[k], &p->xz, sizeof(p->xz)) == 0;
-			if (known || ay__filter_memory(p, true) > memory_max)
+			if (known || ay__filter_memory(p, true) > o->memory_max)
 				continue;
 			tried[n++] = p->xz;
 			int rc = ay__stream_packs(p, content, packed, false);
+			if (rc == 1 && o->aside && ay__proof_aside_begin(o->aside, p, content, packed))
+				return 1;
 			if (rc == 1)
 				rc = ay__stream_packs(p, content, packed, true);
 			if (rc)
@@ -158,7 +161,7 @@ int ay__stream_xz(struct ay_slice b, bool more, const struct ay__inside_options 
 	packed.len = used;
 	content = (struct ay_slice){.data = out->content.data, .len = out->content.len};
 	if (rc == 1 && o->target)
-		rc = params_find(packed, content, o->memory_max, &out->params);
+		rc = params_find(packed, content, o, &out->params);
 	else if (rc == 1)
 		rc = ay__filter_memory(&out->params, false) <= o->memory_max;
 	out->packed = used;

@@ -26,8 +26,8 @@
 #define LEVEL_FAST    6              /* of a diff */
 #define LEVEL_HASTY   3              /* of literals of a bundle from nothing, which are many */
 #define LEVEL_XZ_MIN  16             /* who asks for less is in a hurry */
-#define JOBS_AHEAD    256            /* windows handed out and not written yet */
-#define BYTES_AHEAD   (256ull << 20) /* and the bytes of files in them: what is coded waits in memory */
+#define JOBS_AHEAD    8192           /* windows handed out and not written yet */
+#define BYTES_AHEAD   (384ull << 20) /* and the bytes of files in them: what is coded waits in memory */
 #define PLAIN_MEMORY  (128ull << 20) /* more is for the few */
 #define MEMORY_MIN    (64ull << 20)
 
@@ -55,6 +55,7 @@ struct maker {
 	struct ay_bundle_writer *writer;
 	uint32_t piece_max;
 	uint64_t filter_memory; /* bytes that applying may use to unpack and pack again */
+	bool aside;             /* there are cores for a long proof beside what depends on it */
 	uint64_t extra_max;     /* bytes of memory that a record may need besides what parts do */
 	uint64_t work_left;     /* of what readers go through */
 	struct ay__btf_map btf;
@@ -137,6 +138,7 @@ static int hand_out(struct maker *m, struct ay_err *err)
 					.btf = &m->btf,
 					.fast = m->options->fast,
 					.without = m->options->without,
+					.aside = m->aside,
 					.at = m->at,
 					.len = left < max ? left : max,
 					.whole = whole};
@@ -361,6 +363,7 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 	if (diff && w.level >= LEVEL_XZ_MIN && !(o->without & AY_TECHNIQUE_PACK_XZ))
 		w.codecs = AY_CODECS_ALL;
 	m->sizes = ay__window_sizes_for(memory_for(o));
+	m->aside = threads > 1;
 	m->filter_memory = ay__make_filter_memory(o);
 	m->piece_max = ay_bundle_piece_max(w.part_limit);
 	m->work_left = ay__work_max(m->plan.unpacked_size);

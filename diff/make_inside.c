@@ -15,6 +15,7 @@
 #include "diff/codec.h"
 #include "diff/encoders.h"
 #include "diff/make_window_internal.h"
+#include "diff/proof_aside.h"
 
 #define INSIDE_MIN 200         /* a diff of fewer bytes is not worth a look inside */
 #define LOOK       (64u << 10) /* bytes of a file in which something packed must begin */
@@ -75,25 +76,13 @@ static int try_inside(struct ay__window *w, struct ay__inside *target, uint32_t 
 	return 0;
 }
 
-/* Does it cost less seen through what is inside of it? @best: what it costs as it is. */
-int ay__window_inside(struct ay__window *w, const struct ay__bytes *new_, uint64_t best, struct ay_err *err)
+/* The base through which it costs least. @best: what it costs as it is, then what it does. */
+static int bases_try(struct ay__window *w, struct ay__inside *target, uint64_t *best, struct ay_err *err)
 {
 	AY_CLEANUP(ay__bytes_free) struct ay__bytes old = {0};
-	AY_CLEANUP(ay__inside_release) struct ay__inside target = {0};
-	struct ay__inside_options o = {.target = true,
-				       .view_max = w->view_max,
-				       .memory_max = w->filter_memory,
-				       .encoders = encoders_of(w)};
-	struct ay_slice file = {.data = new_->data, .len = new_->len};
-	uint64_t plain = best;
+	int rc = 0;
 
-	/* What is hardly anything already does not get less. */
-	if (best <= INSIDE_MIN)
-		return 0;
-	int rc = ay__inside(file, &o, &target);
-	if (rc || target.recipe.len == 0)
-		return rc;
-	for (unsigned i = 0; i < w->record->match.n; i++) {
+	for (unsigned i = 0; rc == 0 && i < w->record->match.n; i++) {
 		uint32_t index = w->record->match.base[i];
 		struct ay_entry e = ay__plan_entry(&w->plan->old.files[index]);
 
@@ -101,12 +90,37 @@ int ay__window_inside(struct ay__window *w, const struct ay__bytes *new_, uint64
 			continue;
 		rc = ay__window_read(w->old_tree, &e, NULL, 0, (size_t)e.size, &old, err);
 		if (rc == 0)
-			rc = try_inside(w, &target, index, &old, &best);
-		if (rc)
-			return rc;
-		if (best <= new_->len / AY__GOOD_SHARE)
+			rc = try_inside(w, target, index, &old, best);
+		if (*best <= w->len / AY__GOOD_SHARE)
 			break;
 	}
+	return rc;
+}
+
+int ay__window_inside(struct ay__window *w, const struct ay__bytes *new_, uint64_t best, struct ay_err *err)
+{
+	AY_CLEANUP(ay__inside_release) struct ay__inside target = {0};
+	AY_CLEANUP(ay__proof_aside_release) struct ay__proof_aside aside = {0};
+	struct ay__inside_options o = {.target = true,
+				       .view_max = w->view_max,
+				       .memory_max = w->filter_memory,
+				       .encoders = encoders_of(w),
+				       .aside = w->aside ? &aside : NULL};
+	struct ay_slice file = {.data = new_->data, .len = new_->len};
+	uint64_t plain = best;
+
+	/* What is hardly anything already does not get less. */
+	if (best <= INSIDE_MIN)
+		return 0;
+	int rc = ay__inside(file, &o, &target);
+	if (rc == 0 && target.recipe.len)
+		rc = bases_try(w, &target, &best, err);
+	if (rc)
+		return rc;
+	/* What was found could also have been left out for a stream whose proof then fails: wait in any case. */
+	rc = ay__proof_aside_end(&aside);
+	if (rc != 1)
+		return rc == 0 ? 1 : rc;
 	if (best < plain) {
 		w->target_in = target;
 		target = (struct ay__inside){0};

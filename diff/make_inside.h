@@ -17,7 +17,12 @@ struct ay__bytes;
  */
 void ay__window_look(struct ay__window *w, uint64_t filter_memory);
 
-/** ay__window_inside() - does the file cost less than @best seen through what is inside of it? Then it is coded so. */
+/**
+ * ay__window_inside() - does the file cost less than @best seen through what is inside of it? Then it is coded so.
+ *
+ * Return: 0; 1: with @w->aside, a proof that was put off has failed; what came out is to be forgotten, and the window run again
+ * without; else an error as of ay__window_run().
+ */
 int ay__window_inside(struct ay__window *w, const struct ay__bytes *new_, uint64_t best, struct ay_err *err);
 
 #endif

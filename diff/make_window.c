@@ -72,7 +72,7 @@ uint64_t ay__window_memory(const struct ay__window *w)
 	if (old_len > w->sizes.old_max)
 		old_len = w->sizes.old_max;
 	if (w->inside)
-		return need(w->view_max, w->view_max);
+		return need(w->view_max, w->view_max) + (w->aside ? w->view_max + w->filter_memory : 0);
 	return need(old_len, w->len);
 }
 

@@ -32,6 +32,7 @@ struct ay__window {
 	bool inside;                                     /* look into what is packed; then: */
 	uint64_t view_max;                               /* bytes that what is inside may have */
 	uint64_t filter_memory;                          /* bytes that applying may use for it */
+	bool aside; /* a long proof may go on in a thread of its own, with as much memory again */
 	const struct ay_merkle *new_merkle, *old_merkle; /* when it is not the whole file; borrowed */
 
 	enum ay_bundle_method method; /* for a window that is not the whole file: set by the caller */

@@ -74,7 +74,13 @@ static int run_whole(struct ay__window *w, const struct ay__bytes *new_, struct 
 	uint64_t best = UINT64_MAX;
 	int rc = run_plain(w, new_, &best, err);
 
-	return rc || !w->inside ? rc : ay__window_inside(w, new_, best, err);
+	if (rc == 0 && w->inside)
+		rc = ay__window_inside(w, new_, best, err);
+	if (rc != 1)
+		return rc;
+	ay__window_reset(w);
+	w->aside = false;
+	return run_whole(w, new_, err);
 }
 
 /* One of several windows: method and base were chosen for the whole file. */
@@ -134,7 +140,7 @@ int ay__window_run(struct ay__window *w, struct ay_err *err)
 
 	if (rc)
 		return rc;
-	w->zero_bytes = count_zeros(&new_);
 	rc = w->whole ? run_whole(w, &new_, err) : run_window(w, &new_, err);
+	w->zero_bytes = count_zeros(&new_);
 	return rc == -ENOMEM ? ay_err_errno(err, ENOMEM, "%s", e.path) : rc;
 }

@@ -92,7 +92,8 @@ static int deflate_more(struct ay__unpacker *s, size_t *got, struct ay_err *err)
 	}
 	f->err = err;
 	f->s.next = f->below->next;
-	f->s.end = f->below->next + f->below->len;
+	/* Nothing in hand yet is no pointer. */
+	f->s.end = f->below->len ? f->below->next + f->below->len : f->below->next;
 	int rc = ay__inflate_read(&f->s, s->buffer, AY__UNPACKER_BUFFER, got);
 	if (rc)
 		return rc == AY_EFORMAT && f->s.why ? broken(err, "deflate", f->s.why) : rc;

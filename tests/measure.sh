@@ -45,13 +45,13 @@ tree_name() { echo "$1" | awk -F/ '{ if (NF > 2) print $(NF - 1) "/" $NF; else p
 # Out of the way, but deleted only at the end. Inodes that were deleted a moment ago are passed over one by one whenever ext4
 # without a journal makes new ones (for 60 s, or 300), and each deletion may wait for the disk to discard blocks: what is
 # measured next would be that. Without much room they are deleted all the same.
-DISCARD_FREE=20000000000
+DISCARD_FREE=20000000000 # 0 where deleting hurts nobody who is measured later
 discarded=0
 discard() { # NAME... in the working directory
 	local name
 	for name in "$@"; do
 		[ -e "$name" ] || continue
-		if [ "$(free_bytes .)" -lt $DISCARD_FREE ]; then
+		if [ $DISCARD_FREE = 0 ] || [ "$(free_bytes .)" -lt $DISCARD_FREE ]; then
 			chmod -R u+rwx "$name" 2>/dev/null
 			rm -rf "$name"
 		else

@@ -4,7 +4,7 @@
 # a kernel's tree (4,000 files, 400 MB) and, as root, a complete Debian root tree (tests/corpus.sh).
 #
 #   AYNI_BENCH_RUNS=3     how often each thing is timed; the median counts
-#   AYNI_BENCH_DIR        where to work (/var/tmp)
+#   AYNI_BENCH_DIR        where to work (/var/tmp); AYNI_BENCH_FS   see tests/bench/workplace.sh
 #
 # What each row means (the page cache is warm; the source lies on the store's file system):
 #   link          all of `ayni adopt --key ... --read-only-source` into a new store, durable, against hashing the same
@@ -29,7 +29,7 @@ if [ ${#trees[@]} = 0 ]; then
 	[ ${#two[@]} = 2 ] || die "no trees to measure with"
 	trees=("${two[0]}")
 fi
-work=$(mktemp -d "${AYNI_BENCH_DIR:-/var/tmp}/ayni-bench.XXXXXX") || exit 1
+workplace 16384 || exit 1
 cd "$work" || exit 1
 owner=() mode=bare canonical=()
 [ "$(id -u)" = 0 ] || owner=(--owner-me) mode=bare-user-only canonical=(--canonical-permissions)

@@ -10,7 +10,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/bench/lib.sh
 ROOT=$PWD
-work=$(mktemp -d "${AYNI_BENCH_DIR:-/var/tmp}/ayni-bench.XXXXXX") || exit 1
+workplace 8192 || exit 1
 if [ $# -ge 2 ]; then
 	old=$(realpath "$1") new=$(realpath "$2") delta=${3:+$(realpath "$3")}
 else

@@ -7,6 +7,7 @@
 #   AYNI_BENCH_RUNS=3     how often each thing is timed, once when it takes more than a minute; the median counts
 #   AYNI_BENCH_DEMO=no    leave the seven nodes out
 #   AYNI_BENCH_DIR        where to work (/var/tmp)       AYNI_CORPUS   see tests/corpus.sh
+#   AYNI_BENCH_FS         on which file system, made for it: see tests/bench/workplace.sh
 #
 # What each row means:
 #   publish   everything from a directory to a signed release and the bundle from the one before (`ayni publish
@@ -25,6 +26,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/measure.sh
+. tests/bench/workplace.sh
 . tests/bench/fsck.sh
 . tests/bench/gc.sh
 ROOT=$PWD
@@ -43,7 +45,7 @@ cleanup() {
 	trap '' INT TERM
 	[ -z "$httpd" ] || kill "$httpd" 2>/dev/null
 	[ -z "$child" ] || { kill "$child" && wait "$child"; } 2>/dev/null
-	[ -z "$work" ] || { chmod -R u+rwx "$work" 2>/dev/null; rm -rf "$work"; }
+	leave_workplace
 }
 die() {
 	echo "bench: $*" >&5
@@ -106,7 +108,7 @@ dir=${AYNI_BENCH_DIR:-/var/tmp}
 need=$((12 * $(tree_bytes "$new")))
 [ "$(free_bytes "$dir")" -ge $need ] ||
 	die "$dir has $(bytes "$(free_bytes "$dir")") free, $(bytes $need) are needed (AYNI_BENCH_DIR)"
-work=$(mktemp -d "$dir/ayni-bench.XXXXXX") || exit 1
+workplace 24576 || exit 1
 cd "$work" || exit 1
 mkdir later && export AYNI_BENCH_LATER=$work/later
 want=$(fingerprint "$new")

@@ -5,15 +5,16 @@
 #
 #   AYNI_BENCH_RUNS=3     how often each is timed; the median counts
 #   AYNI_BENCH_FILES=50000
-#   AYNI_BENCH_DIR        where to work (/var/tmp)
+#   AYNI_BENCH_DIR        where to work (/var/tmp); AYNI_BENCH_FS   see tests/bench/workplace.sh
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/measure.sh
+. tests/bench/workplace.sh
 AYNI=$(realpath "${AYNI:-$PWD/build/ayni}")
 RUNS=${AYNI_BENCH_RUNS:-3}
 FILES=${AYNI_BENCH_FILES:-50000}
 work= bad=0
-cleanup() { [ -z "$work" ] || put_away "$work"; }
+cleanup() { leave_workplace; }
 trap cleanup EXIT
 trap 'exit 143' INT TERM HUP
 die() {
@@ -22,7 +23,7 @@ die() {
 }
 [ "$(id -u)" = 0 ] || die "checkouts by links are compared as root"
 command -v ostree >/dev/null || die "no ostree"
-work=$(mktemp -d "${AYNI_BENCH_DIR:-/var/tmp}/ayni-bench.XXXXXX") || exit 1
+workplace 4096 || exit 1
 cd "$work" || exit 1
 quietly() { "$@" >log 2>&1 </dev/null || { tail -n 5 log >&2; die "failed: $*"; }; }
 timed() { # NAME COMMAND...: appends milliseconds to NAME.times

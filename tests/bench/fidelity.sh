@@ -5,7 +5,7 @@
 #
 #   AYNI_BENCH_RUNS=3     how often each thing is timed; the median counts
 #   AYNI_BENCH_MILLION=yes  also a tree of a million names: some minutes, 3 million inodes' and names' room
-#   AYNI_BENCH_DIR        where to work (/var/tmp)
+#   AYNI_BENCH_DIR        where to work (/var/tmp); AYNI_BENCH_FS   see tests/bench/workplace.sh
 #
 # What each row means (all with a warm page cache, so that processor and program are measured, not the disk's luck):
 #   scan          all of `ayni publish --read-all` of a tree that is published already (it ends after the scan with exit
@@ -25,7 +25,7 @@ mapfile -t pair < <(tests/corpus.sh root 2>/dev/null)
 [ ${#pair[@]} = 2 ] || mapfile -t pair < <(tests/corpus.sh pair)
 [ ${#pair[@]} = 2 ] || die "no trees to measure with"
 old=${pair[0]} new=${pair[1]}
-work=$(mktemp -d "${AYNI_BENCH_DIR:-/var/tmp}/ayni-bench.XXXXXX") || exit 1
+workplace 16384 || exit 1
 cd "$work" || exit 1
 owner=()
 [ "$(id -u)" = 0 ] || owner=(--owner-me)

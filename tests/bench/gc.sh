@@ -9,7 +9,7 @@
 # admin cleanup` does both. The second row is prune alone, as the goal says.
 #
 #   AYNI_BENCH_RUNS=3     how often each is timed; the median counts
-#   AYNI_BENCH_DIR        where to work (/var/tmp)
+#   AYNI_BENCH_DIR        where to work (/var/tmp); AYNI_BENCH_FS   see tests/bench/workplace.sh
 
 bench_gc() { # STORE REPO
 	local i before after
@@ -51,7 +51,7 @@ cd "$(dirname "$0")/../.." || exit 1
 mapfile -t pair < <(tests/corpus.sh root 2>/dev/null)
 [ ${#pair[@]} = 2 ] || mapfile -t pair < <(tests/corpus.sh pair)
 [ ${#pair[@]} = 2 ] || die "no trees to measure with"
-work=$(mktemp -d "${AYNI_BENCH_DIR:-/var/tmp}/ayni-bench.XXXXXX") || exit 1
+workplace 8192 || exit 1
 cd "$work" || exit 1
 
 run() { # NAME COMMAND...: appends "wall-seconds cpu-seconds" to NAME.times

@@ -35,7 +35,7 @@ struct blk_log {
 	bool full; /* an event found no room: the recording is worth nothing */
 	char fs[16];
 	uint64_t seed;
-	char skip[128]; /* which sync was left out; "" none */
+	char skip[1024]; /* which syncs were left out; "" none */
 };
 
 /** blk_log_new() - room in shared memory for a disk of @disk_size bytes and all that happens to it. */

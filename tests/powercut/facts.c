@@ -19,6 +19,7 @@
 
 struct look {
 	const struct world *w;
+	const char *path;
 	struct ay_store *s;
 	struct ay_buf *out;
 };
@@ -35,6 +36,10 @@ __attribute__((format(printf, 2, 3))) static void bad(struct look *l, const char
 		if (*p == '\n')
 			*p = ' ';
 	}
+	/* Where it happened to be mounted says nothing. */
+	size_t n = strlen(l->path);
+	for (char *p; (p = strstr(text, l->path)) && p[n] == '/';)
+		memmove(p, p + n + 1, strlen(p + n + 1) + 1);
 	ay_put_fmt(l->out, "bad %s\n", text);
 }
 
@@ -251,7 +256,7 @@ static void look_for_rests(struct look *l, bool collected)
 
 void facts_of(const struct world *w, const char *path, bool collected, struct ay_buf *out)
 {
-	struct look l = {.w = w, .out = out};
+	struct look l = {.w = w, .path = path, .out = out};
 	struct ay_err err = {0};
 
 	ay_buf_reset(out);

@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "tests/powercut/mnt.h"
+#include "tests/powercut/mutants.h"
 #include "tests/powercut/record.h"
 #include "tests/powercut/replay.h"
 
@@ -32,7 +33,8 @@ static const char usage[] =
 	"  --stories N       recordings, among which they are shared out (4)\n"
 	"  --tear 512        blocks of 4 KiB may be torn too\n"
 	"  --skip SYNC       the store leaves this sync out\n"
-	"  --mutants         each sync is left out in turn; with --only those with TEXT in their name, or =NAME\n"
+	"  --mutants         each sync is left out in turn; what is not noticed alone, together with others of its phase.\n"
+	"                    With --only the phases that begin with TEXT; or, alone, =NAME, =PREFIX..., =NAME|NAME\n"
 	"  --syncs           only tell their names\n"
 	"  --log, --state    look at one state of a recording that was kept; --run: with a shell command, in it\n";
 
@@ -209,7 +211,7 @@ static int run_fs(const struct options *o, const struct world *w, const char *fs
 			ro.seconds = (o->replay.seconds - (now() - start)) / (double)(o->stories - i);
 		if (o->replay.seconds > 0 && ro.seconds <= 0)
 			break;
-		r = record(w, fs, o->seed + i, o->skip, log, &m);
+		r = record(w, fs, manner_of(o->seed + i), o->seed + i, o->skip, log, &m);
 		if (r == 0)
 			r = replay_all(w, log, &ro, res);
 		if (r == 0) {
@@ -255,106 +257,16 @@ static int run_all(const struct options *o, const struct world *w)
 	return r;
 }
 
-/* ---- mutants ---- */
-
-static int syncs_of(const struct world *w, const char *fs, uint64_t seed, struct seam *m)
+static int syncs_of(const struct options *o, const struct world *w)
 {
-	struct blk_log *log = blk_log_new(fs_disk_size(fs));
-	int r = log ? record(w, fs, seed, NULL, log, m) : -ENOMEM;
+	struct blk_log *log = blk_log_new(fs_disk_size(o->fs[0]));
+	static struct seam m;
+	int r = log ? record(w, o->fs[0], manner_of(o->seed), o->seed, NULL, log, &m) : -ENOMEM;
 
+	for (unsigned i = 0; r == 0 && i < m.n; i++)
+		printf("%s\n", m.names[i]);
 	blk_log_free(log);
 	return r;
-}
-
-/* Is it noticed that a sync is left out on @fs? 1, 0, -errno. @states: how many disks it took. */
-static int is_caught(const struct options *o, const struct world *w, const char *fs, const char *skip,
-		     unsigned long long *states, struct failure *why)
-{
-	struct blk_log *log = blk_log_new(fs_disk_size(fs));
-	int r = log ? 0 : -ENOMEM, caught = 0;
-
-	*states = 0;
-	for (uint64_t i = 0; i < o->stories && r == 0 && !caught; i++) {
-		struct replay_options ro = o->replay;
-		struct replay_result *res = replay_result_new();
-		static struct seam m;
-		AY_ASSERT(res);
-		ro.stop_at_first = true;
-		ro.states /= o->stories;
-		ro.seconds /= (double)o->stories;
-		r = record(w, fs, o->seed + i, skip, log, &m);
-		if (r == 0)
-			r = m.skipped ? replay_all(w, log, &ro, res) : -ENOENT;
-		*states += res->states;
-		caught = r == 0 && res->violations > 0;
-		*why = res->failures[0];
-	}
-	blk_log_free(log);
-	return r < 0 ? r : caught;
-}
-
-static void add_group(struct seam *m, const char *name, size_t prefix)
-{
-	char group[SYNC_NAME];
-	unsigned members = 0;
-
-	snprintf(group, sizeof(group), "%.*s...", (int)prefix, name);
-	for (unsigned i = 0; i < m->n; i++) {
-		if (strcmp(m->names[i], group) == 0)
-			return;
-		members += strncmp(m->names[i], name, prefix) == 0;
-	}
-	if (members > 1 && m->n < SYNCS_MAX)
-		memcpy(m->names[m->n++], group, sizeof(group));
-}
-
-/* What is done twice: all fsyncs of a phase, all syncs of a phase. */
-static void add_groups(struct seam *m)
-{
-	for (unsigned i = 0, n = m->n; i < n; i++) {
-		size_t phase = strcspn(m->names[i], ":") + 1;
-		add_group(m, m->names[i], phase + strcspn(m->names[i] + phase, ":") + 1);
-		add_group(m, m->names[i], phase);
-	}
-}
-
-/* TEXT: in the name; =TEXT: the name. */
-static bool matches(const char *name, const char *only)
-{
-	return only[0] == '=' ? strcmp(name, only + 1) == 0 : strstr(name, only) != NULL;
-}
-
-static int run_mutants(const struct options *o, const struct world *w)
-{
-	static struct seam m;
-	unsigned tried = 0, n_caught = 0;
-	int r = syncs_of(w, o->fs[0], o->seed, &m);
-
-	add_groups(&m);
-	for (unsigned i = 0; i < m.n && r == 0; i++) {
-		bool any = false;
-		if (o->only && !matches(m.names[i], o->only))
-			continue;
-		tried++;
-		printf("%-48s", m.names[i]);
-		for (unsigned f = 0; f < o->n_fs; f++) {
-			unsigned long long states;
-			struct failure why;
-			int caught = is_caught(o, w, o->fs[f], m.names[i], &states, &why);
-			if (caught < 0) {
-				printf(" %s: %s", o->fs[f], strerror(-caught));
-				continue;
-			}
-			any |= caught > 0;
-			printf(" %s %s %llu%s%s%s", o->fs[f], caught ? "caught after" : "not in", states,
-			       caught ? " (" : "", caught ? why.what : "", caught ? ")" : "");
-			fflush(stdout);
-		}
-		n_caught += any;
-		printf("\n");
-	}
-	printf("%u of %u syncs were caught when they were left out\n", n_caught, tried);
-	return r < 0 ? r : n_caught == tried && tried > 0 ? 0 : 1;
 }
 
 static int run_one(const struct options *o, const struct world *w)
@@ -370,20 +282,18 @@ static int run_one(const struct options *o, const struct world *w)
 
 static int run(const struct options *o, const struct world *w)
 {
-	static struct seam m;
-	int r;
+	const struct hunt h = {.w = w,
+			       .n_fs = o->n_fs,
+			       .replay = o->replay,
+			       .seed = o->seed,
+			       .stories = o->stories,
+			       .only = o->only};
 
 	if (o->log)
 		return o->state ? run_one(o, w) : -EINVAL;
 	if (o->mutants)
-		return run_mutants(o, w);
-	if (!o->syncs)
-		return run_all(o, w);
-	if ((r = syncs_of(w, o->fs[0], o->seed, &m)) == 0) {
-		for (unsigned i = 0; i < m.n; i++)
-			printf("%s\n", m.names[i]);
-	}
-	return r;
+		return mutants_hunt(&h, o->fs);
+	return o->syncs ? syncs_of(o, w) : run_all(o, w);
 }
 
 int main(int argc, char **argv)

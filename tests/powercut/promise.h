@@ -11,7 +11,7 @@
  * Looking at a store after a power cut gives facts, lines "KEY VALUE". What is not there has the value "-", and
  * that is also all that a KEY without a mark may be. Bits are '0' and '1', one per block; "whole" has all of them.
  * The VALUE "*" is any.
- * Lines that begin with # are for people. A line "bad SENTENCE" among the facts is what may never be, whatever was promised.
+ * Lines that begin with # are for people; a mark that begins so is none of these. A line "bad SENTENCE" among the facts is what may never be, whatever was promised.
  */
 #ifndef AYNI_TESTS_POWERCUT_PROMISE_H
 #define AYNI_TESTS_POWERCUT_PROMISE_H
@@ -41,5 +41,10 @@ void promises_init(struct promises *ps);
 bool promises_mark(struct promises *ps, const char *text, size_t len);
 /** promises_kept() - do the facts fit? If not @why (may be NULL) says which does not. */
 bool promises_kept(const struct promises *ps, const char *facts, char *why, size_t why_len);
+/**
+ * promises_kind() - what sort of sentence @why is: its numbers and digests become "#". Two of a kind are the same
+ * promise broken in another place.
+ */
+void promises_kind(const char *why, char *out, size_t len);
 
 #endif

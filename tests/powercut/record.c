@@ -14,6 +14,29 @@
 #include "tests/powercut/mnt.h"
 #include "tests/powercut/story.h"
 
+struct manner manner_of(uint64_t seed)
+{
+	/* Often, rarely, never: a commit also flushes, and then less is left to be lost. One in four is quiet. */
+	struct manner m = {.noise = seed % 4 != 3, .odds = (unsigned[]){10, 50, 0}[seed % 3]};
+
+	if (!m.noise)
+		m.odds = 0;
+	m.threads = seed % 5 < 2 ? 4 : 1;
+	return m;
+}
+
+struct manner manner_of_mutant(uint64_t seed, uint64_t i)
+{
+	switch (i % 3) {
+	case 0:
+		return (struct manner){.threads = 1};
+	case 1:
+		return (struct manner){.aimed = true, .threads = 1};
+	default:
+		return manner_of(seed);
+	}
+}
+
 /* An empty file system becomes the disk's first content. */
 static int make_base(const struct world *w, struct blk_log *log)
 {
@@ -40,24 +63,20 @@ static int make_base(const struct world *w, struct blk_log *log)
 	return 0;
 }
 
-static int tell(const struct world *w, const char *mounted, const char *marks_path, uint64_t seed,
+static int tell(const struct world *w, const char *mounted, struct manner manner, uint64_t seed,
 		struct seam *m)
 {
 	struct ay_err err = {0};
-	AY_CLOSE int marks = open(marks_path, O_WRONLY | O_CLOEXEC);
-
-	if (marks < 0)
-		return -errno;
-	int noise = noise_start(mounted, seed);
-	int r = story_tell(w, mounted, marks, m, seed, &err);
+	int noise = manner.noise ? noise_start(mounted, seed) : 0;
+	int r = story_tell(w, mounted, manner.threads, m, seed, &err);
 	noise_stop(noise);
 	if (r < 0)
 		fprintf(stderr, "powercut: the story does not come to its end: %s\n", err.msg);
 	return r < 0 ? 1 : noise < 0 ? noise : 0;
 }
 
-static int mount_and_tell(const struct world *w, struct blk_log *log, const char *fuse, const char *skip,
-			  struct seam *m)
+static int mount_and_tell(const struct world *w, struct blk_log *log, const char *fuse, struct manner manner,
+			  const char *skip, struct seam *m)
 {
 	char dir[300], path[320], marks[320], dev[32];
 	AY_CLOSE int held = -1;
@@ -74,18 +93,20 @@ static int mount_and_tell(const struct world *w, struct blk_log *log, const char
 	seam_init(m, path, skip);
 	snprintf(path, sizeof(path), "%s/somebody", dir);
 	AY_CLOSE int other = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (other < 0)
+	AY_CLOSE int marked = open(marks, O_WRONLY | O_CLOEXEC);
+	if (other < 0 || marked < 0)
 		return -errno;
-	/* Often, rarely, never: a commit also flushes, and then less is left to be lost. */
-	seam_disturb(m, other, (unsigned[]){10, 50, 0}[log->seed % 3], log->seed);
-	r = tell(w, dir, marks, log->seed, m);
+	m->marks = marked;
+	seam_disturb(m, other, manner.odds, manner.aimed ? 4 : 0, log->seed);
+	r = tell(w, dir, manner, log->seed, m);
+	close(ay_steal_fd(&marked));
 	close(ay_steal_fd(&other));
 	int u = fs_umount(dir);
 	return r != 0 ? r : u;
 }
 
-int record(const struct world *w, const char *fs, uint64_t seed, const char *skip, struct blk_log *log,
-	   struct seam *m)
+int record(const struct world *w, const char *fs, struct manner manner, uint64_t seed, const char *skip,
+	   struct blk_log *log, struct seam *m)
 {
 	char fuse[300];
 
@@ -105,7 +126,7 @@ int record(const struct world *w, const char *fs, uint64_t seed, const char *ski
 	 * are killed, it would have to unmount the file system, and wait for the disk that it was.
 	 */
 	if ((r = mnt_private()) == 0)
-		r = mount_and_tell(w, log, fuse, skip, m);
+		r = mount_and_tell(w, log, fuse, manner, skip, m);
 	disk_stop(disk, fuse);
 	if (r == 0 && log->full)
 		r = -ENOSPC;

@@ -7,13 +7,29 @@
 #include "tests/powercut/seam.h"
 #include "tests/powercut/world.h"
 
+/* What else is going on while the story is told. */
+struct manner {
+	bool noise;    /* another process writes, syncs and starts write-back */
+	unsigned odds; /* of a commit of the file system after a change of the store's, 1 to this; 0: none */
+	bool aimed; /* from the left-out sync to the end of its phase one change in four is followed by a commit */
+	unsigned threads; /* that make and remove names */
+};
+
+/** manner_of() - how the story @seed is told when no sync is left out. */
+struct manner manner_of(uint64_t seed);
+/**
+ * manner_of_mutant() - how the @i th story is. First a quiet store: nobody else commits what the sync should have. Then
+ * one where somebody does, just after it, so that names come to the disk without what they lead to. Then as ever.
+ */
+struct manner manner_of_mutant(uint64_t seed, uint64_t i);
+
 /**
  * record() - mkfs, mount, tell, unmount; all of it into @log (made for this @fs).
  * @skip: the sync that is left out; NULL: none. @m: filled by it; tells the names of the syncs that were made.
  *
  * Return: 0; 1 the store failed, which it may not (a sentence on stderr); -errno the machine did not do its part.
  */
-int record(const struct world *w, const char *fs, uint64_t seed, const char *skip, struct blk_log *log,
-	   struct seam *m);
+int record(const struct world *w, const char *fs, struct manner manner, uint64_t seed, const char *skip,
+	   struct blk_log *log, struct seam *m);
 
 #endif

@@ -18,7 +18,9 @@
 
 #include "base/prng.h"
 #include "tests/powercut/bench.h"
+#include "tests/powercut/choice.h"
 #include "tests/powercut/promise.h"
+#include "tests/powercut/window.h"
 
 #define ROUNDS_MAX 100000
 
@@ -44,10 +46,10 @@ struct worker {
 	struct table seen;
 	char **facts;
 	size_t n_facts, facts_cap;
-	bool *keep;
-	size_t keep_cap, torn;
-	uint32_t torn_len;
+	struct choice choice;
+	struct windows windows;
 	unsigned id, jobs;
+	uint64_t limit; /* of states, at this stage */
 	double deadline;
 };
 
@@ -64,6 +66,16 @@ struct replay_result *replay_result_new(void)
 	void *p = mmap(NULL, sizeof(struct replay_result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		       -1, 0);
 	return p == MAP_FAILED ? NULL : p;
+}
+
+static bool over(const struct worker *w)
+{
+	return w->res->stop || w->res->states >= w->limit || (w->deadline > 0 && now() > w->deadline);
+}
+
+void replay_result_free(struct replay_result *res)
+{
+	munmap(res, sizeof(*res));
 }
 
 /* ---- what is known ---- */
@@ -111,63 +123,24 @@ static const char *intern(struct worker *w, const char *text)
 
 /* ---- one state ---- */
 
-/* Which of the un-flushed pieces are on the disk. The same for the same event, round and seed. */
-static void draw(struct worker *w, unsigned round, unsigned which)
+/* Was a violation of this kind told? Two workers may tell the same at once; that does no harm. */
+static bool told(const struct worker *w, const char *what)
 {
-	const struct image *im = &w->im;
-	const size_t n = im->n_pieces;
-	struct ay_prng r;
+	char kind[200], other[200];
+	bool same = false;
 
-	if (n > w->keep_cap) {
-		w->keep_cap = n * 2;
-		w->keep = realloc(w->keep, w->keep_cap * sizeof(*w->keep));
-		AY_ASSERT(w->keep);
+	promises_kind(what, kind, sizeof(kind));
+	for (unsigned i = 0; i < w->res->n_failures && i < FAILURES_MAX && !same; i++) {
+		promises_kind(w->res->failures[i].what, other, sizeof(other));
+		same = strcmp(kind, other) == 0;
 	}
-	for (size_t i = 0; i < n; i++)
-		w->keep[i] = which == 0;
-	w->torn = SIZE_MAX;
-	if (round < 2 || n == 0)
-		return;
-	ay_prng_init(&r, w->log->seed * 1000003 + im->at * 7919 + round);
-	size_t one = ay_prng_below(&r, n), other = ay_prng_below(&r, n);
-	const uint64_t odds = (uint64_t[]){1, 2, 4, 15, 16}[ay_prng_below(&r, 5)];
-	switch (ay_prng_below(&r, 6)) {
-	case 0: /* all but one piece */
-		w->keep[one] = false;
-		break;
-	case 1: /* cut off in the middle of a write, or out of order: the rest has gone */
-		for (size_t i = one; i < n; i++)
-			w->keep[i] = false;
-		break;
-	case 2: /* one stretch has gone, or come */
-		for (size_t i = 0; i < n; i++)
-			w->keep[i] = (i >= one && i <= other) == (odds > 2);
-		break;
-	case 3: /* whole writes */
-		for (size_t i = 0; i < n; i++)
-			w->keep[i] = i > 0 && im->pieces[i].event == im->pieces[i - 1].event
-					     ? w->keep[i - 1]
-					     : ay_prng_below(&r, 17) < odds;
-		break;
-	case 4: /* the newest writes came first */
-		for (size_t i = 0; i < one; i++)
-			w->keep[i] = ay_prng_below(&r, 17) < odds;
-		break;
-	default: /* piece by piece */
-		for (size_t i = 0; i < n; i++)
-			w->keep[i] = ay_prng_below(&r, 17) < odds;
-		break;
-	}
-	if (w->o->tear < BLOCK && im->pieces[one].len > w->o->tear && ay_prng_below(&r, 2)) {
-		w->keep[one] = true;
-		w->torn = one;
-		w->torn_len =
-			w->o->tear * (1 + (uint32_t)ay_prng_below(&r, im->pieces[one].len / w->o->tear - 1));
-	}
+	return same;
 }
 
 static void tell(struct worker *w, unsigned round, unsigned which, const char *what)
 {
+	if (w->o->kinds && told(w, what))
+		return;
 	unsigned i = atomic_fetch_add(&w->res->n_failures, 1);
 
 	if (i >= FAILURES_MAX)
@@ -197,8 +170,8 @@ static int visit(struct worker *w, unsigned round, unsigned which)
 {
 	int r = 0;
 
-	draw(w, round, which);
-	image_choose(&w->im, w->keep, w->torn, w->torn_len);
+	choice_make(&w->choice, &w->im, round, which, w->o->tear);
+	image_choose(&w->im, w->choice.keep, w->choice.torn, w->choice.torn_len);
 	const uint64_t sum = w->im.sum;
 	if (sum % w->jobs == w->id) {
 		struct known *k = lookup(&w->seen, sum);
@@ -214,8 +187,6 @@ static int visit(struct worker *w, unsigned round, unsigned which)
 			atomic_fetch_add(&w->res->finished, second);
 			*k = (struct known){.sum = sum, .facts = intern(w, ay_buf_cstr(&w->bench.facts))};
 			w->seen.n++;
-			if (w->res->states >= w->o->states || (w->deadline > 0 && now() > w->deadline))
-				w->res->stop = true;
 		}
 		if (r == 0 && k->version != w->promises.version)
 			judge(w, k, round, which);
@@ -243,17 +214,26 @@ static bool drawn(const struct worker *w, unsigned round, bool mark)
 	return ay_prng_below(&r, 1000) < share;
 }
 
+/* Takes in the next event. 1; 0: there is none; -EINVAL: a mark that is not understood. */
+static int next_event(struct worker *w, bool *mark)
+{
+	if (!image_next(&w->im))
+		return 0;
+	const struct blk_event *e = &w->log->events[w->im.at - 1];
+	*mark = e->kind == BLK_MARK;
+	return !*mark || promises_mark(&w->promises, (const char *)w->log->data + e->data, e->len) ? 1
+												   : -EINVAL;
+}
+
 static int one_round(struct worker *w, unsigned round)
 {
 	int r = image_init(&w->im, w->log);
+	bool mark;
 
 	promises_init(&w->promises);
-	while (r == 0 && !w->res->stop && image_next(&w->im)) {
-		const struct blk_event *e = &w->log->events[w->im.at - 1];
-		bool mark = e->kind == BLK_MARK;
-		if (mark && !promises_mark(&w->promises, (const char *)w->log->data + e->data, e->len))
-			r = -EINVAL;
-		if (r < 0 || !drawn(w, round, mark))
+	while (r == 0 && !over(w) && (r = next_event(w, &mark)) > 0) {
+		r = 0;
+		if (!drawn(w, round, mark))
 			continue;
 		r = visit(w, round, 0);
 		if (r == 0 && round < 2 && w->im.n_pieces > 0)
@@ -263,13 +243,67 @@ static int one_round(struct worker *w, unsigned round)
 	return r;
 }
 
+/* ---- where a sync is missing ---- */
+
+/* At this event: first all and none, then in each pass one of each kind, the newest pieces first. */
+static int aim(struct worker *w, unsigned pass)
+{
+	const size_t n = w->im.n_pieces;
+	int r = 0;
+
+	if (pass == 0) {
+		r = visit(w, 1, 0);
+		return r == 0 && n > 0 ? visit(w, 1, 1) : r;
+	}
+	for (unsigned kind = 0; kind < CHOICE_KINDS && r == 0 && pass <= n && !over(w); kind++)
+		r = visit(w, CHOICE_AIMED + kind, (unsigned)(n - pass));
+	return r;
+}
+
+/* The longest list of pieces that an event in a window has; 0: there is no window. */
+static int one_pass(struct worker *w, unsigned pass, size_t *longest)
+{
+	int r = image_init(&w->im, w->log);
+	uint64_t last = 0;
+	bool mark;
+
+	for (unsigned i = 0; i < w->windows.n; i++)
+		last = w->windows.w[i].to > last ? w->windows.w[i].to : last;
+	promises_init(&w->promises);
+	while (r == 0 && !over(w) && w->im.at <= last && (r = next_event(w, &mark)) > 0) {
+		r = 0;
+		if (!windows_have(&w->windows, w->im.at - 1))
+			continue;
+		*longest = w->im.n_pieces > *longest ? w->im.n_pieces : *longest;
+		r = aim(w, pass);
+	}
+	image_release(&w->im);
+	return r;
+}
+
+/* Three quarters of the states at most; the rest is for the whole recording. */
+static int work_in_windows(struct worker *w)
+{
+	size_t longest = 0;
+	int r = 0;
+
+	windows_find(w->log, &w->windows);
+	w->limit = w->o->states - w->o->states / 4;
+	for (unsigned pass = 0; w->windows.n && r == 0 && !over(w) && pass <= longest; pass++)
+		r = one_pass(w, pass, &longest);
+	return r;
+}
+
+/* ---- */
+
 static int work(struct worker *w)
 {
 	uint64_t before = 0;
 	unsigned idle = 0;
 	int r = 0;
 
-	for (unsigned round = 0; round < ROUNDS_MAX && r == 0 && !w->res->stop && idle < 20; round++) {
+	w->limit = w->o->states;
+	for (unsigned round = 0; round < ROUNDS_MAX && r == 0 && !over(w) && idle < 20; round++) {
 		r = one_round(w, round);
 		idle = w->res->states == before ? idle + 1 : 0; /* nothing new is left in it */
 		before = w->res->states;
@@ -308,6 +342,8 @@ int replay_all(const struct world *world, const struct blk_log *log, const struc
 		w->deadline = deadline;
 		int r = bench_init(&w->bench, world, log, i);
 		if (r == 0)
+			r = work_in_windows(w);
+		if (r == 0)
 			r = work(w);
 		if (r < 0)
 			fprintf(stderr, "powercut: worker %u at event %llu: %s\n", i,
@@ -329,8 +365,8 @@ static void print_pieces(const struct worker *w)
 {
 	for (size_t i = 0; i < w->im.n_pieces; i++) {
 		const struct piece *p = &w->im.pieces[i];
-		printf("%s event %u, block %u, bytes %u to %u\n", w->keep[i] ? "there" : "lost ", p->event,
-		       p->block, p->off, p->off + p->len);
+		printf("%s event %u, block %u, bytes %u to %u\n", w->choice.keep[i] ? "there" : "lost ",
+		       p->event, p->block, p->off, p->off + p->len);
 	}
 }
 
@@ -357,9 +393,9 @@ int replay_one(const struct world *world, const struct blk_log *log, const struc
 		}
 	}
 	if (r == 0) {
-		draw(w, round, which);
+		choice_make(&w->choice, &w->im, round, which, w->o->tear);
 		print_pieces(w);
-		image_choose(&w->im, w->keep, w->torn, w->torn_len);
+		image_choose(&w->im, w->choice.keep, w->choice.torn, w->choice.torn_len);
 		r = bench_look(&w->bench, &w->im, o->finish_every > 0);
 		printf("found:\n%s", ay_buf_cstr(&w->bench.facts));
 		if (r == 0 && !promises_kept(&w->promises, ay_buf_cstr(&w->bench.facts), why, sizeof(why)))
@@ -369,7 +405,7 @@ int replay_one(const struct world *world, const struct blk_log *log, const struc
 	}
 	image_release(&w->im);
 	bench_release(&w->bench);
-	free(w->keep);
+	choice_release(&w->choice);
 	free(w);
 	return r;
 }

@@ -7,8 +7,10 @@
  *     1    the same at each event
  *     2..  at events drawn at random: a part of what was not flushed, drawn at random
  *
+ * Where syncs were left out, the events behind each (window.h) come first, and there one part after the other (choice.h).
+ *
  * A disk's content is mounted and looked at once; at other marks with the same content only the promises are compared.
- * A state has a name, EVENT.ROUND, from which replay_one() makes it again.
+ * A state has a name, EVENT.ROUND.WHICH, from which replay_one() makes it again.
  */
 #ifndef AYNI_TESTS_POWERCUT_REPLAY_H
 #define AYNI_TESTS_POWERCUT_REPLAY_H
@@ -18,7 +20,7 @@
 #include "tests/powercut/blocklog.h"
 #include "tests/powercut/world.h"
 
-#define FAILURES_MAX 8
+#define FAILURES_MAX 16
 
 struct replay_options {
 	unsigned jobs;
@@ -27,6 +29,7 @@ struct replay_options {
 	unsigned finish_every; /* after every so manieth the second run is tried */
 	unsigned tear;         /* bytes that are written as one: 4096 or 512 */
 	bool stop_at_first;    /* violation */
+	bool kinds;            /* of each kind of violation only one is told */
 	const char *run;       /* replay_one(): a command to look around with */
 };
 
@@ -46,6 +49,7 @@ struct replay_result {
 };
 
 struct replay_result *replay_result_new(void);
+void replay_result_free(struct replay_result *res);
 /** replay_all() - adds to @res. 0, or -errno when the machine, not the store, is to blame. */
 int replay_all(const struct world *w, const struct blk_log *log, const struct replay_options *o,
 	       struct replay_result *res);

@@ -10,6 +10,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/error.h"
+
 /* Parts that a random number, a digest or a boot made become a star: "objects/ab", ".tmp-0123...", "staging-...". */
 static void generalise(const char *path, char *out, size_t len)
 {
@@ -37,10 +39,22 @@ static void generalise(const char *path, char *out, size_t len)
 	out[at] = '\0';
 }
 
-/* Is this the one to leave out? Remembers its name. */
-static bool left_out(struct seam *m, const char *call, int fd, unsigned nth)
+/* Is @name one of those to leave out? */
+static bool is_skipped(const char *skip, const char *name)
 {
-	char link[64], path[512] = "?", what[256], name[SYNC_NAME];
+	for (const char *p = skip; *p;) {
+		size_t n = strcspn(p, "|");
+		bool group = n > 3 && strncmp(p + n - 3, "...", 3) == 0;
+		if (group ? strncmp(p, name, n - 3) == 0 : strlen(name) == n && strncmp(p, name, n) == 0)
+			return true;
+		p += n + (p[n] == '|');
+	}
+	return false;
+}
+
+static void name_sync(struct seam *m, const char *call, int fd, unsigned nth, char name[SYNC_NAME])
+{
+	char link[64], path[512] = "?", what[256];
 	size_t root = strlen(m->root);
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
@@ -52,20 +66,32 @@ static bool left_out(struct seam *m, const char *call, int fd, unsigned nth)
 		snprintf(what, sizeof(what), ".");
 	else
 		generalise(path + root + 1, what, sizeof(what));
-	int len = snprintf(name, sizeof(name), "%s:%s:%.80s", m->phase, call, what);
+	int len = snprintf(name, SYNC_NAME, "%s:%s:%.80s", m->phase, call, what);
 	if (nth)
-		snprintf(name + len, sizeof(name) - (size_t)len, "#%u", nth);
+		snprintf(name + len, SYNC_NAME - (size_t)len, "#%u", nth);
+}
+
+/* Is this the one to leave out? Remembers its name. */
+static bool left_out(struct seam *m, const char *call, int fd, unsigned nth)
+{
+	char name[SYNC_NAME], mark[SYNC_NAME + 16];
 	bool known = false;
+
+	name_sync(m, call, fd, nth, name);
+	pthread_mutex_lock(&m->lock);
 	for (unsigned i = 0; i < m->n && !known; i++)
 		known = strcmp(m->names[i], name) == 0;
 	if (!known && m->n < SYNCS_MAX)
 		memcpy(m->names[m->n++], name, sizeof(name));
-	size_t all = strlen(m->skip);
-	bool group = all > 3 && strcmp(m->skip + all - 3, "...") == 0;
-	if (!all || (group ? strncmp(m->skip, name, all - 3) : strcmp(m->skip, name)) != 0)
-		return false;
-	m->skipped++;
-	return true;
+	bool out = is_skipped(m->skip, name);
+	if (out) {
+		m->skipped++;
+		m->missing = true;
+		int n = snprintf(mark, sizeof(mark), "# left out %s\n", name);
+		AY_ASSERT(m->marks < 0 || write(m->marks, mark, (size_t)n) == n);
+	}
+	pthread_mutex_unlock(&m->lock);
+	return out;
 }
 
 static int seam_fsync(struct ay_fs *fs, int fd)
@@ -92,10 +118,17 @@ static int changed(struct ay_fs *fs, int r)
 {
 	struct seam *m = fs->ctx;
 	uint64_t transid = 0;
+	off_t at = 0;
 
-	if (m->odds == 0 || ay_prng_below(&m->r, m->odds) != 0)
+	pthread_mutex_lock(&m->lock);
+	unsigned odds = m->missing && m->aim ? m->aim : m->odds;
+	bool now = odds > 0 && ay_prng_below(&m->r, odds) == 0;
+	if (now)
+		at = (off_t)ay_prng_below(&m->r, 8000);
+	pthread_mutex_unlock(&m->lock);
+	if (!now)
 		return r;
-	if (pwrite(m->other, &r, sizeof(r), (off_t)ay_prng_below(&m->r, 8000)) > 0)
+	if (pwrite(m->other, &r, sizeof(r), at) > 0)
 		fsync(m->other);
 	if (ioctl(m->other, BTRFS_IOC_START_SYNC, &transid) == 0)
 		ioctl(m->other, BTRFS_IOC_WAIT_SYNC, &transid);
@@ -163,15 +196,17 @@ void seam_init(struct seam *m, const char *root, const char *skip)
 	m->ops.unlink = seam_unlink;
 	m->ops.pwrite = seam_pwrite;
 	m->ops.truncate = seam_truncate;
-	m->other = -1;
+	m->other = m->marks = -1;
+	pthread_mutex_init(&m->lock, NULL);
 	m->fs = (struct ay_fs){.ops = &m->ops, .ctx = m};
 	snprintf(m->root, sizeof(m->root), "%s", root);
 	snprintf(m->skip, sizeof(m->skip), "%s", skip ? skip : "");
 	snprintf(m->phase, sizeof(m->phase), "start");
 }
 
-void seam_disturb(struct seam *m, int other, unsigned odds, uint64_t seed)
+void seam_disturb(struct seam *m, int other, unsigned odds, unsigned aim, uint64_t seed)
 {
+	m->aim = aim;
 	m->other = other;
 	m->odds = odds;
 	ay_prng_init(&m->r, seed ^ 0x6f74686572);
@@ -181,4 +216,5 @@ void seam_phase(struct seam *m, const char *phase)
 {
 	snprintf(m->phase, sizeof(m->phase), "%s", phase);
 	m->syncfs = 0;
+	m->missing = false;
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/bundles.h"
@@ -34,7 +35,7 @@ void story_say(struct teller *t, const char *fmt, ...)
 	va_start(ap, fmt);
 	int n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	AY_ASSERT(n > 0 && (size_t)n < sizeof(text) && write(t->marks, text, (size_t)n) == n);
+	AY_ASSERT(n > 0 && (size_t)n < sizeof(text) && write(t->m->marks, text, (size_t)n) == n);
 }
 
 static void say_number(struct teller *t, const char *key, const char *branch, uint32_t n)
@@ -71,6 +72,15 @@ void story_store_path(const char *mounted, char *out, size_t len)
 
 /* ---- beginnings ---- */
 
+static int open_store(struct teller *t, int flags, struct ay_err *err)
+{
+	int r = ay_store_open(&t->m->fs, t->path, flags, &t->s, err);
+
+	if (r == 0)
+		ay_store_set_threads(t->s, t->threads);
+	return r;
+}
+
 static int begin(struct teller *t, struct ay_err *err)
 {
 	uint8_t id[16];
@@ -78,7 +88,7 @@ static int begin(struct teller *t, struct ay_err *err)
 
 	story_phase(t, "init");
 	story_say(t, "may store there\n");
-	int r = ay_store_open(&t->m->fs, t->path, AY_STORE_CREATE, &t->s, err);
+	int r = open_store(t, AY_STORE_CREATE, err);
 	if (r < 0)
 		return r;
 	story_say(t, "must store there\n");
@@ -221,6 +231,16 @@ static int drop(struct teller *t, int which, struct ay_err *err)
 
 /* ---- trees ---- */
 
+/* A symbolic link that is as it was in the serial before is linked from there. */
+static bool is_linked(const struct teller *t, uint32_t serial, const char *link)
+{
+	char path[400];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/branches/b/%u/root/%s", t->path, serial, link);
+	return lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && st.st_nlink > 1;
+}
+
 static int apply(struct teller *t, uint32_t serial, int which, struct ay_err *err)
 {
 	const struct blob *b = &t->w->blobs[which];
@@ -228,9 +248,13 @@ static int apply(struct teller *t, uint32_t serial, int which, struct ay_err *er
 	story_phase(t, "apply");
 	story_say(t, "may tree:b:%u there\n", serial);
 	int r = kit_apply(t->s, "b", &t->w->b[serial - 1], b->fd, &b->offer, err);
-	if (r == 0)
-		story_say(t, "must tree:b:%u there\n", serial);
-	return r;
+	if (r < 0)
+		return r;
+	story_say(t, "must tree:b:%u there\n", serial);
+	/* A story without such links would not tell what it says. */
+	if (serial > 1 && (!is_linked(t, serial, "same") || !is_linked(t, serial, "bin/same")))
+		return ay_err_set(err, AY_ESTORE, "a symbolic link of serial %u was made anew", serial);
+	return 0;
 }
 
 static int import(struct teller *t, uint32_t serial, struct ay_err *err)
@@ -306,7 +330,7 @@ static int reopen(struct teller *t, struct ay_err *err)
 	story_phase(t, "open");
 	ay_store_close(t->s);
 	t->s = NULL;
-	return ay_store_open(&t->m->fs, t->path, 0, &t->s, err);
+	return open_store(t, 0, err);
 }
 
 /* ---- the story ---- */
@@ -396,10 +420,10 @@ static int second_half(struct teller *t, struct ay_err *err)
 	return r;
 }
 
-int story_tell(const struct world *w, const char *mounted, int marks, struct seam *m, uint64_t seed,
+int story_tell(const struct world *w, const char *mounted, unsigned threads, struct seam *m, uint64_t seed,
 	       struct ay_err *err)
 {
-	struct teller t = {.w = w, .m = m, .marks = marks, .mounted = mounted};
+	struct teller t = {.w = w, .m = m, .threads = threads, .mounted = mounted};
 
 	ay_prng_init(&t.r, seed);
 	story_store_path(mounted, t.path, sizeof(t.path));
@@ -439,18 +463,26 @@ static void left(void *ctx, const struct ay_fsck_finding *f)
 			   f->why);
 }
 
-static int heal(const struct world *w, struct ay_store *s, struct ay_err *err)
+int story_heal_all(const struct world *w, const char *mounted, struct ay_err *err)
 {
 	struct ay_fsck_result found;
+	struct ay_store *s = NULL;
 	struct ay_err why = {0};
+	char path[300];
 	const struct ay_fsck f = {
 		.heal = true, .repos = &w->repo, .n_repos = 1, .threads = 1, .found = left, .ctx = &why};
-	int r = ay_store_fsck(s, &f, &found, err);
 
-	return r == 0 && found.left > 0 ? ay_err_set(err, AY_ESTORE, "not healed: %s", why.msg) : r;
+	story_store_path(mounted, path, sizeof(path));
+	int r = ay_store_open(ay_fs_real(), path, 0, &s, err);
+	if (r < 0)
+		return ay_err_wrap(err, r, "open");
+	if ((r = ay_store_fsck(s, &f, &found, err)) == 0 && found.left > 0)
+		r = ay_err_set(err, AY_ESTORE, "not healed: %s", why.msg);
+	ay_store_close(s);
+	return r < 0 ? ay_err_wrap(err, r, "the second run") : 0;
 }
 
-int story_finish(const struct world *w, const char *mounted, struct ay_err *err)
+int story_go_on(const struct world *w, const char *mounted, struct ay_err *err)
 {
 	const struct blob *b = &w->blobs[BLOB_ALL];
 	struct ay_store *s = NULL;
@@ -472,8 +504,6 @@ int story_finish(const struct world *w, const char *mounted, struct ay_err *err)
 		r = ay_store_switch(s, "b", 3, false, err);
 	if (r == 0)
 		r = ay_store_gc(s, 0, &res, err);
-	if (r == 0)
-		r = heal(w, s, err);
 	ay_store_close(s);
 	return r < 0 ? ay_err_wrap(err, r, "the second run") : 0;
 }

@@ -19,19 +19,22 @@ void story_store_path(const char *mounted, char *out, size_t len);
 
 /**
  * story_tell() - live through it once.
- * @mounted: the empty file system. @marks: fd for marks. @m: the seam, with what is to be left out.
+ * @mounted: the empty file system. @threads: that make and remove names; with several of them a seed draws the same
+ * life, but not the same order of its names. @m: the seam, with what is to be left out, and where marks go.
  * @seed: draws the order of what has none, and the pauses.
  *
  * Return: 0, or the failure of the store's (@err): a story on a disk that works must come to its end.
  */
-int story_tell(const struct world *w, const char *mounted, int marks, struct seam *m, uint64_t seed,
+int story_tell(const struct world *w, const char *mounted, unsigned threads, struct seam *m, uint64_t seed,
 	       struct ay_err *err);
 
 /**
- * story_finish() - whatever a power cut left: go on to the newest release, and collect. 0, or what failed.
- * After it facts_of() must find no "bad", and current:b 3.
+ * story_go_on() - whatever a power cut left: go on to the newest release, and collect. 0, or what failed.
+ * After it facts_of() must find no "bad", current:b 3, and no damage that was not there before.
+ * story_heal_all() - then, after which there is no damage at all.
  */
-int story_finish(const struct world *w, const char *mounted, struct ay_err *err);
+int story_go_on(const struct world *w, const char *mounted, struct ay_err *err);
+int story_heal_all(const struct world *w, const char *mounted, struct ay_err *err);
 
 /** noise_start() - the other process, until noise_stop(). */
 int noise_start(const char *mounted, uint64_t seed);

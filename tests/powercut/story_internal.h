@@ -12,7 +12,7 @@ struct teller {
 	struct ay_store *s;
 	const char *mounted;
 	char path[300];
-	int marks;
+	unsigned threads;
 	struct ay_prng r;
 };
 

@@ -95,7 +95,7 @@ int story_adopt(struct teller *t, struct ay_err *err)
 				   .dirfd = dir,
 				   .dir = to,
 				   .read_only_source = ay_prng_below(&t->r, 2),
-				   .threads = 1};
+				   .threads = t->threads};
 	r = ay_store_adopt_match(t->s, &a, d->release.data, d->release.len, manifest, &out, err);
 	if (r == 0)
 		story_say(t, "must tree:d:1 there\n");
@@ -118,7 +118,7 @@ static int damage(struct teller *t, const char *file, struct ay_err *err)
 
 int story_heal(struct teller *t, struct ay_err *err)
 {
-	const struct ay_fsck f = {.heal = true, .repos = &t->w->repo, .n_repos = 1, .threads = 1};
+	const struct ay_fsck f = {.heal = true, .repos = &t->w->repo, .n_repos = 1, .threads = t->threads};
 	struct ay_fsck_result found;
 
 	story_phase(t, "heal");

@@ -87,7 +87,7 @@ static void put_sparse(struct kit *k, const char *path, unsigned n)
 /* Serials of one branch share most of their files; nothing is large, so that a story is a few megabytes. */
 static void make_tree(struct kit *k, const char *v, unsigned n, uint64_t family)
 {
-	char p[64], dir[16];
+	char p[64], dir[16], target[900];
 
 #define AT(rest) (snprintf(p, sizeof(p), "%s/" rest, v), p)
 	kit_mkdir(k, v, 0755);
@@ -96,6 +96,7 @@ static void make_tree(struct kit *k, const char *v, unsigned n, uint64_t family)
 	kit_noise(k, AT("bin/kept"), 30000, family * 1000 + 500, 04755);
 	kit_noise(k, AT("bin/few"), 5000, family * 2000 + n, 0644);
 	put_sparse(k, AT("bin/sparse"), n);
+	put_sparse(k, AT("bin/sparse-kept"), 0); /* what a cut took from it the next serial would link */
 	kit_text(k, AT("kept"), "always the same", 0644);
 	kit_text(k, AT("empty"), "", 0644);
 	kit_text(k, AT("mode"), "only my mode changes", n % 2 ? 0644 : 0600);
@@ -103,6 +104,11 @@ static void make_tree(struct kit *k, const char *v, unsigned n, uint64_t family)
 	kit_text(k, AT("twice-a"), n > 1 ? "same text, new" : "same text", 0644);
 	kit_text(k, AT("twice-b"), n > 1 ? "same text, new" : "same text", 0755);
 	kit_symlink(k, AT("link"), n % 2 ? "kept" : "bin");
+	/* As they were in the serial before; the second is too long for its inode, and so has a block. */
+	kit_symlink(k, AT("same"), "kept");
+	memset(target, 'x', sizeof(target) - 1);
+	target[sizeof(target) - 1] = '\0';
+	kit_symlink(k, AT("bin/same"), target);
 	snprintf(dir, sizeof(dir), "6.1.0-%u", n);
 	snprintf(p, sizeof(p), "%s/%s", v, dir);
 	kit_mkdir(k, p, 0755);
