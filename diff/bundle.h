@@ -153,7 +153,7 @@ struct ay_bundle_limits {
 	uint64_t scratch_size;  /* bytes of temporary files at most; 0: AY_BUNDLE_SCRATCH_MAX */
 	bool look_only; /* every record will be skipped: the encoders that would pack them need not be here */
 	/*
-	 * More than one thread: one reads and unpacks the next part, one computes, one hashes and gives to the sink's functions
+	 * More than one thread: one reads and unpacks the next part, one goes ahead through a large ELF base, one computes, one hashes and gives to the sink's functions
 	 * open, data, end and place, which are then called in that thread, in order, while others are called in the caller's.
 	 * Takes up to AY_BUNDLE_THREADS_MEMORY besides what the header declares. Where that is more than @memory_here, or that many threads cannot be
 	 * had, there is one.
@@ -172,7 +172,7 @@ struct ay_bundle_limits {
 
 #define AY_BUNDLE_THREADS_MEMORY                                                                             \
 	(23u                                                                                                 \
-	 << 20) /* a part more of the default size, packed and unpacked; a queue; packing again what takes little */
+	 << 20) /* a part more of the default size, packed and unpacked; a queue; packing again what takes little; blocks of the old file ahead */
 
 /**
  * ay_bundle_read() - read the bundle in @fd from offset 0, driving @sink.

@@ -196,6 +196,8 @@ void ay__elf_release(struct ay__elf *elf)
 	free(elf->sections);
 	free(elf->by_offset);
 	free(elf->by_addr);
+	free(elf->offsets);
+	free(elf->addrs);
 	*elf = (struct ay__elf){0};
 }
 
@@ -221,10 +223,14 @@ int ay__elf_index(struct ay__elf *elf)
 {
 	free(elf->by_offset);
 	free(elf->by_addr);
+	free(elf->offsets);
+	free(elf->addrs);
 	elf->by_offset = calloc(elf->n + 1, sizeof(uint16_t));
 	elf->by_addr = calloc(elf->n + 1, sizeof(uint16_t));
+	elf->offsets = calloc(elf->n + 1, sizeof(uint64_t));
+	elf->addrs = calloc(elf->n + 1, sizeof(uint64_t));
 	elf->n_by_offset = elf->n_by_addr = elf->last_offset = elf->last_addr = 0;
-	if (!elf->by_offset || !elf->by_addr)
+	if (!elf->by_offset || !elf->by_addr || !elf->offsets || !elf->addrs)
 		return -ENOMEM;
 	for (uint32_t i = 1; i < elf->n; i++) {
 		const struct ay__elf_section *s = &elf->sections[i];
@@ -236,30 +242,31 @@ int ay__elf_index(struct ay__elf *elf)
 	}
 	qsort_r(elf->by_offset, elf->n_by_offset, sizeof(uint16_t), order, elf->sections);
 	qsort_r(elf->by_addr, elf->n_by_addr, sizeof(uint16_t), order_addr, elf->sections);
+	for (uint32_t i = 0; i < elf->n_by_offset; i++)
+		elf->offsets[i] = elf->sections[elf->by_offset[i]].offset;
+	for (uint32_t i = 0; i < elf->n_by_addr; i++)
+		elf->addrs[i] = elf->sections[elf->by_addr[i]].addr;
 	return 0;
 }
 
 /*
- * The last of @n sections in @order that begins at or before @v, as offset or as address; -1: none does. *@last is where the
- * search ended last time. Sections may lie over each other: the answer must not depend on what was asked before.
+ * The last of @n sections that begins at or before @v; -1: none does. @begin: where they begin, sorted. *@last is where the search
+ * ended last time. Sections may lie over each other: the answer must not depend on what was asked before.
  */
-static int32_t find(const struct ay__elf *elf, const uint16_t *order, uint32_t n, bool by_addr, uint64_t v,
-		    uint32_t *last)
+static inline int32_t find(const uint64_t *begin, uint32_t n, uint64_t v, uint32_t *last)
 {
 	uint32_t lo = 0, hi = n;
 
-#define BEGIN(i) (by_addr ? elf->sections[order[i]].addr : elf->sections[order[i]].offset)
-	if (*last < n && BEGIN(*last) <= v && (*last + 1 == n || BEGIN(*last + 1) > v))
+	if (*last < n && begin[*last] <= v && (*last + 1 == n || begin[*last + 1] > v))
 		return (int32_t)*last;
 	while (lo < hi) {
 		uint32_t mid = (lo + hi) / 2;
 
-		if (BEGIN(mid) <= v)
+		if (begin[mid] <= v)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-#undef BEGIN
 	if (lo > 0)
 		*last = lo - 1;
 	return (int32_t)lo - 1;
@@ -267,7 +274,7 @@ static int32_t find(const struct ay__elf *elf, const uint16_t *order, uint32_t n
 
 const struct ay__elf_section *ay__elf_section_of(struct ay__elf *elf, uint64_t at)
 {
-	int32_t i = find(elf, elf->by_offset, elf->n_by_offset, false, at, &elf->last_offset);
+	int32_t i = find(elf->offsets, elf->n_by_offset, at, &elf->last_offset);
 	const struct ay__elf_section *s = i < 0 ? NULL : &elf->sections[elf->by_offset[i]];
 
 	return s && at - s->offset < s->size ? s : NULL;
@@ -282,7 +289,7 @@ uint64_t ay__elf_addr(struct ay__elf *elf, uint64_t at)
 
 const struct ay__elf_section *ay__elf_section_at(struct ay__elf *elf, uint64_t addr)
 {
-	int32_t i = find(elf, elf->by_addr, elf->n_by_addr, true, addr, &elf->last_addr);
+	int32_t i = find(elf->addrs, elf->n_by_addr, addr, &elf->last_addr);
 
 	return i < 0 ? NULL : &elf->sections[elf->by_addr[i]];
 }

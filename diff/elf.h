@@ -71,6 +71,7 @@ struct ay__elf {
 	uint32_t shstrndx;
 	struct ay__elf_section *sections; /* owned; index as in the file */
 	uint16_t *by_offset, *by_addr;    /* owned; sections with bytes, addressed ones; sorted */
+	uint64_t *offsets, *addrs;        /* owned; where these begin, in their order */
 	uint32_t n_by_offset, n_by_addr;
 	uint32_t last_offset, last_addr; /* where look-ups ended last, in by_offset and by_addr */
 	uint64_t

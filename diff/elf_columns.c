@@ -11,6 +11,8 @@
 #include "base/error.h"
 #include "diff/predict.h"
 
+#define AIMS 64 /* fields looked at before they are predicted */
+
 struct encoder {
 	struct ay_columns *c;
 	struct ay__columns_mark mark; /* where the piece in hand began */
@@ -117,10 +119,10 @@ static void run_end(struct encoder *e)
 	piece_end(e);
 }
 
-static void field_put(struct encoder *e, uint64_t old_at)
+static void field_put(struct encoder *e, const struct ay__aim *a)
 {
-	unsigned width;
-	uint64_t guess = ay__predict_field(e->predict, old_at, e->at, &width);
+	const unsigned width = a->width;
+	uint64_t guess = ay__predict_aim(e->predict, a);
 	uint64_t raw = ay__field_load(e->new_.data + e->at, width);
 	uint64_t residue = raw - guess;
 	uint8_t bytes[8];
@@ -136,7 +138,7 @@ static void field_put(struct encoder *e, uint64_t old_at)
 		e->field_zeros++;
 		return;
 	}
-	unsigned which = ay__field_column(e->fields.kind[old_at]);
+	unsigned which = ay__field_column(a->kind);
 	if (e->field_run++ == 0) {
 		ay_put_varint(col(e, AY_STREAM_FIELD_ZERO), e->field_zeros);
 		e->field_zeros = 0;
@@ -184,19 +186,26 @@ static void plain_put(struct encoder *e, uint64_t old_at, uint64_t old_end)
 
 static void copy_put(struct encoder *e, const struct ay_bsdiff_op *op)
 {
-	uint64_t old_at = op->old_pos, end = old_at + op->diff_len;
+	uint64_t old_at = op->old_pos, end = old_at + op->diff_len, ahead = old_at;
+	const uint64_t moved = e->at - old_at;
+	struct ay__aim aims[AIMS];
 
 	while (old_at < end && e->rc == 0) {
-		uint64_t field = ay__fields_next(&e->fields, old_at, end);
+		uint32_t n = ay__aims_take(ay__predict_aimer(e->predict), &ahead, end, moved, aims, AIMS);
 
-		plain_put(e, old_at, field);
-		old_at = field;
-		if (field == end)
+		for (uint32_t i = 0; i < n; i++)
+			ay__predict_prefetch(e->predict, &aims[i]);
+		for (uint32_t i = 0; i < n && e->rc == 0; i++) {
+			plain_put(e, old_at, aims[i].at);
+			field_put(e, &aims[i]);
+			old_at = aims[i].at + aims[i].width;
+			if (e->used >= e->piece_max)
+				run_end(e);
+		}
+		if (ahead == end) {
+			plain_put(e, old_at, end);
 			break;
-		field_put(e, field);
-		old_at += ay__field_width(e->fields.kind[field]);
-		if (e->used >= e->piece_max)
-			run_end(e);
+		}
 	}
 }
 

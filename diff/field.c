@@ -2,10 +2,6 @@
 /* diff/field.c - one field by its kind: where its number stands in its bytes, and to whom bytes belong. */
 #include "diff/field.h"
 
-#include <string.h>
-
-#include "base/bytes.h"
-
 #define SYMBOL 24
 
 static const uint8_t widths[AY__FIELD_KINDS] = {
@@ -39,23 +35,27 @@ void ay__field_mark(struct ay__fields *f, uint64_t at, enum ay__field_kind kind)
 
 	if (at > f->size || width > f->size - at)
 		return;
+	uint8_t *k = f->kind + at;
+
 	for (unsigned i = 0; i < width; i++) {
-		if (f->kind[at + i] != 0 && f->kind[at + i] != AY__FIELD_POINTED)
+		uint8_t there = __atomic_load_n(&k[i], __ATOMIC_RELAXED);
+
+		if (there != 0 && there != AY__FIELD_POINTED)
 			return;
 	}
-	f->kind[at] = (uint8_t)kind;
-	memset(f->kind + at + 1, AY__FIELD_INSIDE, width - 1);
+	__atomic_store_n(&k[0], (uint8_t)kind, __ATOMIC_RELAXED);
+	for (unsigned i = 1; i < width; i++)
+		__atomic_store_n(&k[i], AY__FIELD_INSIDE, __ATOMIC_RELAXED);
 }
 
-uint64_t ay__field_load(const uint8_t *p, unsigned width)
+void ay__field_point(struct ay__fields *f, uint64_t at)
 {
-	return width == 8 ? ay_get_le64(p) : width == 4 ? ay_get_le32(p) : (uint64_t)(p[0] | p[1] << 8);
-}
+	uint8_t *k = f->kind + at, nothing = 0;
 
-void ay__field_store(uint8_t *p, unsigned width, uint64_t raw)
-{
-	for (unsigned i = 0; i < width; i++)
-		p[i] = (uint8_t)(raw >> 8 * i);
+	/* A field that the other thread marks meanwhile stays. */
+	if (__atomic_load_n(k, __ATOMIC_RELAXED) == 0)
+		__atomic_compare_exchange_n(k, &nothing, AY__FIELD_POINTED, false, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED);
 }
 
 /* Bits [@low, @low + @n) of @raw, sign-extended. */

@@ -5,7 +5,10 @@
 #ifndef AYNI_DIFF_FIELD_H
 #define AYNI_DIFF_FIELD_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "base/bytes.h"
 
 enum ay__field_kind {
 	AY__FIELD_NONE = 0,
@@ -67,6 +70,9 @@ struct ay__fields {
 /* Set the field at @at unless one of its bytes belongs to another one. */
 void ay__field_mark(struct ay__fields *f, uint64_t at, enum ay__field_kind kind);
 
+/* Code takes the address of the byte at @at. Two threads may mark and point, in fields that are apart: what comes out is the same. */
+void ay__field_point(struct ay__fields *f, uint64_t at);
+
 /** ay__field_width() - bytes of a field of @kind; 0: none such. */
 unsigned ay__field_width(unsigned kind);
 
@@ -80,7 +86,19 @@ int64_t ay__field_number(enum ay__field_kind kind, uint64_t raw);
 uint64_t ay__field_put(enum ay__field_kind kind, uint64_t raw, int64_t number);
 
 /** ay__field_load() - the @width bytes at @p. ay__field_store(): back. */
-uint64_t ay__field_load(const uint8_t *p, unsigned width);
-void ay__field_store(uint8_t *p, unsigned width, uint64_t raw);
+static inline uint64_t ay__field_load(const uint8_t *p, unsigned width)
+{
+	return width == 8 ? ay_get_le64(p) : width == 4 ? ay_get_le32(p) : (uint64_t)(p[0] | p[1] << 8);
+}
+
+static inline void ay__field_store(uint8_t *p, unsigned width, uint64_t raw)
+{
+	for (unsigned i = 0; i < 2; i++)
+		p[i] = (uint8_t)(raw >> 8 * i);
+	for (unsigned i = 2; i < 4 && width >= 4; i++)
+		p[i] = (uint8_t)(raw >> 8 * i);
+	for (unsigned i = 4; i < 8 && width == 8; i++)
+		p[i] = (uint8_t)(raw >> 8 * i);
+}
 
 #endif

@@ -95,17 +95,17 @@ static unsigned turn_of(const struct ay__elf_section *s)
 	return s->holds == AY__HOLDS_CODE ? 1 : s->holds == AY__HOLDS_DATA ? 2 : 0;
 }
 
-static void section_find(struct ay__source *src, struct ay__elf *elf, const struct ay__elf_section *s,
-			 struct ay__fields *f)
+/* False: begin anew, without @second. */
+static bool section_find(struct ay__source *src, struct ay__source *second, struct ay__elf *elf,
+			 const struct ay__elf_section *s, struct ay__fields *f)
 {
 	switch (s->holds) {
 	case AY__HOLDS_OTHER:
 		break;
 	case AY__HOLDS_CODE:
 		if (elf->machine == AY__ELF_X86_64)
-			ay__fields_x86(src, elf, s, f);
-		else
-			ay__fields_a64(src, elf, s, f);
+			return ay__fields_x86(src, second, elf, s, f);
+		ay__fields_a64(src, elf, s, f);
 		break;
 	case AY__HOLDS_DEBUG:
 		if (elf->type != AY__ELF_REL)
@@ -132,9 +132,12 @@ static void section_find(struct ay__source *src, struct ay__elf *elf, const stru
 			ay__fields_table(src, elf, s, f);
 		break;
 	}
+	return true;
 }
 
-int ay__fields_find(struct ay__source *src, struct ay__elf *elf, struct ay__fields *f)
+#define OUT_OF_STEP 1
+
+static int find(struct ay__source *src, struct ay__source *second, struct ay__elf *elf, struct ay__fields *f)
 {
 	uint64_t looked = 0;
 	int rc;
@@ -144,13 +147,14 @@ int ay__fields_find(struct ay__source *src, struct ay__elf *elf, struct ay__fiel
 	if (rc == 0)
 		headers(elf, f);
 	for (unsigned turn = 0; turn < 3 && rc == 0; turn++) {
-		for (uint32_t i = 1; i < elf->n; i++) {
+		for (uint32_t i = 1; i < elf->n && rc == 0; i++) {
 			const struct ay__elf_section *s = &elf->sections[i];
 
 			if (!s->has_bytes || turn_of(s) != turn || s->size > LOOKS * src->size - looked)
 				continue;
 			looked += s->size;
-			section_find(src, elf, s, f);
+			if (!section_find(src, second, elf, s, f))
+				rc = OUT_OF_STEP;
 		}
 	}
 	if (rc == 0) {
@@ -162,23 +166,43 @@ int ay__fields_find(struct ay__source *src, struct ay__elf *elf, struct ay__fiel
 	return rc;
 }
 
+int ay__fields_find_by_two(struct ay__source *src, struct ay__source *second, struct ay__elf *elf,
+			   struct ay__fields *f)
+{
+	int rc = find(src, second, elf, f);
+
+	return rc == OUT_OF_STEP ? find(src, NULL, elf, f) : rc;
+}
+
+int ay__fields_find(struct ay__source *src, struct ay__elf *elf, struct ay__fields *f)
+{
+	return find(src, NULL, elf, f);
+}
+
+/* Of 8 bytes of kinds those where a field begins, by their highest bit: neither 0 nor INSIDE nor POINTED. */
+static inline uint64_t begins(uint64_t eight)
+{
+	const uint64_t low = 0x7f7f7f7f7f7f7f7full;
+
+	return ((eight & low) + low) & ~eight & ~low;
+}
+
 uint64_t ay__fields_next(const struct ay__fields *f, uint64_t at, uint64_t end)
 {
+	_Static_assert(AY__FIELD_KINDS < 128 && AY__FIELD_POINTED >= 128, "kinds are told by a bit");
 	const uint8_t *kind = f->kind;
 
-	while (at < end) {
-		if (kind[at] == 0 && end - at >= 8) {
-			uint64_t eight;
+	for (; at < end && end - at >= 8; at += 8) {
+		uint64_t b = begins(ay_get_le64(kind + at));
 
-			memcpy(&eight, kind + at, 8);
-			if (eight == 0) {
-				at += 8;
-				continue;
-			}
-		}
-		if (kind[at] != 0 && kind[at] < AY__FIELD_KINDS)
+		if (b) {
+			at += (unsigned)__builtin_ctzll(b) / 8;
 			return ay__field_width(kind[at]) <= end - at ? at : end;
-		at++;
+		}
+	}
+	for (; at < end; at++) {
+		if (begins(kind[at]))
+			return ay__field_width(kind[at]) <= end - at ? at : end;
 	}
 	return end;
 }

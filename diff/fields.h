@@ -65,6 +65,12 @@ struct ay__field {
  */
 int ay__fields_find(struct ay__source *src, struct ay__elf *elf, struct ay__fields *f);
 void ay__fields_release(struct ay__fields *f);
+/**
+ * ay__fields_find_by_two() - the same fields, the instructions of large sections in two threads.
+ * @second: another source of the same bytes, for the second thread; a failure of it shows in @src too. NULL: one thread.
+ */
+int ay__fields_find_by_two(struct ay__source *src, struct ay__source *second, struct ay__elf *elf,
+			   struct ay__fields *f);
 
 /** ay__fields_next() - where the first field begins that lies wholly in [@at, @end); @end: there is none. */
 uint64_t ay__fields_next(const struct ay__fields *f, uint64_t at, uint64_t end);

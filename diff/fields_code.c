@@ -38,9 +38,8 @@ static void x86_fields(struct ay__elf *elf, const struct ay__x86 *x, const uint8
 		ay__field_mark(f, at + x->disp_at, rip[x->imm_len]);
 		target = addr + x->len + (uint64_t)(int64_t)(int32_t)ay_get_le32(p + x->disp_at);
 		/* LEA: perhaps of a jump table */
-		if (x->opcode == 0x8d && x->map == 0 && ay__elf_offset(elf, target, &to) && to < f->size &&
-		    f->kind[to] == 0)
-			f->kind[to] = AY__FIELD_POINTED;
+		if (x->opcode == 0x8d && x->map == 0 && ay__elf_offset(elf, target, &to) && to < f->size)
+			ay__field_point(f, to);
 	} else if (exec && x->disp >= AY__DISP_ABS && absolute(elf, p + x->disp_at)) {
 		ay__field_mark(f, at + x->disp_at, AY__FIELD_ABS32);
 	}
@@ -50,19 +49,18 @@ static void x86_fields(struct ay__elf *elf, const struct ay__x86 *x, const uint8
 		ay__field_mark(f, at + x->imm_at, AY__FIELD_ABS64);
 }
 
-void ay__fields_x86(struct ay__source *src, struct ay__elf *elf, const struct ay__elf_section *s,
-		    struct ay__fields *f)
+uint64_t ay__fields_x86_walk(struct ay__source *src, struct ay__elf *elf, const struct ay__elf_section *s,
+			     struct ay__fields *f, uint64_t at, uint64_t to)
 {
-	uint64_t at = 0;
-
-	while (at < s->size && src->rc == 0) {
+	while (at < to && src->rc == 0) {
 		size_t have = s->size - at < CHUNK ? (size_t)(s->size - at) : CHUNK, i = 0;
 		/* An instruction that begins in the chunk may end behind it. */
 		size_t stop = have == s->size - at ? have : have - AY__X86_MAX;
 		const uint8_t *p = ay__source_at(src, s->offset + at, have);
 
 		if (!p)
-			return;
+			break;
+		stop = to - at < stop ? (size_t)(to - at) : stop;
 		while (i < stop) {
 			struct ay__x86 x;
 
@@ -70,12 +68,13 @@ void ay__fields_x86(struct ay__source *src, struct ay__elf *elf, const struct ay
 				i++;
 				continue;
 			}
-			if (x.is_rel || x.disp || x.imm_len >= 4)
+			if (f && (x.is_rel || x.disp || x.imm_len >= 4))
 				x86_fields(elf, &x, p + i, s->offset + at + i, s->addr + at + i, f);
 			i += x.len;
 		}
 		at += i;
 	}
+	return at;
 }
 
 /* ADD (immediate), LDR and STR (unsigned immediate) to or from an address in @reg. */

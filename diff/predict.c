@@ -11,11 +11,8 @@
 #include <string.h>
 
 #define NEAR       5 /* neighbourhoods, the first one of one address */
-#define PAGE       4096
-#define OVERLAPS   4 /* copies that lie over each other: so many are looked through */
 #define WEIGHT_ONE 4096
-#define RATE       4 /* a weight moves by a 16th of what is missing */
-#define SHF_EXEC   4
+#define RATE       4            /* a weight moves by a 16th of what is missing */
 #define COPY_SPACE (1ull << 59) /* numbers of copies, where targets are looked up */
 
 /* The guesses, from the most special on: of two of equal weight the first one is taken. */
@@ -42,40 +39,34 @@ struct learned {
 	int32_t shift;
 };
 
+/* The weights of all guesses, as one vector; as loosely aligned as what malloc() gives. */
+typedef uint16_t weights __attribute__((vector_size(2 * GUESSES), aligned(8)));
+_Static_assert(GUESSES == 8, "one byte has a bit for each guess");
+
 struct context {
-	uint16_t weight[GUESSES];
+	weights weight;
 	bool has_last;
 	int64_t last;
 };
 
-/* What ay__predict_field() leaves for ay__predict_learn(). */
+/* What ay__predict_aim() leaves for ay__predict_learn(). */
 struct pending {
-	struct ay__field field;
-	uint64_t new_at, base, predicted;
+	const struct ay__aim *aim; /* NULL: there is nothing to learn */
+	uint64_t base;
 	unsigned available;          /* bit i: guess i */
+	unsigned chosen;             /* those that say what was chosen */
 	struct learned *place[NEAR]; /* of the target, in each table */
 	uint32_t key[NEAR];
-	int64_t shift[GUESSES];
+	int64_t shift[GUESSES], chosen_shift;
 	struct context *context;
-	bool counts;       /* it is learned */
-	bool own;          /* a number of .BTF that is its section's own */
-	uint64_t near_key; /* what stands for the target in the first neighbourhood */
 };
 
 struct ay__predict {
-	struct ay__elf *old;
-	struct ay__source *src;
-	const struct ay__fields *fields;
-	struct ay__elf_map *map;
+	struct ay__aimer aimer;
 	struct ay__btf_guess btf;
-	const struct ay__copy *copies;
-	uint32_t n_copies;
-	uint32_t *order; /* copies by their place in the old file */
-	uint32_t *page;  /* per page of the old file: how many copies begin before it */
-	uint64_t n_pages;
 	struct learned *near[NEAR];
 	uint32_t mask[NEAR];
-	struct context contexts[AY__FIELD_KINDS][2][2][2];
+	struct context contexts[AY__FIELD_KINDS][2][2];
 	struct pending now;
 	/* the field learned last, for those that count from it */
 	uint64_t last_at, last_target;
@@ -94,34 +85,6 @@ uint64_t ay__predict_memory(uint64_t base_size)
 
 /* ---- tables */
 
-static int by_old(const void *a, const void *b, void *ctx)
-{
-	const struct ay__copy *c = ctx;
-	uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
-
-	return c[i].old != c[j].old ? (c[i].old < c[j].old ? -1 : 1) : (i > j) - (i < j);
-}
-
-static int copies_index(struct ay__predict *p, uint64_t size)
-{
-	uint32_t done = 0;
-
-	p->n_pages = size / PAGE + 2;
-	p->order = malloc((p->n_copies + 1) * sizeof(*p->order));
-	p->page = malloc((p->n_pages + 1) * sizeof(*p->page));
-	if (!p->order || !p->page)
-		return -1;
-	for (uint32_t i = 0; i < p->n_copies; i++)
-		p->order[i] = i;
-	qsort_r(p->order, p->n_copies, sizeof(*p->order), by_old, (void *)(uintptr_t)p->copies);
-	for (uint64_t page = 0; page <= p->n_pages; page++) {
-		while (done < p->n_copies && p->copies[p->order[done]].old < page * PAGE)
-			done++;
-		p->page[page] = done;
-	}
-	return 0;
-}
-
 static uint32_t table_size(uint64_t file, unsigned per, uint32_t max)
 {
 	uint32_t n = 64;
@@ -129,6 +92,20 @@ static uint32_t table_size(uint64_t file, unsigned per, uint32_t max)
 	while (n < max && n < file / per)
 		n *= 2;
 	return n;
+}
+
+static void weights_start(struct ay__predict *p)
+{
+	for (unsigned kind = 0; kind < AY__FIELD_KINDS; kind++) {
+		bool number = kind == AY__FIELD_BTF_TYPE || kind == AY__FIELD_BTF_NAME;
+		const uint16_t *out = number ? weight_start_own : weight_start;
+		const uint16_t *in = number ? weight_start_mapped : weight_start;
+
+		for (unsigned same = 0; same < 2; same++) {
+			memcpy(&p->contexts[kind][0][same].weight, out, sizeof(weights));
+			memcpy(&p->contexts[kind][1][same].weight, in, sizeof(weights));
+		}
+	}
 }
 
 struct ay__predict *ay__predict_new(struct ay__elf *old, struct ay__source *src, const struct ay__fields *f,
@@ -143,12 +120,13 @@ struct ay__predict *ay__predict_new(struct ay__elf *old, struct ay__source *src,
 
 	if (!p)
 		return NULL;
-	p->old = old;
-	p->src = src;
-	p->fields = f;
-	p->map = map;
-	p->copies = copies;
-	p->n_copies = n_copies;
+	p->aimer = (struct ay__aimer){.old = old,
+				      .src = src,
+				      .fields = f,
+				      .map = map,
+				      .btf = &p->btf,
+				      .copies = copies,
+				      .n_copies = n_copies};
 	p->last_at = UINT64_MAX;
 	for (unsigned i = 0; i < 32; i++)
 		p->adrp_at[i] = UINT64_MAX;
@@ -159,19 +137,8 @@ struct ay__predict *ay__predict_new(struct ay__elf *old, struct ay__source *src,
 		p->mask[i] = n - 1;
 		ok = ok && p->near[i];
 	}
-	for (size_t i = 0; i < sizeof(p->contexts) / sizeof(struct context); i++)
-		memcpy((&p->contexts[0][0][0][0])[i].weight, weight_start, sizeof(weight_start));
-	for (unsigned same = 0; same < 2; same++) {
-		memcpy(p->contexts[AY__FIELD_BTF_TYPE][1][same][0].weight, weight_start_mapped,
-		       sizeof(weight_start));
-		memcpy(p->contexts[AY__FIELD_BTF_NAME][1][same][0].weight, weight_start_mapped,
-		       sizeof(weight_start));
-		memcpy(p->contexts[AY__FIELD_BTF_TYPE][0][same][0].weight, weight_start_own,
-		       sizeof(weight_start));
-		memcpy(p->contexts[AY__FIELD_BTF_NAME][0][same][0].weight, weight_start_own,
-		       sizeof(weight_start));
-	}
-	if (!ok || copies_index(p, old->size) ||
+	weights_start(p);
+	if (!ok || ay__aimer_init(&p->aimer) ||
 	    ay__btf_guess_init(&p->btf, old, src, btf ? btf : &none, copies, n_copies)) {
 		ay__predict_free(p);
 		return NULL;
@@ -186,17 +153,37 @@ void ay__predict_free(struct ay__predict *p)
 	for (unsigned i = 0; i < NEAR; i++)
 		free(p->near[i]);
 	ay__btf_guess_release(&p->btf);
-	free(p->order);
-	free(p->page);
+	ay__aimer_release(&p->aimer);
 	free(p);
 }
 
-static struct learned *slot(struct ay__predict *p, unsigned i, uint64_t target, uint32_t *key)
+struct ay__aimer *ay__predict_aimer(struct ay__predict *p)
+{
+	return &p->aimer;
+}
+
+static inline struct learned *slot(const struct ay__predict *p, unsigned i, uint64_t target, uint32_t *key)
 {
 	uint64_t h = (target >> near_bits[i]) * 0x9e3779b97f4a7c15ull;
 
 	*key = (uint32_t)h | 1; /* 0: an empty place */
 	return &p->near[i][h >> 40 & p->mask[i]];
+}
+
+/* What stands for the target in table @i: neighbours of a number of .BTF that is its section's own are those of the same copy. */
+static inline uint64_t near_target(const struct ay__aim *a, unsigned i)
+{
+	return i == 1 && a->has & AY__AIM_OWN ? COPY_SPACE + a->base + ((uint64_t)a->btf_copy << near_bits[1])
+					      : a->target;
+}
+
+void ay__predict_prefetch(const struct ay__predict *p, const struct ay__aim *a)
+{
+	uint32_t key;
+
+	/* The other tables fit into any cache. */
+	for (unsigned i = 0; i < 4; i++)
+		__builtin_prefetch(slot(p, i, near_target(a, i), &key), 1);
 }
 
 /* ---- guesses */
@@ -207,266 +194,147 @@ static void guess(struct pending *now, unsigned which, int64_t shift)
 	now->shift[which] = shift;
 }
 
-/* The copy that the byte at @at lies in, else the nearest one before. */
-static const struct ay__copy *copy_of(const struct ay__predict *p, uint64_t at, bool *inside)
+/* Of all guesses, there or not, those that say @shift. */
+static inline unsigned saying(const struct pending *now, int64_t shift)
 {
-	uint64_t page = at / PAGE < p->n_pages ? at / PAGE : p->n_pages - 1;
-	uint32_t lo = p->page[page], hi = p->page[page + 1];
+	unsigned all = 0;
 
-	while (lo < hi) {
-		uint32_t mid = (lo + hi) / 2;
-
-		if (p->copies[p->order[mid]].old <= at)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	*inside = false;
-	if (lo == 0)
-		return NULL;
-	for (uint32_t i = lo; i > 0 && lo - i < OVERLAPS; i--) {
-		const struct ay__copy *over = &p->copies[p->order[i - 1]];
-
-		if (at - over->old < over->len) {
-			*inside = true;
-			return over;
-		}
-	}
-	return &p->copies[p->order[lo - 1]];
+	for (unsigned i = 0; i < GUESSES; i++)
+		all |= (unsigned)(now->shift[i] == shift) << i;
+	return all;
 }
 
-/* The copies' guess at where @target will be. Returns whether @target lies inside a copy. */
-static bool guess_copy(struct ay__predict *p, uint64_t target, struct pending *now)
+/* Choose one: those that say the same count together; of equal ones the first. */
+static void weigh(struct pending *now)
 {
-	const struct ay__copy *c;
-	uint64_t at;
-	bool inside = false;
-
-	if (ay__elf_offset(p->old, target, &at) && (c = copy_of(p, at, &inside)) != NULL)
-		guess(now, GUESS_COPY,
-		      (int64_t)(ay__elf_addr(&p->map->image, at + (c->new_ - c->old)) - target));
-	return inside;
-}
-
-static void guess_section(struct ay__predict *p, uint64_t target, struct pending *now)
-{
-	const struct ay__elf_section *s = target - AY__FILE_SPACE < p->old->size
-						  ? ay__elf_section_of(p->old, target - AY__FILE_SPACE)
-						  : ay__elf_section_at(p->old, target);
-	uint32_t n = s ? p->map->to_new[s - p->old->sections] : 0;
-
-	if (n)
-		guess(now, GUESS_SECTION, (int64_t)(p->map->image.sections[n].addr - s->addr));
-}
-
-/* Numbers of .BTF. Returns whether it is one of the kernel's. */
-static bool guess_number(struct ay__predict *p, const struct ay__field *d, struct pending *now)
-{
-	enum ay__btf_space space = d->kind == AY__FIELD_BTF_TYPE ? AY__BTF_TYPE : AY__BTF_NAME;
-	uint32_t number = (uint32_t)(d->target - d->base), index = 0;
-	uint64_t at = 0;
-	bool inside;
-
-	now->own = false;
-	switch (ay__btf_guess_place(&p->btf, space, number, &at, &index)) {
-	case AY__BTF_THEIRS:
-		if (p->btf.map->n[space] == 0)
-			return false;
-		guess(now, GUESS_COPY, ay__btf_guess_theirs(&p->btf, space, number));
-		return true;
-	case AY__BTF_OWN: {
-		const struct ay__copy *c = copy_of(p, at, &inside);
-
-		if (!c || !inside)
-			return false;
-		now->own = true;
-		/* Neighbours are those of the same copy. */
-		now->near_key = COPY_SPACE + d->base + ((uint64_t)(c - p->copies) << near_bits[1]);
-		guess(now, GUESS_COPY, ay__btf_guess_own(&p->btf, space, (uint32_t)(c - p->copies), index));
-		return false;
-	}
-	default:
-		return false;
-	}
-}
-
-static int64_t weigh(const struct pending *now)
-{
-	const int64_t *shift = now->shift;
-	int best = -1;
 	unsigned top = 0;
-	bool agree = true;
 
-	for (int i = 0; i < GUESSES; i++) {
-		if (!(now->available & 1u << i))
-			continue;
-		best = best < 0 ? i : best;
-		agree = agree && shift[i] == shift[best];
-	}
-	if (best < 0 || agree)
-		return best < 0 ? 0 : shift[best];
-	for (int i = best; i < GUESSES; i++) {
-		unsigned sum = 0;
+	now->chosen_shift = 0;
+	now->chosen = 0;
+	for (unsigned left = now->available; left;) {
+		int64_t shift = now->shift[__builtin_ctz(left)];
+		unsigned these = saying(now, shift) & left, sum = 0;
+		bool first = now->chosen == 0;
 
-		if (!(now->available & 1u << i))
-			continue;
-		for (unsigned j = 0; j < GUESSES; j++) {
-			if (now->available & 1u << j && shift[j] == shift[i])
-				sum += (unsigned)now->context->weight[j] * now->context->weight[j] /
-				       WEIGHT_ONE;
+		left &= ~these;
+		for (unsigned m = first && left == 0 ? 0 : these; m; m &= m - 1) {
+			unsigned w = now->context->weight[__builtin_ctz(m)];
+
+			sum += w * w / WEIGHT_ONE;
 		}
-		if (sum > top) {
+		if (first || sum > top) {
 			top = sum;
-			best = i;
+			now->chosen_shift = shift;
+			now->chosen = these;
 		}
 	}
-	return shift[best];
 }
 
-/* What @now's field counts from in the new file. */
-static uint64_t new_base(struct ay__predict *p, struct pending *now, uint64_t new_target)
-{
-	const struct ay__field *d = &now->field;
-	struct ay__elf *image = &p->map->image;
-	unsigned reg = d->raw >> 5 & 31;
-	uint32_t section;
-
-	switch (d->from) {
-	case AY__FROM_FIELD:
-		return ay__elf_addr(image, now->new_at) + d->add;
-	case AY__FROM_PAGE:
-		return ay__elf_addr(image, now->new_at) & ~4095ull;
-	case AY__FROM_SECTION:
-		section = d->section < p->old->n ? p->map->to_new[d->section] : 0;
-		return (section ? image->sections[section].addr : d->base - d->add) + d->add;
-	case AY__FROM_TABLE:
-		return ay__elf_addr(image, now->new_at - d->back);
-	case AY__FROM_TARGET:
-		return p->last_target;
-	case AY__FROM_ADRP:
-		return p->adrp_at[reg] == d->at - d->back ? p->adrp_page[reg] : new_target & ~4095ull;
-	case AY__FROM_SPACE:
-		return d->base;
-	default:
-		return 0;
-	}
-}
-
-/* Numbers that are not addresses: a section's number, the section headers. */
-static uint64_t known(struct ay__predict *p, const struct ay__field *d, uint64_t new_at)
-{
-	const struct ay__elf *image = &p->map->image;
-	uint64_t row = (new_at - image->shoff) / 64;
-	const struct ay__elf_section *s = row < image->n ? &image->sections[row] : NULL;
-
-	switch (d->kind) {
-	case AY__FIELD_SYMBOL_SECTION:
-		return d->raw < p->old->n && p->map->to_new[d->raw] ? p->map->to_new[d->raw] : d->raw;
-	case AY__FIELD_HEAD_SHOFF:
-		return image->shoff - image->start;
-	case AY__FIELD_HEAD_ADDR:
-		return s ? s->raw_addr : d->raw;
-	case AY__FIELD_HEAD_OFFSET:
-		return s ? s->raw_offset - image->start : d->raw;
-	case AY__FIELD_HEAD_SIZE:
-		return s ? s->raw_size : d->raw;
-	default:
-		return d->raw;
-	}
-}
-
-uint64_t ay__predict_field(struct ay__predict *p, uint64_t at, uint64_t new_at, unsigned *width)
+/* What was learned of the target and its neighbourhoods. */
+static void look_up(struct ay__predict *p, const struct ay__aim *a, unsigned near)
 {
 	struct pending *now = &p->now;
-	const struct ay__field *d = &now->field;
 
-	ay__field_describe(p->fields, p->old, p->src, at, &now->field);
-	*width = d->width;
-	now->new_at = new_at;
-	now->available = 0;
-	now->counts = d->from != AY__FROM_NUMBER;
-	if (!now->counts)
-		return known(p, d, new_at);
-	bool number = d->from == AY__FROM_SPACE;
-	now->near_key = d->target;
-	bool inside = number && guess_number(p, d, now);
 	for (unsigned i = 0; i < NEAR; i++) {
-		now->place[i] = slot(p, i, i == 1 ? now->near_key : d->target, &now->key[i]);
-		__builtin_prefetch(now->place[i]); /* while the copies are looked through */
+		const struct learned *l = now->place[i] = slot(p, i, near_target(a, i), &now->key[i]);
+
+		now->shift[i] = l->shift;
+		now->available |= (unsigned)(l->key == now->key[i] && i < near) << i;
 	}
-	if (!number) {
-		inside = guess_copy(p, d->target, now);
-		guess_section(p, d->target, now);
-	}
-	/* What happened to other numbers of the kernel's says nothing when there is a map, and to own ones only in the same copy. */
-	bool told = number && now->available & 1u << GUESS_COPY;
-	unsigned near = !told ? NEAR : now->own ? 2 : 1;
-	for (unsigned i = 0; i < near; i++) {
-		if (now->place[i]->key == now->key[i])
-			guess(now, i, now->place[i]->shift);
-	}
-	if (told && now->available & 1u << GUESS_SAME)
-		now->available = 1u << GUESS_SAME; /* a type is one type all through a file */
-	bool same = now->available & 1u << GUESS_SAME;
-	now->context = &p->contexts[d->kind][inside][same][0];
-	if (now->context->has_last && !told)
-		guess(now, GUESS_LAST, now->context->last);
-	uint64_t target = d->target + (uint64_t)weigh(now);
-	if (d->from == AY__FROM_TARGET && p->last_at != at - d->back)
-		p->last_target = d->base + (target - d->target);
-	now->base = new_base(p, now, target);
-	if (d->kind == AY__FIELD_A64_ADRP)
-		target &= ~4095ull;
-	now->predicted = ay__field_put(d->kind, d->raw, (int64_t)(target - now->base));
-	return now->predicted;
 }
 
-static void weights_move(struct pending *now, int64_t shift, uint64_t drop)
+uint64_t ay__predict_aim(struct ay__predict *p, const struct ay__aim *a)
 {
-	for (unsigned i = 0; i < GUESSES; i++) {
-		uint16_t *w = &now->context->weight[i];
+	struct pending *now = &p->now;
+	bool number = a->from == AY__FROM_SPACE;
 
-		if (!(now->available & 1u << i))
-			continue;
-		if (((uint64_t)now->shift[i] + now->field.target) >> drop ==
-		    ((uint64_t)shift + now->field.target) >> drop)
-			*w = (uint16_t)(*w + ((WEIGHT_ONE - *w) >> RATE));
-		else
-			*w = (uint16_t)(*w - (*w >> RATE));
+	now->aim = NULL;
+	if (a->from == AY__FROM_NUMBER)
+		return a->base;
+	now->aim = a;
+	now->available = 0;
+	if (a->has & AY__AIM_OWN)
+		guess(now, GUESS_COPY,
+		      ay__btf_guess_own(&p->btf, a->kind == AY__FIELD_BTF_TYPE ? AY__BTF_TYPE : AY__BTF_NAME,
+					a->btf_copy, a->btf_index));
+	else if (a->has & AY__AIM_COPY)
+		guess(now, GUESS_COPY, a->copy);
+	if (a->has & AY__AIM_SECTION)
+		guess(now, GUESS_SECTION, a->section);
+	/* What happened to other numbers of the kernel's says nothing when there is a map, and to own ones only in the same copy. */
+	bool told = number && now->available & 1u << GUESS_COPY;
+	look_up(p, a, !told ? NEAR : a->has & AY__AIM_OWN ? 2 : 1);
+	if (told && now->available & 1u << GUESS_SAME)
+		now->available = 1u << GUESS_SAME; /* a type is one type all through a file */
+	now->context = &p->contexts[a->kind][a->has & AY__AIM_INSIDE][now->available & 1u << GUESS_SAME];
+	if (now->context->has_last && !told)
+		guess(now, GUESS_LAST, now->context->last);
+	weigh(now);
+	uint64_t target = a->target + (uint64_t)now->chosen_shift;
+	now->base = a->base;
+	if (a->from == AY__FROM_TARGET) {
+		if (p->last_at != a->at - a->back)
+			p->last_target = a->base + (target - a->target);
+		now->base = p->last_target;
+	} else if (a->from == AY__FROM_ADRP) {
+		unsigned reg = a->raw >> 5 & 31;
+
+		now->base = p->adrp_at[reg] == a->at - a->back ? p->adrp_page[reg] : target & ~4095ull;
 	}
+	if (a->kind == AY__FIELD_A64_ADRP)
+		target &= ~4095ull;
+	return ay__field_put(a->kind, a->raw, (int64_t)(target - now->base));
+}
+
+/* The guesses of @right were right, others that were there were not. */
+static void weights_move(struct pending *now, unsigned right)
+{
+	static const weights bit = {1, 2, 4, 8, 16, 32, 64, 128};
+	const uint16_t one = WEIGHT_ONE, rate = RATE;
+	const uint16_t good = (uint16_t)(right & now->available), bad = (uint16_t)(now->available ^ good);
+	const weights w = now->context->weight;
+	const weights up = (weights)((bit & good) == bit), down = (weights)((bit & bad) == bit);
+
+	now->context->weight = w + (up & (one - w) >> rate) - (down & w >> rate);
+}
+
+/* Of an ADRP only the page is known; the field that completes it learns. */
+static void learn_page(struct ay__predict *p, uint64_t page)
+{
+	struct pending *now = &p->now;
+	const struct ay__aim *a = now->aim;
+	unsigned reg = a->raw & 31, right = 0;
+
+	p->adrp_at[reg] = a->at;
+	p->adrp_page[reg] = page;
+	for (unsigned i = 0; i < GUESSES; i++)
+		right |= (unsigned)(((uint64_t)now->shift[i] + a->target) >> 12 == page >> 12) << i;
+	weights_move(now, right);
 }
 
 void ay__predict_learn(struct ay__predict *p, uint64_t raw)
 {
 	struct pending *now = &p->now;
-	const struct ay__field *d = &now->field;
+	const struct ay__aim *a = now->aim;
 
-	if (!now->counts)
+	if (!a)
 		return;
-	uint64_t target = now->base + (uint64_t)ay__field_number(d->kind, raw);
-	if (d->kind == AY__FIELD_A64_ADRP) {
-		unsigned reg = d->raw & 31;
-
-		p->adrp_at[reg] = d->at;
-		p->adrp_page[reg] = target;
-		weights_move(now, (int64_t)(target - (d->target & ~4095ull)), 12);
-		return; /* of the target only the page is known; the field that completes it learns */
+	uint64_t target = now->base + (uint64_t)ay__field_number(a->kind, raw);
+	if (a->kind == AY__FIELD_A64_ADRP) {
+		learn_page(p, target);
+		return;
 	}
-	int64_t shift = (int64_t)(target - d->target);
-	p->last_at = d->at;
+	int64_t shift = (int64_t)(target - a->target);
+	p->last_at = a->at;
 	p->last_target = target;
-	weights_move(now, shift, 0);
+	weights_move(now, shift == now->chosen_shift ? now->chosen : saying(now, shift));
 	now->context->has_last = true;
 	now->context->last = shift;
-	if (d->from == AY__FROM_SPACE && now->own)
-		ay__btf_guess_learn(&p->btf, d->kind == AY__FIELD_BTF_TYPE ? AY__BTF_TYPE : AY__BTF_NAME,
+	if (a->has & AY__AIM_OWN)
+		ay__btf_guess_learn(&p->btf, a->kind == AY__FIELD_BTF_TYPE ? AY__BTF_TYPE : AY__BTF_NAME,
 				    shift);
 	if (shift != (int32_t)shift)
 		return;
-	for (unsigned i = 0; i < NEAR; i++) {
-		struct learned *l = now->place[i];
-
-		l->key = now->key[i];
-		l->shift = (int32_t)shift;
-	}
+	for (unsigned i = 0; i < NEAR; i++)
+		*now->place[i] = (struct learned){.key = now->key[i], .shift = (int32_t)shift};
 }

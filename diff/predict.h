@@ -13,9 +13,7 @@
 #ifndef AYNI_DIFF_PREDICT_H
 #define AYNI_DIFF_PREDICT_H
 
-#include "diff/elf_map.h"
-#include "diff/fields.h"
-#include "diff/predict_btf.h"
+#include "diff/aim.h"
 
 #define AY__COPIES_MAX (1u << 19) /* of one record, at most; 28 bytes each */
 
@@ -43,13 +41,16 @@ struct ay__predict *ay__predict_new(struct ay__elf *old, struct ay__source *src,
 
 void ay__predict_free(struct ay__predict *p);
 
-/**
- * ay__predict_field() - the bytes that the old file's field at @at is expected to have as the new file's at @new_at.
- * @width: set to the field's width.
- */
-uint64_t ay__predict_field(struct ay__predict *p, uint64_t at, uint64_t new_at, unsigned *width);
+/** ay__predict_aimer() - what takes the aims of @p's fields; goes with it. Another thread may use it than the one that predicts. */
+struct ay__aimer *ay__predict_aimer(struct ay__predict *p);
 
-/** ay__predict_learn() - the field asked for last has @raw; exactly one for each ay__predict_field(). */
+/** ay__predict_prefetch() - @a is asked for soon: have the processor fetch what was learned there. */
+void ay__predict_prefetch(const struct ay__predict *p, const struct ay__aim *a);
+
+/** ay__predict_aim() - the bytes that the field @a is expected to have in the new file. @a: borrowed until it is learned. */
+uint64_t ay__predict_aim(struct ay__predict *p, const struct ay__aim *a);
+
+/** ay__predict_learn() - the field asked for last has @raw; exactly one for each ay__predict_aim(). */
 void ay__predict_learn(struct ay__predict *p, uint64_t raw);
 
 #endif

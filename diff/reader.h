@@ -8,6 +8,7 @@
  *     reader_operation.c   one operation out of the columns
  *     reader_inside.c      recipes, bases unpacked
  *     reader_elf.c         the same of method elf
+ *     scout.c, aim.c       who goes ahead through its copies
  *     view.c               what a base's bytes are read from
  *     output.c             where a record's bytes go
  */

@@ -14,9 +14,10 @@
 #include "diff/elf_columns.h"
 #include "diff/predict.h"
 #include "diff/reader.h"
+#include "diff/scout.h"
 
-#define CHUNK  65536 /* bytes copied at once */
-#define MARGIN 64    /* around them, what fields look at: rows, pairs of instructions */
+#define ALONE (256u << 10) /* a base of fewer bytes is not worth a thread */
+#define SOON  12           /* fields: so far ahead is fetched what was learned */
 
 /* What a number takes in FIELD_CODE, FIELD_DATA, FIELD_WIDE. */
 static const uint8_t bytes_of[3] = {4, 4, 8};
@@ -31,9 +32,12 @@ struct elf_record {
 	struct ay__copy *copies;
 	uint32_t n_copies, cap_copies;
 	struct ay__predict *predict;
-	uint8_t *chunk;
+	struct ay__scout *scout;
+	struct ay_err *read_err, scout_err; /* where a failed read of the base leaves its sentence */
 	/* where in the copies */
 	uint32_t copy;
+	struct ay__scouted *block; /* the scout's; NULL: none yet */
+	uint32_t in_block, aim;    /* bytes, fields of it that were used */
 	/* the run in hand */
 	uint64_t run_left, zeros, numbers;
 	uint64_t wrong[3];
@@ -44,7 +48,7 @@ static int read_base(void *ctx, uint64_t offset, void *dst, size_t len)
 {
 	struct elf_record *e = ctx;
 
-	return ay__view_read_once(&e->r->base, offset, dst, len, e->r->err);
+	return ay__view_read_once(&e->r->base, offset, dst, len, e->read_err);
 }
 
 /* ---- map and operations */
@@ -203,51 +207,55 @@ static int residue_next(struct elf_record *e, unsigned kind, unsigned width, uin
 	return 0;
 }
 
-/* Bytes [@from, @from + @n) of the base, the new file's from r->done on: differences, then fields. */
-static int chunk_make(struct elf_record *e, uint64_t from, size_t n)
+/* The next @n bytes of the block in hand: differences, then the fields that lie wholly in them. */
+static int portion_make(struct elf_record *e, uint32_t n)
 {
 	struct ay__reader *r = e->r;
-	uint64_t end = from + n, at;
-	const uint8_t *p;
-	int rc;
+	struct ay__scouted *b = e->block;
+	const uint32_t from = e->in_block, end = from + n;
+	int rc = ay__reader_differences(r, b->bytes + from, n);
 
-	ay__source_load(&e->src, from > MARGIN ? from - MARGIN : 0, n + 2 * (size_t)MARGIN);
-	p = ay__source_at(&e->src, from, n);
-	if (!p || e->src.rc)
-		return e->src.rc ? e->src.rc : ay_err_errno(r->err, EIO, "base");
-	memcpy(e->chunk, p, n);
-	rc = ay__reader_differences(r, e->chunk, n);
-	for (at = ay__fields_next(&e->fields, from, end); rc == 0 && at < end;) {
-		uint64_t guess, residue;
-		unsigned width;
+	/* One may have been cut by the end of the run before. */
+	while (e->aim < b->n && b->aims[e->aim].offset < from)
+		e->aim++;
+	for (; rc == 0 && e->aim < b->n; e->aim++) {
+		const struct ay__aim *a = &b->aims[e->aim];
+		uint8_t *field = b->bytes + a->offset;
+		uint64_t residue, raw;
 
-		guess = ay__predict_field(e->predict, at, r->done + (at - from), &width);
-		rc = residue_next(e, e->fields.kind[at], width, &residue);
-		ay__field_store(e->chunk + (at - from), width, guess + residue);
-		ay__predict_learn(e->predict, ay__field_load(e->chunk + (at - from), width));
-		at = ay__fields_next(&e->fields, at + width, end);
+		if (a->offset + a->width > end)
+			break;
+		if (e->aim + SOON < b->n)
+			ay__predict_prefetch(e->predict, a + SOON);
+		raw = ay__predict_aim(e->predict, a);
+		rc = residue_next(e, a->kind, a->width, &residue);
+		ay__field_store(field, a->width, raw + residue);
+		ay__predict_learn(e->predict, ay__field_load(field, a->width));
 	}
 	if (rc == 0)
-		rc = e->src.rc;
-	if (rc == 0)
-		rc = ay__output_put(&r->out, e->chunk, n);
+		rc = ay__output_put(&r->out, b->bytes + from, n);
 	r->done += n;
+	e->in_block = end;
 	return rc;
 }
 
-/* @len bytes of the copy in hand, from @from on. Fields are those that lie wholly in these. */
-static int copy_bytes(struct elf_record *e, uint64_t from, uint64_t len)
+/* The next @len bytes of the copy in hand. */
+static int copy_bytes(struct elf_record *e, uint64_t len)
 {
 	int rc = 0;
 
 	while (rc == 0 && len > 0) {
-		size_t n = len < CHUNK ? (size_t)len : CHUNK;
+		if (!e->block || e->in_block == e->block->len) {
+			e->block = ay__scout_next(e->scout);
+			e->in_block = e->aim = 0;
+			if (e->block->rc)
+				*e->r->err = e->block->err;
+			rc = e->block->rc;
+			continue;
+		}
+		uint32_t left = e->block->len - e->in_block, n = len < left ? (uint32_t)len : left;
 
-		/* No field is cut by the size of a chunk. */
-		while (n < len && e->fields.kind[from + n] == AY__FIELD_INSIDE && n > CHUNK - 16)
-			n--;
-		rc = chunk_make(e, from, n);
-		from += n;
+		rc = portion_make(e, n);
 		len -= n;
 	}
 	return rc;
@@ -268,7 +276,7 @@ static int run_bytes(struct elf_record *e)
 			n = n < c->len - in ? n : c->len - in;
 			if (in + n == c->len)
 				e->copy++;
-			rc = r->skip ? ay__reader_differences(r, NULL, n) : copy_bytes(e, c->old + in, n);
+			rc = r->skip ? ay__reader_differences(r, NULL, n) : copy_bytes(e, n);
 			r->done += r->skip ? n : 0;
 		} else {
 			if (c && n > c->new_ - r->done)
@@ -315,23 +323,47 @@ static int run_read(struct elf_record *e)
 	return rc;
 }
 
+/* For the second thread of finding fields, whose failures have a place of their own. */
+static int read_base_too(void *ctx, uint64_t offset, void *dst, size_t len)
+{
+	struct elf_record *e = ctx;
+
+	return ay__view_read_once(&e->r->base, offset, dst, len, &e->scout_err);
+}
+
+static int fields_find(struct elf_record *e, bool threads)
+{
+	struct ay__source second = {0};
+
+	if (threads)
+		second = ay__source_reader(e->r->base_size, read_base_too, e);
+	int rc = ay__fields_find_by_two(&e->src, second.window ? &second : NULL, &e->old, &e->fields);
+	if (rc && rc == second.rc)
+		*e->r->err = e->scout_err;
+	ay__source_release(&second);
+	return rc;
+}
+
 static int ready(struct elf_record *e)
 {
 	struct ay__reader *r = e->r;
-	int rc = ay__fields_find(&e->src, &e->old, &e->fields);
+	bool thread = r->out.queue && r->base_size >= ALONE;
+	int rc = fields_find(e, thread);
 
 	if (rc == 0) {
 		e->predict = ay__predict_new(&e->old, &e->src, &e->fields, &e->map, e->copies, e->n_copies,
 					     &r->map);
-		e->chunk = malloc(CHUNK);
-		rc = e->predict && e->chunk ? 0 : -ENOMEM;
+		e->read_err = &e->scout_err;
+		e->scout = e->predict ? ay__scout_new(ay__predict_aimer(e->predict), &e->scout_err, thread)
+				      : NULL;
+		rc = e->scout ? 0 : -ENOMEM;
 	}
 	return rc == -ENOMEM ? ay_err_errno(r->err, ENOMEM, "predicting a file's addresses") : rc;
 }
 
 int ay__reader_elf(struct ay__reader *r)
 {
-	struct elf_record e = {.r = r};
+	struct elf_record e = {.r = r, .read_err = r->err};
 	int rc = 0;
 
 	if (ay__elf_extra_memory(r->base_size) > r->header.extra_memory)
@@ -344,6 +376,7 @@ int ay__reader_elf(struct ay__reader *r)
 		rc = ready(&e);
 	while (rc == 0 && r->done < r->view_size)
 		rc = run_read(&e);
+	ay__scout_free(e.scout);
 	ay__predict_free(e.predict);
 	ay__fields_release(&e.fields);
 	if (e.has_map)
@@ -351,6 +384,5 @@ int ay__reader_elf(struct ay__reader *r)
 	ay__elf_release(&e.old);
 	ay__source_release(&e.src);
 	free(e.copies);
-	free(e.chunk);
 	return rc;
 }

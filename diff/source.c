@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STRETCH (64u << 10) /* read at once where one looks on forward ... */
+#define GAP     (16u << 10) /* ... and passes over no more than this */
+
 struct ay__source ay__source_memory(const void *data, uint64_t size)
 {
 	static const uint8_t nothing;
@@ -56,8 +59,10 @@ void ay__source_load(struct ay__source *s, uint64_t offset, size_t len)
 		return;
 	if (len > s->size - offset)
 		len = (size_t)(s->size - offset);
-	if (len <= AY__SOURCE_WINDOW && !in_window(s, offset, len))
-		window_fill(s, offset, len);
+	if (len > AY__SOURCE_WINDOW || in_window(s, offset, len))
+		return;
+	bool on = offset >= s->at && offset - s->at <= s->len + GAP;
+	window_fill(s, offset, on && len < STRETCH ? STRETCH : len);
 }
 
 const uint8_t *ay__source_at(struct ay__source *s, uint64_t offset, size_t len)

@@ -40,7 +40,7 @@ void ay__source_release(struct ay__source *s);
  */
 const uint8_t *ay__source_at(struct ay__source *s, uint64_t offset, size_t len);
 
-/** ay__source_load() - [@offset, @offset + @len) will be looked at: read just that, as far as there is so much. */
+/** ay__source_load() - [@offset, @offset + @len) will be looked at: read that, as far as there is so much, and not much more. */
 void ay__source_load(struct ay__source *s, uint64_t offset, size_t len);
 
 #endif

@@ -77,7 +77,7 @@ int ay__view_read(struct ay__view *v, uint64_t at, uint8_t *dst, size_t n, struc
 int ay__view_read_once(struct ay__view *v, uint64_t at, uint8_t *dst, size_t n, struct ay_err *err)
 {
 	AY_ASSERT(at <= v->size && n <= v->size - at);
-	if (!v->from_fd || (at >= v->at && at < v->at + v->len))
+	if (!v->from_fd)
 		return ay__view_read(v, at, dst, n, err);
 	int rc = ay__pread_all(v->fd, dst, n, at, AY_EBASE, err);
 	return rc ? ay_err_wrap(err, rc, "base") : 0;

@@ -39,7 +39,7 @@ void ay__view_open_mem(struct ay__view *v, const uint8_t *mem, uint64_t size);
 /** ay__view_read() - @n bytes from @at to @dst; the caller knows that they are inside. 0, AY_EBASE, -errno. */
 int ay__view_read(struct ay__view *v, uint64_t at, uint8_t *dst, size_t n, struct ay_err *err);
 
-/** ay__view_read_once() - the same, for who will not read near there soon: nothing more is read than that. */
+/** ay__view_read_once() - the same, for who will not read near there soon: nothing more is read than that. Several threads may. */
 int ay__view_read_once(struct ay__view *v, uint64_t at, uint8_t *dst, size_t n, struct ay_err *err);
 
 void ay__view_close(struct ay__view *v);

@@ -193,11 +193,81 @@ static void prefixes(struct scan *s)
 	}
 }
 
+/* By mod and r/m of ModRM: bytes behind it, whether a SIB is the first of them, what the four bytes of displacement are. */
+#define AFTER(bytes, sib, disp) ((bytes) | (sib) << 4 | (disp) << 5)
+#define DISP32(sib)             AFTER(4 + (sib), sib, AY__DISP_BASE)
+#define ALONE                   128 /* the SIB may stand for a displacement without a register */
+static const uint8_t after_modrm[32] = {
+	0,
+	0,
+	0,
+	0,
+	AFTER(1, 1, 0) | ALONE,
+	AFTER(4, 0, AY__DISP_RIP),
+	0,
+	0,
+	1,
+	1,
+	1,
+	1,
+	AFTER(2, 1, 0),
+	1,
+	1,
+	1,
+	DISP32(0),
+	DISP32(0),
+	DISP32(0),
+	DISP32(0),
+	DISP32(1),
+	DISP32(0),
+	DISP32(0),
+	DISP32(0),
+};
+
+/*
+ * Instructions without legacy prefixes and vectors, which are nearly all, where so many bytes are left that none ends behind them. What
+ * comes next is hard to foresee, so there are few branches.
+ */
+static inline unsigned quick(const uint8_t *p, struct ay__x86 *out)
+{
+	unsigned rex = (p[0] & 0xf0) == 0x40, rex_w = rex & p[0] >> 3, op = p[rex], at = 1 + rex, map = 0;
+	unsigned what = one_byte[op];
+
+	if (op == 0x0f) {
+		op = p[at++];
+		what = two_byte[op];
+		map = 1;
+	}
+	if (what & X)
+		return 0;
+	unsigned has = what & M, m = p[at], after = after_modrm[(m >> 6) << 3 | (m & 7)] & (0 - has);
+	if (after & ALONE && (p[at + 1] & 7) == 5)
+		after = AFTER(5, 1, (p[at + 1] & 0x38) == 0x20 ? AY__DISP_ABS : AY__DISP_BASE);
+	if ((op | 1) == 0xf7 && map == 0 && (m & 0x30) == 0)
+		what |= op == 0xf6 ? B : Z;
+	unsigned disp = after >> 5 & 3, disp_at = at + has + (after >> 4 & 1);
+	unsigned imm = (what & B) / B + (what & (Z | J) ? 4 : 0) + (what & Q ? 4 + 4 * rex_w : 0);
+	if (what & (W | O))
+		imm += what & W ? 2 : 8;
+	at += has + (after & 15);
+	*out = (struct ay__x86){.len = (uint8_t)(at + imm),
+				.disp_at = (uint8_t)(disp ? disp_at : 0),
+				.imm_at = (uint8_t)at,
+				.imm_len = (uint8_t)imm,
+				.opcode = (uint8_t)op,
+				.map = (uint8_t)map,
+				.is_rel = (what & J) != 0,
+				.disp = (enum ay__x86_disp)disp};
+	return at + imm;
+}
+
 unsigned ay__x86_decode(const uint8_t *p, size_t len, struct ay__x86 *out)
 {
 	struct scan s = {.p = p, .len = len < AY__X86_MAX ? len : AY__X86_MAX};
 	unsigned what, reg = 0, ok = 1;
 
+	if (len >= AY__X86_MAX && (what = quick(p, out)) != 0)
+		return what;
 	*out = (struct ay__x86){0};
 	prefixes(&s);
 	if (s.at >= s.len)

@@ -51,8 +51,9 @@ int ay_patch_make(const struct ay_patch_side *old, const struct ay_patch_side *n
 		  const struct ay_patch_to *to, struct ay_patch_made *made, struct ay_err *err);
 
 struct ay_patch_apply {
-	bool owner_root; /* as it was made */
-	uint64_t memory; /* bytes that reading the bundle may use; 0: any */
+	bool owner_root;  /* as it was made */
+	uint64_t memory;  /* bytes that reading the bundle may use; 0: any */
+	unsigned threads; /* that make the new directory's names, in no certain order; 0: one per core */
 	uint64_t
 		max_size; /* bytes of all files that come out, copies too; 0: any, if there is room for what it brings */
 	/* Output bytes. Nonzero stops with that code. May be NULL. */

@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,6 +23,8 @@
 #include "diff/bundle_format.h"
 #include "manifest/delta.h"
 #include "manifest/release.h"
+#include "store/crew.h"
+#include "store/hash_pool.h"
 #include "store/patch_internal.h"
 #include "store/scratch.h"
 #include "store/tree_internal.h"
@@ -45,6 +48,7 @@ struct apply {
 	size_t n_places, cap_places;
 	struct ay_buf paths;
 	struct ay__fd_writer *out; /* the file in hand */
+	pthread_mutex_t lock;      /* who is the first of one content */
 	uint64_t done;
 	struct ay_digest content; /* of a file */
 	uint64_t content_size;
@@ -301,31 +305,45 @@ static int read_bundle(struct apply *ap, int fd, struct ay_err *err)
 
 /* ---- the new directory ---- */
 
-/* A file's bytes: what the bundle gave, the first time the very inode; else a copy of the old file. */
+/*
+ * What the bundle gave becomes @name, the very inode, the first time: 1. 0: it has a name already, or is none of the bundle's
+ * (*@from is -ENOENT then).
+ */
+static int link_first(struct apply *ap, int dir, const char *name, const struct ay_entry *e, int *from,
+		      struct ay_err *err)
+{
+	char hex[AY_DIGEST_HEX + 1];
+	struct stat st = {0};
+	int r = 0;
+
+	*from = ay__open_beneath(ap->raw, ay_digest_hex(&e->digest, hex), O_RDONLY);
+	if (*from == -ENOENT)
+		return 0;
+	pthread_mutex_lock(&ap->lock); /* two threads may have files of one content */
+	if (*from < 0 || fstat(*from, &st) < 0)
+		r = ay_err_errno(err, *from < 0 ? -*from : errno, "%s", e->path);
+	else if ((uint64_t)st.st_size != e->size)
+		r = ay_err_set(err, AY_EFORMAT, "%s: has another size than its manifest says", e->path);
+	else if (st.st_nlink == 1 && (r = ap->b.fs->ops->link(ap->b.fs, ap->raw, hex, dir, name)) < 0)
+		r = ay_err_errno(err, -r, "%s: cannot make it", e->path);
+	pthread_mutex_unlock(&ap->lock);
+	return r < 0 ? r : st.st_nlink == 1;
+}
+
+/* A file's bytes: what the bundle gave, or a copy of that or of the old file. In any thread. */
 static int on_file(void *ctx, int dir, const char *name, const struct ay_entry *e, struct ay_err *err)
 {
 	struct apply *ap = ctx;
 	struct ay_fs *fs = ap->b.fs;
 	struct ay__local_entry local;
-	char hex[AY_DIGEST_HEX + 1];
-	struct stat st;
-	AY_CLOSE int from = ay__open_beneath(ap->raw, ay_digest_hex(&e->digest, hex), O_RDONLY);
+	AY_CLOSE int from = -1;
 	AY_CLOSE int copy = -1;
-	bool first = false;
-	int r = 0;
+	int r = link_first(ap, dir, name, e, &from, err);
+	const bool first = r == 1;
 
-	if (from == -ENOENT)
+	if (r == 0 && from == -ENOENT)
 		r = open_old(ap, &e->digest, &from, err);
-	else if (from < 0 || fstat(from, &st) < 0)
-		r = ay_err_errno(err, from < 0 ? -from : errno, "%s", e->path);
-	else if ((uint64_t)st.st_size != e->size)
-		r = ay_err_set(err, AY_EFORMAT, "%s: has another size than its manifest says", e->path);
-	else
-		first = st.st_nlink == 1;
-	if (r == 0 && first) {
-		if ((r = fs->ops->link(fs, ap->raw, hex, dir, name)) < 0)
-			r = ay_err_errno(err, -r, "%s: cannot make it", e->path);
-	} else if (r == 0) {
+	if (r == 0) {
 		copy = fs->ops->open(fs, dir, name, O_RDWR | O_CREAT | O_EXCL, 0600);
 		r = copy < 0 ? ay_err_errno(err, -copy, "%s: cannot make it", e->path)
 			     : ay__copy_file(&ap->view, from, copy, e->size, &e->digest, err);
@@ -341,17 +359,21 @@ static int on_file(void *ctx, int dir, const char *name, const struct ay_entry *
 static int make_tree(struct apply *ap, struct ay_err *err)
 {
 	AY_CLOSE int manifest = ay__open_beneath(ap->b.stage, "manifest", O_RDONLY);
+	struct ay__crew *crew = ay__crew_new(ap->a->threads ? ap->a->threads : ay__cpu_count());
 	const struct ay__tree_maker maker = {.s = &ap->view,
 					     .manifest = manifest,
 					     .into = ap->b.stage,
 					     .name = "root",
 					     .file = on_file,
-					     .ctx = ap};
+					     .ctx = ap,
+					     .crew = crew};
 
 	ap->res->checked = true;
 	ap->res->digest = ap->h.to;
-	return manifest < 0 ? ay_err_errno(err, -manifest, "cannot read the new manifest")
-			    : ay__tree_make(&maker, err);
+	int r = manifest < 0 ? ay_err_errno(err, -manifest, "cannot read the new manifest")
+			     : ay__tree_make(&maker, err);
+	ay__crew_free(crew);
+	return r;
 }
 
 /* ---- the new file ---- */
@@ -424,14 +446,17 @@ static void apply_release(struct apply *ap)
 	ay_buf_release(&ap->paths);
 	ay__patch_tree_release(&ap->from);
 	ay__beside_end(&ap->b);
+	pthread_mutex_destroy(&ap->lock);
 }
 
 int ay_patch_format_of(int fd, enum ay_patch_format *format, struct ay_err *err)
 {
 	char magic[8] = "";
 
-	if (pread(fd, magic, sizeof(magic), 0) < 0)
-		return ay_err_errno(err, errno, "cannot read it");
+	while (pread(fd, magic, sizeof(magic), 0) < 0) {
+		if (errno != EINTR)
+			return ay_err_errno(err, errno, "cannot read it");
+	}
 	bool classic = memcmp(magic, AY_BSDIFF40_MAGIC, 8) == 0;
 	if (!classic && memcmp(magic, AY_BUNDLE_MAGIC, AY_BUNDLE_MAGIC_LEN) != 0)
 		return ay_err_set(err, AY_EFORMAT, "neither a bundle nor a bsdiff40 patch");
@@ -447,6 +472,7 @@ int ay_patch_apply(const struct ay_patch_side *old, int fd, enum ay_patch_format
 	bool dir = old->is_dir || old->fd < 0;
 
 	*res = (struct ay_patch_result){0};
+	pthread_mutex_init(&ap.lock, NULL);
 	ap.out = calloc(1, sizeof(*ap.out));
 	if (!ap.out)
 		return ay_err_errno(err, ENOMEM, "apply");

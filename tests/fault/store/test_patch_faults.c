@@ -113,7 +113,8 @@ static int run(const struct job *j, struct ay_err *err)
 
 	if (!j->apply)
 		return ay_patch_make(old, new_, j->format, false, &o, &to, &made, err);
-	return ay_patch_apply(old, j->patch, j->format, &(struct ay_patch_apply){0}, &to, &res, err);
+	return ay_patch_apply(old, j->patch, j->format, &(struct ay_patch_apply){.threads = 1}, &to, &res,
+			      err);
 }
 
 /* Is the result what it must be? */

@@ -68,25 +68,32 @@ static uint32_t copies_make(uint64_t old, uint64_t new_, unsigned step, struct a
 }
 
 /* All fields of all copies: once as the writer does (@wrong is filled), once as the reader does. */
-static void walk(struct ay__predict *p, const struct ay__fields *f, const struct ay__copy *c, uint32_t n,
-		 uint64_t *wrong, const uint8_t *new_, bool write)
+static void walk(struct ay__predict *p, const struct ay__copy *c, uint32_t n, uint64_t *wrong,
+		 const uint8_t *new_, bool write)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t end = c[i].old + c[i].len;
 
-		for (uint64_t at = ay__fields_next(f, c[i].old, end); at < end;) {
-			unsigned width;
-			uint64_t new_at = c[i].new_ + (at - c[i].old);
-			uint64_t guess = ay__predict_field(p, at, new_at, &width);
-			uint64_t raw = ay__field_load(new_ + new_at, width);
+		for (uint64_t at = c[i].old; at < end;) {
+			/* They may be looked at one by one, or many before the first one is predicted. */
+			struct ay__aim aims[7];
+			uint32_t m = ay__aims_take(ay__predict_aimer(p), &at, end, c[i].new_ - c[i].old, aims,
+						   write ? 1 : 7);
 
-			if (write)
-				*wrong = raw - guess;
-			else
-				AY_ASSERT(raw == (guess + *wrong) << (64 - 8 * width) >> (64 - 8 * width));
-			wrong++;
-			ay__predict_learn(p, raw);
-			at = ay__fields_next(f, at + width, end);
+			for (uint32_t k = 0; k < m; k++) {
+				const unsigned width = aims[k].width;
+				uint64_t new_at = c[i].new_ + (aims[k].at - c[i].old);
+				uint64_t guess = ay__predict_aim(p, &aims[k]);
+				uint64_t raw = ay__field_load(new_ + new_at, width);
+
+				if (write)
+					*wrong = raw - guess;
+				else
+					AY_ASSERT(raw ==
+						  (guess + *wrong) << (64 - 8 * width) >> (64 - 8 * width));
+				wrong++;
+				ay__predict_learn(p, raw);
+			}
 		}
 	}
 }
@@ -153,8 +160,8 @@ static void pair_check(struct ay__source *old_src, struct ay__elf *old, struct a
 	struct ay__predict *w = ay__predict_new(old, old_src, &f, &map, copies, n, &btf);
 	struct ay__predict *r = ay__predict_new(old, old_src, &f, &read, copies, n, &btf);
 	AY_ASSERT(w && r);
-	walk(w, &f, copies, n, wrong, new_src->data, true);
-	walk(r, &f, copies, n, wrong, new_src->data, false);
+	walk(w, copies, n, wrong, new_src->data, true);
+	walk(r, copies, n, wrong, new_src->data, false);
 	ay__predict_free(w);
 	ay__predict_free(r);
 	ay__btf_map_release(&btf);

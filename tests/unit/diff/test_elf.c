@@ -101,6 +101,7 @@ static struct tree *program(uint64_t seed, unsigned n, unsigned variant, unsigne
 }
 
 static const struct ay_bundle_limits limits = {.memory = 256u << 20};
+static const struct ay_bundle_limits threads = {.memory = 256u << 20, .threads = true};
 
 /* Bundle, apply, compare; returns the bundle's size, 0: method elf is not for these files. */
 static uint64_t round_trip(struct tree *old, struct tree *new_, enum ay_bundle_method method,
@@ -112,6 +113,7 @@ static uint64_t round_trip(struct tree *old, struct tree *new_, enum ay_bundle_m
 		return 0;
 	uint64_t size = (uint64_t)lseek(fd, 0, SEEK_END);
 	bundle_complete(fd, old, new_, &limits);
+	bundle_complete(fd, old, new_, &threads);
 	close(fd);
 	return size;
 }
@@ -257,40 +259,56 @@ static void damaged_files(void **state)
 	}
 }
 
-/* Bytes of good bundles changed, checks made to fit: refused or found wrong by the digest, with a reason; never more. */
-static void damaged_bundles(void **state)
+/* So many @times up to @changes bytes of a good bundle are others: mostly it is refused. */
+static void damage(struct tree *old, struct tree *new_, unsigned times, unsigned changes,
+		   const struct ay_bundle_limits *how)
 {
-	struct tree *old = program(5, 60, 0, 0), *new_ = program(5, 60, 7, 0);
 	struct ay_prng r;
 	unsigned refused = 0;
 
-	(void)state;
 	ay_prng_init(&r, 7);
 	int fd = bundle_of(old, new_, AY_METHOD_ELF, AY_BUNDLE_PART_MIN);
 	struct ay_buf good = bundle_bytes(fd);
 	close(fd);
-	for (unsigned i = 0; i < 3000; i++) {
+	for (unsigned i = 0; i < times; i++) {
 		struct ay_buf b = {0};
 		struct applied a = {0};
 		struct ay_err err = {0};
 
 		ay_put_bytes(&b, good.data, good.len);
-		for (unsigned n = 0; n < 1 + i % 3; n++)
+		for (unsigned n = 0; n < 1 + i % changes; n++)
 			b.data[AY_BUNDLE_HEADER_SIZE + ay_prng_below(&r, b.len - AY_BUNDLE_HEADER_SIZE)] ^=
 				(uint8_t)(1 + ay_prng_below(&r, 255));
 		bundle_fix_checks(b.data, b.len);
 		fd = bundle_fd(b.data, b.len);
-		int rc = bundle_apply(fd, old, new_, &limits, &a, &err);
+		int rc = bundle_apply(fd, old, new_, how, &a, &err);
 		assert_true(rc == 0 || err.msg[0]);
 		refused += rc != 0;
 		close(fd);
 		ay_buf_release(&a.delta);
 		ay_buf_release(&b);
 	}
-	assert_true(refused > 2500);
+	assert_true(refused > times / 6 * 5);
 	ay_buf_release(&good);
 	tree_free(old);
 	tree_free(new_);
+}
+
+/* Bytes of good bundles changed, checks made to fit: refused or found wrong by the digest, with a reason; never more. */
+static void damaged_bundles(void **state)
+{
+	(void)state;
+	damage(program(5, 60, 0, 0), program(5, 60, 7, 0), 3000, 3, &limits);
+}
+
+/* Large enough for all threads: whichever of them is where when it comes out, none is waited for in vain. */
+static void damaged_with_threads(void **state)
+{
+	struct tree *old = program(5, 2000, 0, 0), *new_ = program(5, 2000, 7, 0);
+
+	(void)state;
+	assert_true(old->files[0].len > 256u << 10);
+	damage(old, new_, 150, 1, &threads);
 }
 
 /* Reading the bundle in @fd is refused at its record, with @word in the reason; closes it. */
@@ -435,9 +453,10 @@ int main(void)
 		cmocka_unit_test(prediction_pays), cmocka_unit_test(over_parts),
 		cmocka_unit_test(skipped),         cmocka_unit_test(image_inside),
 		cmocka_unit_test(this_program),    cmocka_unit_test(damaged_files),
-		cmocka_unit_test(damaged_bundles), cmocka_unit_test(rules),
-		cmocka_unit_test(chosen),          cmocka_unit_test(memory_declared),
-		cmocka_unit_test(base_is_none),    cmocka_unit_test(golden),
+		cmocka_unit_test(damaged_bundles), cmocka_unit_test(damaged_with_threads),
+		cmocka_unit_test(rules),           cmocka_unit_test(chosen),
+		cmocka_unit_test(memory_declared), cmocka_unit_test(base_is_none),
+		cmocka_unit_test(golden),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,6 +65,43 @@ static void lengths(void **state)
 	}
 }
 
+/* Most instructions go a shorter way when enough bytes are left; where fewer are, all go the long one. Both must say the same. */
+static void two_ways(void **state)
+{
+	uint64_t seed = 88172645463325252ull;
+	unsigned known = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 2000000; i++) {
+		uint8_t bytes[AY__X86_MAX + 1];
+		struct ay__x86 a, b;
+
+		for (unsigned k = 0; k < sizeof(bytes); k += 8) {
+			seed ^= seed << 13;
+			seed ^= seed >> 7;
+			seed ^= seed << 17;
+			memcpy(bytes + k, &seed, 8);
+		}
+		bytes[0] = i & 1 ? (uint8_t)(0x40 | (i >> 1 & 15)) : i & 2 ? 0x0f : bytes[0];
+		unsigned len = ay__x86_decode(bytes, AY__X86_MAX, &a);
+		if (len == AY__X86_MAX)
+			continue;
+		assert_int_equal(ay__x86_decode(bytes, AY__X86_MAX - 1, &b), len);
+		if (len == 0)
+			continue;
+		known++;
+		assert_int_equal(a.len, b.len);
+		assert_int_equal(a.disp, b.disp);
+		assert_int_equal(a.disp_at, b.disp_at);
+		assert_int_equal(a.imm_at, b.imm_at);
+		assert_int_equal(a.imm_len, b.imm_len);
+		assert_int_equal(a.opcode, b.opcode);
+		assert_int_equal(a.map, b.map);
+		assert_int_equal(a.is_rel, b.is_rel);
+	}
+	assert_true(known > 1000000);
+}
+
 struct found {
 	struct ay_buf bytes;
 	struct ay__source src;
@@ -483,10 +520,62 @@ static void long_jump_table(void **state)
 	release(&o);
 }
 
+/* The same fields whether a second thread begins in the middle of the code or not. Returns how many there are. */
+static unsigned by_two(const struct ay_buf *b)
+{
+	struct ay__source src = ay__source_memory(b->data, b->len), second = src;
+	struct ay__fields one = {0}, two = {0};
+	struct ay__elf elf;
+	unsigned n = 0;
+
+	assert_int_equal(ay__elf_parse(&src, 0, &elf), 0);
+	assert_int_equal(ay__fields_find(&src, &elf, &one), 0);
+	assert_int_equal(ay__fields_find_by_two(&src, &second, &elf, &two), 0);
+	assert_memory_equal(one.kind, two.kind, b->len);
+	for (uint64_t at = ay__fields_next(&one, 0, b->len); at < b->len; n++)
+		at = ay__fields_next(&one, at + ay__field_width(one.kind[at]), b->len);
+	ay__fields_release(&one);
+	ay__fields_release(&two);
+	ay__elf_release(&elf);
+	return n;
+}
+
+/* A program is in step at once; calls of calls of calls never are, when one begins between them. */
+static void two_threads(void **state)
+{
+	const size_t size = 200003;
+	uint8_t *calls = malloc(size);
+	struct elf_kit kit = {.machine = AY__ELF_X86_64,
+			      .type = AY__ELF_DYN,
+			      .sections = {[1] = {.name = ".text",
+						  .type = 1,
+						  .flags = 6,
+						  .addr = 0x1000,
+						  .data = calls,
+						  .len = size}}};
+	struct ay_buf b = {0};
+
+	(void)state;
+	assert_non_null(calls);
+	for (unsigned type = AY__ELF_REL; type <= AY__ELF_DYN; type++) {
+		elf_kit_program(5, 2000, 0, AY__ELF_X86_64, (enum ay__elf_type)type, &b);
+		assert_true(by_two(&b) > 10000);
+		ay_buf_reset(&b);
+	}
+	memset(calls, 0xe8, size);
+	for (size_t i = 0; i + 7 <= 30000; i += 35) /* and some code that points into the middle of it all */
+		memcpy(calls + i, "\x48\x8d\x05\x00\x90\x01\x00", 7);
+	elf_kit_build(&kit, &b);
+	assert_true(size / 2 % 5 != 0 && by_two(&b) > 39000);
+	ay_buf_release(&b);
+	free(calls);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lengths),         cmocka_unit_test(x86_shared),
+		cmocka_unit_test(lengths),         cmocka_unit_test(two_ways),
+		cmocka_unit_test(two_threads),     cmocka_unit_test(x86_shared),
 		cmocka_unit_test(x86_executable),  cmocka_unit_test(a64_shared),
 		cmocka_unit_test(relocatable),     cmocka_unit_test(unwind),
 		cmocka_unit_test(kernel_tables),   cmocka_unit_test(parsing),
