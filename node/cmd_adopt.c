@@ -41,7 +41,8 @@ struct args {
 	unsigned n_names[AY_ADOPT_DIFFS];
 };
 
-static const char *const diff_keys[AY_ADOPT_DIFFS] = {"missing", "changed", "metadata", "extra", "skipped"};
+static const char *const diff_keys[AY_ADOPT_DIFFS] = {"missing", "changed", "metadata",
+						      "extra",   "skipped", "unreadable"};
 
 static int set_mounts(struct args *a, const char *arg, struct ay_err *err)
 {
@@ -192,6 +193,14 @@ static void print_differ(const struct args *a, const struct ay_adopted *out, enu
 	puts(out->differ[what] > n ? " ..." : "");
 }
 
+static void print_unreadable(const struct args *a, const struct ay_adopted *out)
+{
+	char words[160];
+
+	snprintf(words, sizeof(words), "that cannot be read (%s)", ay_strerror(out->unreadable));
+	print_differ(a, out, AY_ADOPT_UNREADABLE, words);
+}
+
 static void print_words(const struct args *a, uint32_t serial, const struct ay_adopted *out)
 {
 	char size[32];
@@ -210,6 +219,7 @@ static void print_words(const struct args *a, uint32_t serial, const struct ay_a
 	print_differ(a, out, AY_ADOPT_METADATA, "with other mode, owner, time or attributes only");
 	print_differ(a, out, AY_ADOPT_EXTRA, "not in the release, left out");
 	print_differ(a, out, AY_ADOPT_SKIPPED, "not looked into");
+	print_unreadable(a, out);
 	if (out->writers > 0)
 		printf("%" PRIu64 " files are open for writing and were copied instead of linked\n",
 		       out->writers);

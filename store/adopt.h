@@ -19,11 +19,12 @@
 
 /* How a path of the directory differs from the release. */
 enum ay_adopt_diff {
-	AY_ADOPT_MISSING,  /* it is not there (or cannot be read), or is of another type */
+	AY_ADOPT_MISSING,  /* it is not there, or is of another type */
 	AY_ADOPT_CHANGED,  /* other content, or another link target or device */
 	AY_ADOPT_METADATA, /* the same, but for mode, owner, mtime or xattrs */
 	AY_ADOPT_EXTRA,    /* the release does not have it */
 	AY_ADOPT_SKIPPED, /* a directory that was not looked into: the store, another file system, unreadable */
+	AY_ADOPT_UNREADABLE, /* what it is cannot be known: ay_adopted.unreadable says why */
 	AY_ADOPT_DIFFS
 };
 
@@ -56,6 +57,7 @@ struct ay_adopted {
 	uint64_t moved;                                /* of these, found under another name */
 	uint64_t writers;                /* files that were to be linked but are open for writing: copied */
 	uint64_t differ[AY_ADOPT_DIFFS]; /* ay_store_adopt_match() */
+	int unreadable;                  /* -errno of the first AY_ADOPT_UNREADABLE */
 };
 
 /**
@@ -78,7 +80,8 @@ int ay_store_adopt_new(struct ay_store *s, const struct ay_adopt *a,
 /**
  * ay_store_adopt_match() - make the tree that @release names, with files of the directory where they are right.
  * @manifest_fd: that release's manifest, from offset 0; checked. Does not switch.
- * What the directory has besides is left out. A file that cannot be read, or changes meanwhile, counts as missing.
+ * What the directory has besides is left out. A file that cannot be read (its disk fails, it is closed to us) is told as such and
+ * had from elsewhere, one that changes all the time as missing; that we lack descriptors or memory to look is an error.
  *
  * Return: 0; AY_ENOTHING the tree is here; AY_EUSAGE the directory lies in the store; AY_EBASE some contents are
  *   neither in the directory nor to be had from the repository: @out tells what differs; the errors of

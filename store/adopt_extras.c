@@ -65,6 +65,8 @@ static int enter(struct walk *w, int dir, const char *name, const struct stat *s
 
 	if (same && w->depth < DEPTH_MAX)
 		fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && same && w->depth < DEPTH_MAX && ay__own_lack(-errno))
+		return ay_err_errno(err, errno, "cannot look into %s in %s", w->path, w->x->a->dir);
 	if (fd < 0) {
 		tell(w, AY_ADOPT_SKIPPED);
 		return 0;
@@ -105,18 +107,18 @@ static int walk_dir(struct walk *w, int fd, struct ay_err *err)
 {
 	AY_CLOSEDIR DIR *d = fdopendir(fd);
 	struct dirent *e;
-	int r = 0;
+	int r = 0, end = 0;
 
 	if (!d) {
 		close(fd);
 		return ay_err_errno(err, ENOMEM, "walk");
 	}
 	w->depth++;
-	while (r == 0 && (e = readdir(d))) {
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			r = visit(w, dirfd(d), e->d_name, err);
-	}
+	while (r == 0 && (e = ay__dir_next(d, &end)))
+		r = visit(w, dirfd(d), e->d_name, err);
 	w->depth--;
+	if (r == 0 && end < 0) /* what is behind it was not seen */
+		tell(w, AY_ADOPT_SKIPPED);
 	return r;
 }
 

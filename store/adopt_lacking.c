@@ -37,17 +37,18 @@ int ay__match_each(struct ay__match *m,
 
 /* ---- what is wanted ---- */
 
-/* Is the content staged, in whatever variant? */
-static bool is_staged(const struct ay__match *m, const struct ay_digest *d)
+/* Is the content staged, in whatever variant? 1, 0, -errno. */
+static int is_staged(const struct ay__match *m, const struct ay_digest *d)
 {
 	AY_CLOSE int fd = ay__base_index_open_in(&m->staged, m->b.buckets, d);
-	return fd >= 0;
+	return fd >= 0 ? 1 : ay__not_there(fd) ? 0 : fd;
 }
 
 static int want(struct ay__match *m, const struct ay_entry *e, struct ay_err *err)
 {
-	if (e->type != AY_ENTRY_FILE || is_staged(m, &e->digest))
-		return 0;
+	int staged = e->type == AY_ENTRY_FILE ? is_staged(m, &e->digest) : 1;
+	if (staged != 0)
+		return staged > 0 ? 0 : ay_err_errno(err, -staged, "%s: its staged object", e->path);
 	if (m->n_wanted == m->cap_wanted) {
 		size_t cap = m->cap_wanted ? 2 * m->cap_wanted : 64;
 		struct ay_wanted *grown = reallocarray(m->wanted, cap, sizeof(*grown));
@@ -111,7 +112,10 @@ static int on_extra(void *ctx, int dir, const char *name, const struct stat *st,
 	if (!size_is_wanted(m, (uint64_t)st->st_size))
 		return 0;
 	AY_CLOSE int fd = ay__look_open(dir, name, st);
-	if (fd < 0 || ay_digest_fd(fd, &found, NULL) < 0)
+	int q = fd < 0 ? fd : ay_digest_fd(fd, &found, NULL);
+	if (ay__own_lack(q))
+		return ay_err_errno(err, -q, "cannot look at %s in %s", name, m->a->dir);
+	if (q < 0) /* it was told as one besides; what it is has no bearing on what is wanted */
 		return 0;
 	struct ay_wanted *w = find_wanted(m, &found);
 	if (!w || w->got)

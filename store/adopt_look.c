@@ -39,6 +39,8 @@ static int change_dir(struct ay__looker *l, const char *path, size_t len)
 	l->path[len] = '\0';
 	l->path_len = len;
 	l->dir = ay__open_beneath(l->root, len > 1 ? l->path + 1 : ".", O_RDONLY | O_DIRECTORY);
+	if (ay__own_lack(l->dir))
+		l->path_len = SIZE_MAX; /* the next one asks again */
 	return 0;
 }
 
@@ -74,7 +76,7 @@ static int guess_entry(struct ay__looker *l, const struct ay_entry *e, uint64_t 
 	int dir;
 	int r = ay__look(l, e->path, e->path_len, &dir, &name, &st);
 
-	if (r == -ENOMEM)
+	if (ay__own_lack(r))
 		return r;
 	if (r < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != e->size)
 		*lacking += e->size;

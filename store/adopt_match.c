@@ -11,7 +11,8 @@
  *     commit         store/build.c
  *
  * The directory is a stranger: a system that runs, and writes. Nothing in it can make this fail, it can only give
- * less; what it gives counts when it has the digest that was signed.
+ * less; what it gives counts when it has the digest that was signed. What we lack to look at it (descriptors, memory) is not
+ * its fault, and no answer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,6 +41,25 @@ static void tell(struct ay__match *m, enum ay_adopt_diff what, const char *path)
 	m->out->differ[what]++;
 	if (m->a->differs)
 		m->a->differs(m->a->ctx, what, path);
+}
+
+/*
+ * Looking at @path gave the error @r: what does that say of the path? 0: it was told; negative: nothing, and whatever is looked at
+ * next would meet the same.
+ */
+static int tell_why(struct ay__match *m, int r, const char *path, struct ay_err *err)
+{
+	if (ay__own_lack(r))
+		return ay_err_errno(err, -r, "cannot look at %s in %s", path, m->a->dir);
+	/* AY_EBUSY: it changes all the time. */
+	if (r == AY_EDIGEST || r == AY_EBUSY || ay__not_there(r)) {
+		tell(m, r == AY_EDIGEST ? AY_ADOPT_CHANGED : AY_ADOPT_MISSING, path);
+		return 0;
+	}
+	if (m->out->unreadable == 0)
+		m->out->unreadable = r;
+	tell(m, AY_ADOPT_UNREADABLE, path);
+	return 0;
 }
 
 /* ---- the manifest ---- */
@@ -131,13 +151,15 @@ static int prepare(struct ay__match *m, struct ay__match_item *it)
 	AY_CLOSE int fd = ay__look_open(dir, name, st);
 	if (fd < 0)
 		return fd;
-	if ((r = ay__xattrs_read(fd, -1, NULL, m->b.s->owner_me ? AY__XATTR_NO_LABELS : 0, &xattrs, &n_xattrs,
-				 NULL)) < 0)
+	r = ay__xattrs_read(fd, -1, NULL, m->b.s->owner_me ? AY__XATTR_NO_LABELS : 0, &xattrs, &n_xattrs,
+			    NULL);
+	if (r < 0 &&
+	    r != AY_ELIMIT) /* more than any release may name: they differ, and the content may be right */
 		return r;
 	it->job.in = &m->in;
 	it->job.e = &it->e;
 	it->job.expect = true;
-	it->job.same_meta = ay__intake_same_meta(m->b.s, st, xattrs, n_xattrs, &it->e);
+	it->job.same_meta = r == 0 && ay__intake_same_meta(m->b.s, st, xattrs, n_xattrs, &it->e);
 	it->job.h.fd = ay_steal_fd(&fd);
 	return 0;
 }
@@ -160,11 +182,8 @@ static int judge(struct ay__match *m, struct ay__match_item *it, struct ay_err *
 		return m->in.err.code;
 	}
 	if (r < 0) {
-		if (r == -ENOMEM)
-			return ay_err_errno(err, ENOMEM, "%s", it->e.path);
-		tell(m, r == AY_EDIGEST ? AY_ADOPT_CHANGED : AY_ADOPT_MISSING, it->e.path);
 		m->lacks = true;
-		return 0;
+		return tell_why(m, r, it->e.path, err);
 	}
 	struct ay__local_entry local;
 	uint8_t v[AY__VARIANT_LEN];
@@ -231,8 +250,9 @@ static bool same_type(const struct ay_entry *e, mode_t mode)
 	       (e->type == AY_ENTRY_FIFO && S_ISFIFO(mode));
 }
 
-static bool same_meta(const struct ay__match *m, const struct ay_entry *e, int dir, const char *name,
-		      const struct stat *st)
+/* 1, 0, or why that cannot be known. */
+static int same_meta(const struct ay__match *m, const struct ay_entry *e, int dir, const char *name,
+		     const struct stat *st)
 {
 	AY_FREE struct ay_xattr *xattrs = NULL;
 	struct ay__local_entry local;
@@ -240,8 +260,9 @@ static bool same_meta(const struct ay__match *m, const struct ay_entry *e, int d
 	size_t n = 0;
 
 	ay__entry_localise(m->b.s, e, &local);
-	if (ay__xattrs_read(-1, dir, name, m->b.s->owner_me ? AY__XATTR_NO_LABELS : 0, &xattrs, &n, NULL) < 0)
-		return false;
+	int r = ay__xattrs_read(-1, dir, name, m->b.s->owner_me ? AY__XATTR_NO_LABELS : 0, &xattrs, &n, NULL);
+	if (r < 0)
+		return r == AY_ELIMIT || r == AY_EBUSY ? 0 : r;
 	/* The same rules as for files, of which an entry of another type has no size. */
 	as_file.st_mode = S_IFREG | (st->st_mode & 07777);
 	as_file.st_size = (off_t)e->size;
@@ -250,32 +271,38 @@ static bool same_meta(const struct ay__match *m, const struct ay_entry *e, int d
 	return ay__intake_same_meta(m->b.s, &as_file, xattrs, n, e);
 }
 
-/* Entries without content are only compared: the tree gets its own. */
-static int match_other(struct ay__match *m, const struct ay_entry *e)
+/* Does it lead where @e says, or is the device it? 1, 0, or why that cannot be known. */
+static int same_target(const struct ay_entry *e, int dir, const char *name, const struct stat *st)
 {
 	char target[4096];
+
+	if (e->type == AY_ENTRY_CHAR || e->type == AY_ENTRY_BLOCK)
+		return st->st_rdev == makedev(e->dev_major, e->dev_minor);
+	if (e->type != AY_ENTRY_SYMLINK)
+		return 1;
+	ssize_t n = readlinkat(dir, name, target, sizeof(target));
+	if (n < 0)
+		return errno == EINVAL ? 0 : -errno; /* no link any more */
+	return n == (ssize_t)e->target_len && memcmp(target, e->target, (size_t)n) == 0;
+}
+
+/* Entries without content are only compared: the tree gets its own. */
+static int match_other(struct ay__match *m, const struct ay_entry *e, struct ay_err *err)
+{
 	const char *name;
 	struct stat st;
 	int dir;
-	int r = ay__look(&m->look, e->path, e->path_len, &dir, &name, &st);
 
-	if (r == -ENOMEM)
-		return r;
 	if (!ay__entry_kept(m->b.s, e))
 		return 0;
-	if (r < 0 || !same_type(e, st.st_mode)) {
-		tell(m, AY_ADOPT_MISSING, e->path);
-		return 0;
-	}
-	ssize_t n = e->type == AY_ENTRY_SYMLINK ? readlinkat(dir, name, target, sizeof(target)) : 0;
-	if ((e->type == AY_ENTRY_SYMLINK &&
-	     (n != (ssize_t)e->target_len || memcmp(target, e->target, (size_t)n) != 0)) ||
-	    ((e->type == AY_ENTRY_CHAR || e->type == AY_ENTRY_BLOCK) &&
-	     st.st_rdev != makedev(e->dev_major, e->dev_minor)))
-		tell(m, AY_ADOPT_CHANGED, e->path);
-	else if (!same_meta(m, e, dir, name, &st))
+	int r = ay__look(&m->look, e->path, e->path_len, &dir, &name, &st);
+	if (r == 0 && !same_type(e, st.st_mode))
+		r = -ENOENT;
+	if (r == 0 && (r = same_target(e, dir, name, &st)) == 0)
+		r = AY_EDIGEST;
+	if (r > 0 && (r = same_meta(m, e, dir, name, &st)) == 0)
 		tell(m, AY_ADOPT_METADATA, e->path);
-	return 0;
+	return r < 0 ? tell_why(m, r, e->path, err) : 0;
 }
 
 static int match_entry(struct ay__match *m, const struct ay_entry *e, struct ay_err *err)
@@ -284,10 +311,8 @@ static int match_entry(struct ay__match *m, const struct ay_entry *e, struct ay_
 
 	if ((r = remember_path(m, e)) < 0)
 		return ay_err_errno(err, -r, "%s", e->path);
-	if (e->type != AY_ENTRY_FILE) {
-		r = match_other(m, e);
-		return r < 0 ? ay_err_errno(err, -r, "%s", e->path) : 0;
-	}
+	if (e->type != AY_ENTRY_FILE)
+		return match_other(m, e, err);
 	if ((r = match_file(m, e, err)) < 0 || (r = drain(m, IN_FLIGHT_MAX, err)) < 0)
 		return r;
 	if (m->a->progress && (r = m->a->progress(m->a->ctx, m->done, m->b.release.unpacked_size)) != 0)
@@ -325,10 +350,12 @@ static int stage_rest(struct ay__match *m, const struct ay_entry *e, struct ay_e
 	int r = ay__object_name_of(m->b.s, e, &name);
 	if (r < 0)
 		return ay_err_errno(err, -r, "%s", e->path);
-	if (ay__intake_has(&m->in, &name))
-		return 0;
+	if ((r = ay__intake_has(&m->in, &name)) != 0)
+		return r > 0 ? 0 : ay_err_errno(err, -r, "%s: its staged object", e->path);
 	ay_digest_hex(&e->digest, hex);
 	AY_CLOSE int fd = ay__open_beneath(m->b.raw, hex, O_RDONLY);
+	if (fd < 0 && !ay__not_there(fd))
+		return ay_err_errno(err, -fd, "%s: its content in %s/tmp", e->path, m->b.s->path);
 	if (fd >= 0)
 		return stage_raw(m, e, &name, hex, fd, err);
 	fd = ay__base_index_open_in(&m->staged, m->b.buckets, &e->digest);

@@ -203,10 +203,12 @@ static int on_begin(void *ctx, const struct ay_bundle_record *rec, bool *skip, s
 	struct ay__apply *ap = ctx;
 	char hex[AY_DIGEST_HEX + 1];
 
-	(void)err;
-	*skip = ap->resumed && !in_hand(ap, rec) &&
-		faccessat(ap->b.raw, ay_digest_hex(&rec->target, hex), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-	return 0;
+	*skip = false;
+	if (!ap->resumed || in_hand(ap, rec))
+		return 0;
+	int there = ay__there(ap->b.raw, ay_digest_hex(&rec->target, hex));
+	*skip = there > 0;
+	return there < 0 ? ay_err_errno(err, -there, "content %.16s… in %s/tmp", hex, ap->b.s->path) : 0;
 }
 
 /* Behind what was written of it at the place there may be more, which need not be what comes. */
@@ -263,7 +265,12 @@ static int on_base(void *ctx, const struct ay_bundle_record *rec, unsigned base,
 				  ap->b.branch, ap->from_serial);
 	if (f < 0)
 		return ay_err_errno(err, -f, "cannot open base %.16s…", hex);
-	if (fstat(f, &st) < 0 || (uint64_t)st.st_size != rec->base_sizes[base]) {
+	if (fstat(f, &st) < 0) {
+		int saved = errno;
+		close(f);
+		return ay_err_errno(err, saved, "cannot look at base %.16s…", hex);
+	}
+	if ((uint64_t)st.st_size != rec->base_sizes[base]) {
 		close(f);
 		return ay_err_set(err, AY_EBASE,
 				  "base %.16s… of %s %u does not have %llu bytes: `ayni fsck --heal` heals",

@@ -78,15 +78,16 @@ static int stage_one(struct ay__apply *ap, const struct ay_entry *e, struct ay_e
 	if (r < 0)
 		return ay_err_errno(err, -r, "%s", e->path);
 	ay__object_name(&e->digest, v, &name);
-	if (ay__build_has(&ap->b, &name))
-		return 0;
+	if ((r = ay__build_has(&ap->b, &name, err)) != 0)
+		return r < 0 ? r : 0;
 	r = from_output(ap, e, &name, err);
 	if (r <= 0)
 		return r;
-	if (ay__base_index_has(&ap->bases, &e->digest, v) &&
-	    faccessat(ap->b.s->objects, name.s, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return 0; /* the same inode under another path: linked as it is */
-	return from_base(ap, e, &name, err);
+	int there = ay__base_index_has(&ap->bases, &e->digest, v) ? ay__there(ap->b.s->objects, name.s) : 0;
+	if (there < 0)
+		return ay_err_errno(err, -there, "%s: its old object", e->path);
+	/* The same inode under another path: linked as it is. */
+	return there > 0 ? 0 : from_base(ap, e, &name, err);
 }
 
 struct stage_task {

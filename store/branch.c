@@ -39,23 +39,21 @@ static int lock_all(struct ay_store *s, int dir, const char *branch, int locks[L
 /* @each for every tree in @dir. */
 static int each_tree(int dir, int (*each)(void *ctx, const char *name, uint32_t serial), void *ctx)
 {
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	AY_CLOSEDIR DIR *d = ay__list_dir(dir);
 	struct dirent *e;
 	uint32_t serial;
+	int r = 0, q = 0;
 
-	if (!d && fd >= 0)
-		close(fd);
 	if (!d)
 		return -errno;
-	while (r == 0 && (e = readdir(d))) {
+	while (r == 0 && (e = ay__dir_next(d, &q))) {
 		if (ay__serial_parse(e->d_name, &serial))
 			r = each(ctx, e->d_name, serial);
 	}
-	return r;
+	return r ? r : q;
 }
 
-/* The serial of the first tree that somebody uses. */
+/* The serial of the first tree that somebody uses, plus one; -errno when that cannot be known. */
 static int is_used(void *ctx, const char *name, uint32_t serial)
 {
 	const int *dir = ctx;
@@ -63,7 +61,8 @@ static int is_used(void *ctx, const char *name, uint32_t serial)
 
 	snprintf(path, sizeof(path), "%s/.ref", name);
 	AY_CLOSE int ref = ay__open_beneath(*dir, path, O_RDONLY | O_NONBLOCK);
-	return ref >= 0 && ay__lock(ref, LOCK_EX | LOCK_NB) < 0 ? (int)(serial & INT32_MAX) + 1 : 0;
+	int r = ref < 0 ? ref : ay__lock(ref, LOCK_EX | LOCK_NB);
+	return r == -EWOULDBLOCK ? (int)(serial & INT32_MAX) + 1 : ay__not_there(r) ? 0 : r;
 }
 
 struct next {
@@ -96,9 +95,13 @@ static int remove_trees(struct ay_store *s, int dir, const char *branch, struct 
 	for (;;) {
 		struct ay__staging st = AY__STAGING_NONE;
 		struct next next = {0};
-		if (ay__branch_current_or_0(s, dir, branch, &next.current, NULL) < 0)
+		int r = ay__branch_current_or_0(s, dir, branch, &next.current, NULL);
+		if (r < 0 && r > AY_EFORMAT && !ay__not_there(r))
+			return ay_err_errno(err, -r, "cannot find out which tree of %s is the current one",
+					    branch);
+		if (r < 0) /* a link that leads nowhere */
 			next.current = 0;
-		int r = each_tree(dir, next_tree, &next);
+		r = each_tree(dir, next_tree, &next);
 		if (r < 0)
 			return ay_err_errno(err, -r, "cannot list the trees of %s", branch);
 		if (next.found == 0)
@@ -138,8 +141,13 @@ static int remove_all(struct ay_store *s, int dir, const char *branch, struct ay
 	int locks[LOCKS] = {-1, -1, -1};
 	int r = lock_all(s, dir, branch, locks, err);
 
-	if (r == 0 && (r = each_tree(dir, is_used, &dir)) > 0)
-		r = ay_err_set(err, AY_EBUSY, "somebody uses %s %d: nothing was removed", branch, r - 1);
+	int used = r == 0 ? each_tree(dir, is_used, &dir) : 0;
+	if (used > 0)
+		r = ay_err_set(err, AY_EBUSY, "somebody uses %s %d: nothing was removed", branch, used - 1);
+	else if (used < 0)
+		r = ay_err_errno(err, -used,
+				 "cannot find out whether somebody uses a tree of %s: nothing was removed",
+				 branch);
 	if (r == 0)
 		r = ay_state_change_branch(s, branch, stop_following, NULL, err);
 	if (r == 0)

@@ -28,22 +28,20 @@ void ay_store_set_reserve(struct ay_store *s, uint64_t bytes)
 
 static int add_dir(int dir, uint64_t *bytes)
 {
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	AY_CLOSEDIR DIR *d = ay__list_dir(dir);
 	struct dirent *e;
+	int r = d ? 0 : -errno;
 
-	if (!d) {
-		int code = errno;
-		if (fd >= 0)
-			close(fd);
-		return -code;
-	}
-	while ((e = readdir(d))) {
+	while (d && (e = ay__dir_next(d, &r))) {
 		struct stat st;
-		if (fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+		if (fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+			if (!ay__not_there(-errno))
+				return -errno;
+		} else if (S_ISREG(st.st_mode)) {
 			*bytes += (uint64_t)st.st_blocks * 512;
+		}
 	}
-	return 0;
+	return r;
 }
 
 int ay_store_size(struct ay_store *s, uint64_t *bytes, struct ay_err *err)

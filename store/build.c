@@ -232,12 +232,13 @@ static void flat_name(const struct ay__object_name *name, char out[AY__OBJECT_NA
 	snprintf(out, AY__OBJECT_NAME_MAX, "%.2s%s", name->s, name->s + 3);
 }
 
-bool ay__build_has(const struct ay__build *b, const struct ay__object_name *name)
+int ay__build_has(const struct ay__build *b, const struct ay__object_name *name, struct ay_err *err)
 {
 	char flat[AY__OBJECT_NAME_MAX];
 
 	flat_name(name, flat);
-	return faccessat(b->new_, flat, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	int r = ay__there(b->new_, flat);
+	return r < 0 ? ay_err_errno(err, -r, "cannot look at staged object %s", name->s) : r;
 }
 
 int ay__build_stage(struct ay__build *b, const struct ay_entry *e, const struct ay__object_name *name,

@@ -173,9 +173,14 @@ static int settle_whole(struct ay_bundle_file *f, struct ay_err *err)
 	char name[AY_DIGEST_HEX + sizeof(".hashes")];
 
 	hashes_name(f->hex, name);
-	if (f->readonly || faccessat(f->s->partial, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+	if (f->readonly)
 		return 0;
-	int rc = f->s->fs->ops->fsync(f->s->fs, f->s->bundles);
+	int rc = ay__there(f->s->partial, name);
+	if (rc == 0)
+		return 0;
+	if (rc < 0)
+		return ay_err_errno(err, -rc, "%s/bundles/partial/%s", f->s->path, name);
+	rc = f->s->fs->ops->fsync(f->s->fs, f->s->bundles);
 	if (rc < 0)
 		return ay_err_errno(err, -rc, "sync %s/bundles", f->s->path);
 	drop_partial(f);
@@ -297,8 +302,12 @@ static int lock_partial(struct ay_bundle_file *f, struct ay_err *err)
 	struct stat st;
 	int rc = ay__lock(f->fd, LOCK_EX | LOCK_NB);
 
-	if (rc < 0 || fstat(f->fd, &st) < 0 || st.st_nlink == 0)
+	if (rc == 0 && fstat(f->fd, &st) < 0)
+		rc = -errno;
+	if (rc == -EWOULDBLOCK || (rc == 0 && st.st_nlink == 0))
 		return ay_err_set(err, AY_EBUSY, "bundle %s is being collected by another process", f->hex);
+	if (rc < 0)
+		return ay_err_errno(err, -rc, "cannot lock %s/bundles/partial/%s", f->s->path, f->hex);
 	if (st.st_mode & 077)
 		rc = f->s->fs->ops->chmod(f->s->fs, f->fd, 0600);
 	return rc < 0 ? ay_err_errno(err, -rc, "%s/bundles/partial/%s", f->s->path, f->hex) : 0;
@@ -502,24 +511,25 @@ int ay_bundle_file_finish(struct ay_bundle_file *f, struct ay_err *err)
 /* Append what @dirfd holds to @out, an array of entries in a buf. */
 static int list_dir(int dirfd, bool whole, struct ay_buf *out)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	AY_CLOSEDIR DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir) {
-		int rc = -errno;
-		if (fd >= 0)
-			close(fd);
-		return rc;
-	}
-	for (struct dirent *e; (e = readdir(dir));) {
+	AY_CLOSEDIR DIR *dir = ay__list_dir(dirfd);
+	int rc = dir ? 0 : -errno;
+
+	for (struct dirent *e; dir && (e = ay__dir_next(dir, &rc));) {
 		struct ay_bundle_entry entry = {.whole = whole};
 		struct stat st;
-		if (ay_digest_parse(&entry.digest, e->d_name, strlen(e->d_name)) < 0 ||
-		    fstatat(dirfd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		if (ay_digest_parse(&entry.digest, e->d_name, strlen(e->d_name)) < 0)
+			continue;
+		if (fstatat(dirfd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+			if (!ay__not_there(-errno))
+				return -errno;
+			continue;
+		}
+		if (!S_ISREG(st.st_mode))
 			continue;
 		entry.size = (uint64_t)st.st_size;
 		ay_put_bytes(out, &entry, sizeof(entry));
 	}
-	return ay_buf_status(out);
+	return rc < 0 ? rc : ay_buf_status(out);
 }
 
 int ay_bundles_list(struct ay_store *s, struct ay_bundle_entry **out, size_t *n, struct ay_err *err)

@@ -75,13 +75,8 @@ static int finish_oldest(struct hashing *h)
 
 	ay__hash_pool_done(h->pool, job, true);
 	h->bytes += (uint64_t)f->st.st_size;
-	if (job->rc == -ENOMEM)
-		return ay_err_errno(h->d->err, ENOMEM, "hash");
-	if (job->rc < 0) {
-		ay__dedupe_skip(h->d, job->rc == AY_EBUSY ? AY_DEDUPE_CHANGED : AY_DEDUPE_UNREADABLE, f->root,
-				f->path);
-		return 0;
-	}
+	if (job->rc < 0)
+		return ay__dedupe_unopened(h->d, job->rc, f);
 	f->digest = job->digest;
 	f->usable = true;
 	const struct ay_dedupe *how = h->d->how;
@@ -99,11 +94,8 @@ static int hash_file(struct hashing *h, size_t i)
 			return r;
 	}
 	int fd = ay__dedupe_open(f);
-	if (fd < 0) {
-		ay__dedupe_skip(h->d, fd == AY_EBUSY ? AY_DEDUPE_CHANGED : AY_DEDUPE_UNREADABLE, f->root,
-				f->path);
-		return 0;
-	}
+	if (fd < 0)
+		return ay__dedupe_unopened(h->d, fd, f);
 	if (ay__dedupe_immutable(fd)) {
 		ay__dedupe_skip(h->d, AY_DEDUPE_IMMUTABLE, f->root, f->path);
 		close(fd);

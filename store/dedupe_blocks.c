@@ -116,11 +116,8 @@ static int pair(struct ay__dedupe *d, const struct ay__dup *keep, int from, cons
 	AY_CLOSE int to = ay__dedupe_open(f);
 	int r = 1;
 
-	if (to < 0) {
-		ay__dedupe_skip(d, to == AY_EBUSY ? AY_DEDUPE_CHANGED : AY_DEDUPE_UNREADABLE, f->root,
-				f->path);
-		return 0;
-	}
+	if (to < 0)
+		return ay__dedupe_unopened(d, to, f);
 	if (are_one(from, to))
 		return 0;
 	if (!d->how->dry_run)
@@ -150,9 +147,8 @@ int ay__dedupe_blocks(struct ay__dedupe *d, struct ay__dup *const *files, size_t
 
 	for (; first < n && from < 0; first++) {
 		from = ay__dedupe_open(files[first]);
-		if (from < 0)
-			ay__dedupe_skip(d, from == AY_EBUSY ? AY_DEDUPE_CHANGED : AY_DEDUPE_UNREADABLE,
-					files[first]->root, files[first]->path);
+		if (from < 0 && (r = ay__dedupe_unopened(d, from, files[first])) < 0)
+			return r;
 	}
 	for (size_t i = first; r == 0 && i < n; i++)
 		r = pair(d, files[first - 1], from, files[i]);

@@ -37,20 +37,25 @@ static bool same_meta(const struct ay__dedupe *d, const struct stat *a, const st
 		(a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec));
 }
 
-static bool same_xattrs(int a, int b)
+/* 1, 0, or why that cannot be known. */
+static int same_xattrs(int a, int b)
 {
 	AY_FREE struct ay_xattr *x = NULL, *y = NULL;
 	size_t n = 0, m = 0;
+	int r = ay__xattrs_read(a, -1, NULL, 0, &x, &n, NULL);
 
-	if (ay__xattrs_read(a, -1, NULL, 0, &x, &n, NULL) < 0 ||
-	    ay__xattrs_read(b, -1, NULL, 0, &y, &m, NULL) < 0 || n != m)
-		return false;
+	if (r == 0)
+		r = ay__xattrs_read(b, -1, NULL, 0, &y, &m, NULL);
+	if (r < 0) /* of more attributes than can be compared, or that change meanwhile, none are the same */
+		return r == AY_ELIMIT || r == AY_EBUSY ? 0 : r;
+	if (n != m)
+		return 0;
 	for (size_t i = 0; i < n; i++) {
 		if (strcmp(x[i].name, y[i].name) != 0 || x[i].value_len != y[i].value_len ||
 		    (x[i].value_len > 0 && memcmp(x[i].value, y[i].value, x[i].value_len) != 0))
-			return false;
+			return 0;
 	}
-	return true;
+	return 1;
 }
 
 static ssize_t read_full(int fd, uint8_t *buf, size_t len, off_t at)
@@ -68,18 +73,23 @@ static ssize_t read_full(int fd, uint8_t *buf, size_t len, off_t at)
 	return (ssize_t)got;
 }
 
-static bool same_bytes(int a, int b, off_t size)
+/* 1, 0, -errno: that cannot be known. */
+static int same_bytes(int a, int b, off_t size)
 {
 	AY_FREE uint8_t *x = malloc(2 * (size_t)CHUNK);
-	uint8_t *y = x + CHUNK;
 
-	for (off_t at = 0; x && at < size; at += CHUNK) {
+	if (!x)
+		return -ENOMEM;
+	uint8_t *y = x + CHUNK;
+	for (off_t at = 0; at < size; at += CHUNK) {
 		size_t len = size - at < (off_t)CHUNK ? (size_t)(size - at) : CHUNK;
-		if (read_full(a, x, len, at) != (ssize_t)len || read_full(b, y, len, at) != (ssize_t)len ||
-		    memcmp(x, y, len) != 0)
-			return false;
+		ssize_t n = read_full(a, x, len, at), m = n < 0 ? n : read_full(b, y, len, at);
+		if (m < 0)
+			return (int)m;
+		if (n != (ssize_t)len || m != n || memcmp(x, y, len) != 0)
+			return 0;
 	}
-	return x != NULL;
+	return 1;
 }
 
 /* The directory of a name, and the name in it. */
@@ -129,6 +139,23 @@ static int exchange(struct ay__dedupe *d, int dir, const char *name, int keep, i
 	return r < 0 ? r : u < 0 ? u : good;
 }
 
+/* Is @f, open as @fd, as it was when it was seen, and equal to @keep? 1; 0: @why not; -errno: that cannot be known. */
+static int may_be_one(const struct ay__dup *f, const struct ay__dup *keep, int keep_fd, int fd,
+		      enum ay_dedupe_skip *why)
+{
+	struct stat now;
+
+	if (fstat(fd, &now) < 0)
+		return -errno;
+	int r = ay__stat_same(&f->st, &now) ? same_bytes(keep_fd, fd, keep->st.st_size) : 0;
+	*why = r == 0 ? AY_DEDUPE_CHANGED : *why;
+	if (r <= 0)
+		return r;
+	r = same_xattrs(keep_fd, fd);
+	*why = r == 0 ? AY_DEDUPE_METADATA : *why;
+	return r;
+}
+
 /* One name of @f becomes one of the inode @keep. 1: it did; 0: it was skipped; -EMLINK; other -errno. */
 static int replace(struct ay__dedupe *d, struct ay__dup *keep, int keep_fd, struct ay__dup *f)
 {
@@ -138,24 +165,23 @@ static int replace(struct ay__dedupe *d, struct ay__dup *keep, int keep_fd, stru
 	AY_CLOSE int dir = open_parent(f, &name);
 	int r = 0;
 
-	if (fd < 0 || dir < 0 || fstat(fd, &now) < 0 || fstat(dir, &dir_was) < 0) {
-		ay__dedupe_skip(d, AY_DEDUPE_CHANGED, f->root, f->path);
-		return 0;
-	}
+	if (fd < 0 || dir < 0)
+		r = fd < 0 ? fd : dir;
+	else if (fstat(fd, &now) < 0 || fstat(dir, &dir_was) < 0)
+		r = -errno;
+	if (r < 0) /* gone, or not a file any more: it has changed */
+		return ay__dedupe_unopened(d, ay__not_there(r) ? AY_EBUSY : r, f);
 	enum ay_dedupe_skip why = AY_DEDUPE_SKIPS;
 	if (ay__lease_take(fd) != 0) {
 		ay__dedupe_skip(d, AY_DEDUPE_WRITER, f->root, f->path);
 		return 0;
 	}
-	if (fstat(fd, &now) < 0 || !ay__stat_same(&f->st, &now) || !same_bytes(keep_fd, fd, keep->st.st_size))
-		why = AY_DEDUPE_CHANGED;
-	else if (!same_xattrs(keep_fd, fd))
-		why = AY_DEDUPE_METADATA;
-	else if (!d->how->dry_run)
-		r = exchange(d, dir, name, keep_fd, fd);
-	else
-		r = 1;
+	int same = may_be_one(f, keep, keep_fd, fd, &why);
+	if (same > 0)
+		r = d->how->dry_run ? 1 : exchange(d, dir, name, keep_fd, fd);
 	ay__lease_drop(fd);
+	if (same < 0)
+		return ay__dedupe_unopened(d, same, f);
 	if (why == AY_DEDUPE_SKIPS && r == 0)
 		why = AY_DEDUPE_WRITER;
 	if (r == -EPERM || r == -EACCES || r == -ENOENT || r == -EROFS) {
@@ -230,9 +256,12 @@ static int gather(struct ay__dedupe *d, struct ay__dup *files, size_t at, size_t
 	struct ay__dup *keep = &files[at];
 	AY_CLOSE int fd = ay__dedupe_open(keep);
 
-	if (fd < 0 || ay__lease_take(fd) != 0) {
-		ay__dedupe_skip(d, fd == AY_EBUSY ? AY_DEDUPE_CHANGED : AY_DEDUPE_WRITER, keep->root,
-				keep->path);
+	if (fd < 0) {
+		int r = ay__dedupe_unopened(d, fd, keep);
+		return r < 0 ? r : 1;
+	}
+	if (ay__lease_take(fd) != 0) {
+		ay__dedupe_skip(d, AY_DEDUPE_WRITER, keep->root, keep->path);
 		return 1;
 	}
 	for (size_t i = names_end(files, at, n), end; i < n; i = end) {

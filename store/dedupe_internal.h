@@ -36,6 +36,11 @@ struct ay__dedupe {
 /** ay__dedupe_name() - the file for a person: "DIR/path". */
 void ay__dedupe_name(const struct ay__dedupe *d, int root, const char *path, char out[AY__DEDUPE_NAME_MAX]);
 void ay__dedupe_skip(struct ay__dedupe *d, enum ay_dedupe_skip why, int root, const char *path);
+/**
+ * ay__dedupe_unopened() - @f could not be opened, or read: @r says why. 0: it was skipped; negative: that says nothing of the
+ * file (we lack descriptors, memory), and is the run's error.
+ */
+int ay__dedupe_unopened(struct ay__dedupe *d, int r, const struct ay__dup *f);
 /** ay__dedupe_walk() - all regular files below how->dirs into the list. */
 int ay__dedupe_walk(struct ay__dedupe *d, const int *roots);
 /** ay__dedupe_open() - the file again, if it is as it was when it was seen. fd; AY_EBUSY; -errno. */

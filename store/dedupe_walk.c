@@ -53,12 +53,19 @@ void ay__dedupe_skip(struct ay__dedupe *d, enum ay_dedupe_skip why, int root, co
 	d->how->skipped(d->how->ctx, why, name);
 }
 
-static bool is_store(int dir)
+/* 1, 0, -errno. */
+static int is_store(int dir)
 {
 	char text[12];
 	AY_CLOSE int fd = openat(dir, "VERSION", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	ssize_t n;
 
-	return fd >= 0 && read(fd, text, 11) == 11 && memcmp(text, "ayni-store ", 11) == 0;
+	if (fd < 0)
+		return ay__not_there(-errno) ? 0 : -errno;
+	do
+		n = read(fd, text, 11);
+	while (n < 0 && errno == EINTR);
+	return n == 11 && memcmp(text, "ayni-store ", 11) == 0;
 }
 
 static int add(struct walk *w, const struct stat *st)
@@ -90,6 +97,8 @@ static int enter(struct walk *w, int dir, const char *name, const struct stat *s
 	}
 	int fd = w->depth < DEPTH_MAX ? openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 				      : -1;
+	if (fd < 0 && w->depth < DEPTH_MAX)
+		return ay__dedupe_unopened(w->d, -errno, &(struct ay__dup){.root = w->root, .path = w->path});
 	if (fd < 0) {
 		ay__dedupe_skip(w->d, AY_DEDUPE_UNREADABLE, w->root, w->path);
 		return 0;
@@ -136,7 +145,10 @@ static int walk_dir(struct walk *w, int fd)
 		close(fd);
 		return ay_err_errno(w->d->err, ENOMEM, "walk");
 	}
-	if (w->d->how->read_only && is_store(fd)) {
+	int store = w->d->how->read_only ? is_store(fd) : 0;
+	if (store < 0)
+		return ay__dedupe_unopened(w->d, store, &(struct ay__dup){.root = w->root, .path = w->path});
+	if (store > 0) {
 		ay__dedupe_skip(w->d, AY_DEDUPE_STORE, w->root, w->len ? w->path : ".");
 		return 0;
 	}
@@ -184,6 +196,18 @@ int ay__dedupe_open(const struct ay__dup *f)
 	if (fstat(fd, &now) < 0)
 		return -errno;
 	return ay__stat_same(&f->st, &now) ? ay_steal_fd(&fd) : AY_EBUSY;
+}
+
+int ay__dedupe_unopened(struct ay__dedupe *d, int r, const struct ay__dup *f)
+{
+	char name[AY__DEDUPE_NAME_MAX];
+
+	if (ay__own_lack(r)) {
+		ay__dedupe_name(d, f->root, f->path, name);
+		return ay_err_errno(d->err, -r, "cannot look at %s", name);
+	}
+	ay__dedupe_skip(d, r == AY_EBUSY ? AY_DEDUPE_CHANGED : AY_DEDUPE_UNREADABLE, f->root, f->path);
+	return 0;
 }
 
 bool ay__dedupe_immutable(int fd)

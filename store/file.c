@@ -182,7 +182,9 @@ void ay__random_name(char out[17])
 {
 	uint64_t v = 0;
 
-	AY_ASSERT(getrandom(&v, sizeof(v), 0) == (ssize_t)sizeof(v));
+	/* Interrupted it can be only early after the machine's start, before the kernel has any. */
+	while (getrandom(&v, sizeof(v), 0) != (ssize_t)sizeof(v))
+		AY_ASSERT(errno == EINTR);
 	snprintf(out, 17, "%016llx", (unsigned long long)v);
 }
 
@@ -250,12 +252,16 @@ static void put_back(struct ay_fs *fs, int dirfd, const char *name, int old)
 {
 	AY_FREE uint8_t *data = NULL;
 	struct stat st;
+	ssize_t n;
 
 	if (old < 0) {
 		fs->ops->unlink(fs, dirfd, name, 0);
-	} else if (fstat(old, &st) == 0 && (data = malloc((size_t)st.st_size + 1)) != NULL &&
-		   pread(old, data, (size_t)st.st_size, 0) == st.st_size) {
-		replace(fs, dirfd, name, data, (size_t)st.st_size, NULL);
+	} else if (fstat(old, &st) == 0 && (data = malloc((size_t)st.st_size + 1)) != NULL) {
+		do
+			n = pread(old, data, (size_t)st.st_size, 0);
+		while (n < 0 && errno == EINTR);
+		if (n == st.st_size)
+			replace(fs, dirfd, name, data, (size_t)st.st_size, NULL);
 	}
 }
 
@@ -264,6 +270,10 @@ int ay__store_replace_file(struct ay_fs *fs, int dirfd, const char *name, const 
 {
 	AY_CLOSE int old = ay__open_beneath(dirfd, name, O_RDONLY | O_NONBLOCK);
 	bool renamed = false;
+
+	/* What could not be put back is not replaced: an error that says nothing of the old one must not cost it. */
+	if (ay__own_lack(old) || old == -EIO)
+		return ay_err_errno(err, -old, "cannot open the old %s", name);
 	int r = replace(fs, dirfd, name, data, len, &renamed);
 
 	if (r < 0 && renamed)
@@ -276,20 +286,9 @@ static bool is_dot(const char *name)
 	return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
 }
 
-/* A second, independent reader of the directory @dirfd. */
-static DIR *open_dir_again(int dirfd)
-{
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-
-	if (!d && fd >= 0)
-		close(fd);
-	return d;
-}
-
 void ay__sweep_tmp(struct ay_fs *fs, int dirfd)
 {
-	AY_CLOSEDIR DIR *d = open_dir_again(dirfd);
+	AY_CLOSEDIR DIR *d = ay__list_dir(dirfd);
 	struct dirent *e;
 
 	while (d && (e = readdir(d))) {

@@ -7,6 +7,9 @@
 #ifndef AYNI_STORE_FILE_H
 #define AYNI_STORE_FILE_H
 
+#include <dirent.h>
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "store/fs.h"
 
@@ -26,6 +29,23 @@
 int ay__open_beneath(int dirfd, const char *path, int flags);
 /** ay__open_beneath_mode() - the same with O_CREAT and a mode; only implementations of the seam call it. */
 int ay__open_beneath_mode(int dirfd, const char *path, int flags, mode_t mode);
+
+/**
+ * ay__not_there() - does @r, of opening a path or looking at one, say that there is nothing of that name? Every other error (no
+ * descriptor left, a failing disk, no permission) says nothing about it, and is never an answer.
+ */
+bool ay__not_there(int r);
+/** ay__there() - is there a @name in @dirfd? 1, 0, -errno when that cannot be known. */
+int ay__there(int dirfd, const char *name);
+/** ay__own_lack() - is @r a failure of ours (no descriptor, no memory), which would meet whatever comes next, too? */
+bool ay__own_lack(int r);
+/** ay__list_dir() - a second, independent reader of the directory @dirfd; NULL with errno. */
+DIR *ay__list_dir(int dirfd);
+/**
+ * ay__dir_next() - the next entry but "." and ".."; NULL at the end, or when the disk fails: then *@r, which is 0 before, is
+ * -errno, and what comes behind was not seen.
+ */
+struct dirent *ay__dir_next(DIR *d, int *r);
 
 /**
  * ay__read_file() - all of a regular file into memory.

@@ -30,7 +30,7 @@ void ay__fsck_tell(struct ay__fsck *k, const struct ay_fsck_finding *f, const ch
 
 bool ay__fsck_lack(struct ay__fsck *k, int r)
 {
-	bool lack = r == -EMFILE || r == -ENFILE || r == -ENOMEM;
+	bool lack = ay__own_lack(r);
 	if (lack && k->failed == 0)
 		k->failed = r;
 	return lack;

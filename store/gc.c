@@ -193,5 +193,17 @@ int ay_store_gc(struct ay_store *s, unsigned keep, struct ay_gc_result *res, str
 		r = ay__gc_objects(s, res, err);
 	if (r == 0)
 		r = ay__gc_bundles(s, res, err);
+	/* A bad moment may have passed. All that is left there is counted anew. */
+	if (r == 0 && res->left < 0) {
+		res->left = 0;
+		res->in_use = 0;
+		ay__staging_sweep(s, true, res);
+	}
+	if (r == 0 && res->left < 0)
+		r = ay_err_errno(
+			err, -res->left,
+			"all else is done, but what was removed and lies in %s/tmp cannot be deleted now: "
+			"collect again",
+			s->path);
 	return r < 0 ? ay_err_wrap(err, r, "collect in %s", s->path) : 0;
 }

@@ -160,8 +160,13 @@ static int drop_unless_held(struct ay_store *s, const struct ay_digest *d, struc
 	char hex[AY_DIGEST_HEX + 1];
 	AY_CLOSE int held = ay__open_beneath(s->partial, ay_digest_hex(d, hex), O_RDONLY | O_NONBLOCK);
 
-	if (held >= 0 && ay__lock(held, LOCK_EX | LOCK_NB) < 0)
+	int r = held < 0 ? held : ay__lock(held, LOCK_EX | LOCK_NB);
+	if (r == -EWOULDBLOCK)
 		return 1;
+	if (r < 0 && !ay__not_there(r))
+		return ay_err_errno(err, -r,
+				    "cannot find out whether %s/bundles/partial/%s is being collected",
+				    s->path, hex);
 	return ay_bundles_drop(s, d, err);
 }
 

@@ -31,8 +31,13 @@ static int drop_slice(struct ay_store *s, DIR *d, const char *bucket, struct ay_
 		if (!(e = readdir(d)))
 			return errno ? ay_err_errno(err, errno, "cannot list %s/objects/%s", s->path, bucket)
 				     : 0;
-		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
-		    st.st_nlink > 1)
+		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+			if (!ay__not_there(-errno))
+				return ay_err_errno(err, errno, "cannot look at object %s/%s", bucket,
+						    e->d_name);
+			continue;
+		}
+		if (!S_ISREG(st.st_mode) || st.st_nlink > 1)
 			continue;
 		struct ay__object_name name;
 		int n = snprintf(name.s, sizeof(name.s), "%s/%s", bucket, e->d_name), r;

@@ -39,12 +39,18 @@ static int import_file(struct ay__build *b, int dirfd, const struct ay_entry *e,
 
 	if (r < 0)
 		return ay_err_errno(err, -r, "%s", e->path);
-	if (ay__build_has(b, &name) || ((flags & AY_IMPORT_SCANNED) && stage_present(b, e, &name)))
+	int staged = ay__build_has(b, &name, err);
+	if (staged < 0)
+		return staged;
+	if (staged > 0 || ((flags & AY_IMPORT_SCANNED) && stage_present(b, e, &name)))
 		return 0;
 	AY_CLOSE int fd = ay__open_beneath(dirfd, e->path + 1, O_RDONLY | O_NONBLOCK);
 	if (fd < 0)
 		return ay_err_errno(err, -fd, "%s: cannot open it in the source directory", e->path);
-	if (faccessat(b->s->objects, name.s, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+	int there = ay__there(b->s->objects, name.s);
+	if (there < 0)
+		return ay_err_errno(err, -there, "%s: object %s", e->path, name.s);
+	if (there > 0) {
 		if ((r = ay_digest_fd(fd, &found, &size)) < 0)
 			return ay_err_errno(err, -r, "%s: cannot read it in the source directory", e->path);
 		if (!ay_digest_eq(&found, &e->digest))

@@ -55,7 +55,7 @@ static bool line_uses(const struct look *l, char *line)
 	return next == '\0' || next == '/';
 }
 
-static bool space_uses(const struct look *l, int proc, const char *pid)
+static int space_uses(const struct look *l, int proc, const char *pid)
 {
 	char path[300];
 	AY_FREE char *line = NULL;
@@ -64,9 +64,13 @@ static bool space_uses(const struct look *l, int proc, const char *pid)
 
 	snprintf(path, sizeof(path), "%s/mountinfo", pid);
 	int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && ay__own_lack(-errno))
+		return -errno;
 	AY_FCLOSE FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
-	if (!f && fd >= 0)
+	if (!f && fd >= 0) {
 		close(fd);
+		return -ENOMEM;
+	}
 	while (f && !used && getline(&line, &cap, f) >= 0)
 		used = line_uses(l, line);
 	return used;
@@ -100,33 +104,38 @@ static bool seen(struct look *l, int proc, const char *pid)
 	return false;
 }
 
-bool ay__tree_mounted(int proc, int tree, const char *staging)
+int ay__tree_mounted(int proc, int tree, const char *staging)
 {
 	struct look l = {.seen = NULL};
 	struct stat st;
 	struct dirent *e;
-	bool used = false;
+	int used = 0, end = 0;
 	AY_CLOSEDIR DIR *d = proc < 0 ? NULL : fdopendir(proc);
 
 	if (!d && proc >= 0)
 		close(proc);
 	if (fstatat(tree, "root", &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return false;
+		return ay__not_there(-errno) ? 0 : -errno;
+	if (!d)
+		return proc >= 0 ? -ENOMEM : ay__not_there(proc) ? 0 : proc;
 	snprintf(l.below, sizeof(l.below), "/tmp/%s/tree/root", staging);
 	ay_use_source(&st, l.source);
-	while (d && !used && !l.too_many && (e = readdir(d))) {
+	while (used == 0 && !l.too_many && (e = ay__dir_next(d, &end))) {
 		if (e->d_name[0] >= '1' && e->d_name[0] <= '9' && !seen(&l, dirfd(d), e->d_name))
 			used = space_uses(&l, dirfd(d), e->d_name);
 	}
 	free(l.seen);
-	return used || l.too_many;
+	return used ? used : l.too_many ? 1 : end;
 }
 
-bool ay__tree_in_use(int tree, const char *staging, int *ref)
+int ay__tree_in_use(int tree, const char *staging, int *ref)
 {
 	*ref = ay__open_beneath(tree, ".ref", O_RDONLY);
-	if (*ref < 0)
-		return false; /* never complete, or already half gone: then nobody used it */
-	return ay__lock(*ref, LOCK_EX | LOCK_NB) == -EWOULDBLOCK ||
-	       ay__tree_mounted(open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), tree, staging);
+	if (*ref < 0) /* never complete, or already half gone: then nobody used it */
+		return ay__not_there(*ref) ? 0 : *ref;
+	int r = ay__lock(*ref, LOCK_EX | LOCK_NB);
+	if (r < 0)
+		return r == -EWOULDBLOCK ? 1 : r;
+	int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return ay__tree_mounted(proc < 0 ? -errno : proc, tree, staging);
 }

@@ -131,9 +131,9 @@ bool ay__intake_same_meta(const struct ay_store *s, const struct stat *st, const
 
 /* ---- buckets ---- */
 
-bool ay__intake_has(const struct ay__intake *in, const struct ay__object_name *name)
+int ay__intake_has(const struct ay__intake *in, const struct ay__object_name *name)
 {
-	return faccessat(in->b->buckets, name->s, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return ay__there(in->b->buckets, name->s);
 }
 
 static int make_bucket(struct ay__intake *in, const struct ay__object_name *name)
@@ -346,22 +346,34 @@ static int copy_file(struct ay__intake_job *job, struct ay__hash_tools *tools)
 	return r == 0 ? 0 : blame(job, tools, r, &why);
 }
 
+/* Is the object in the store, or staged? 1, 0, or what broke the whole. */
+static int is_here(struct ay__intake_job *job, const struct ay__object_name *name)
+{
+	struct ay__intake *in = job->in;
+	struct ay_err why = {0};
+	int r = ay__there(in->b->s->objects, name->s);
+
+	if (r == 0)
+		r = ay__intake_has(in, name);
+	return r >= 0 ? r : broke(in, r, (ay_err_errno(&why, -r, "object %s", name->s), &why));
+}
+
 /* What is expected, and here already, is read and found right, but not copied. 1: it is not here. */
 static int use_present(struct ay__intake_job *job, struct ay__hash_tools *tools)
 {
 	struct ay__intake *in = job->in;
 	struct ay__object_name name;
 
-	if (!job->expect || ay__object_name_of(in->b->s, job->e, &name) < 0 ||
-	    (faccessat(in->b->s->objects, name.s, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
-	     !ay__intake_has(in, &name)))
+	if (!job->expect || ay__object_name_of(in->b->s, job->e, &name) < 0)
 		return 1;
-	int r = ay__hash_job_read(&job->h, tools);
-	if (r < 0)
+	int r = is_here(job, &name);
+	if (r <= 0)
+		return r < 0 ? r : 1;
+	if ((r = ay__hash_job_read(&job->h, tools)) < 0)
 		return r;
 	if (!ay_digest_eq(&job->h.digest, &job->e->digest))
 		return AY_EDIGEST;
-	if (ay__intake_has(in, &name) || link_present(in, job->e, &name))
+	if (ay__intake_has(in, &name) > 0 || link_present(in, job->e, &name))
 		return count(job, AY__INTAKE_PRESENT);
 	return 1;
 }

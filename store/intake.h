@@ -67,8 +67,8 @@ int ay__intake_work(struct ay__hash_job *job, struct ay__hash_tools *tools);
 /** ay__intake_same_meta() - would the inode @st, @xattrs be intact as the object of @e? */
 bool ay__intake_same_meta(const struct ay_store *s, const struct stat *st, const struct ay_xattr *xattrs,
 			  size_t n_xattrs, const struct ay_entry *e);
-/** ay__intake_has() - is the object @name in a bucket already? */
-bool ay__intake_has(const struct ay__intake *in, const struct ay__object_name *name);
+/** ay__intake_has() - is the object @name in a bucket already? 1, 0, -errno. */
+int ay__intake_has(const struct ay__intake *in, const struct ay__object_name *name);
 /** ay__intake_link() - a second name, in its bucket, for @from in @dirfd ("": @dirfd itself). 0 or -errno. */
 int ay__intake_link(struct ay__intake *in, int dirfd, const char *from, const struct ay__object_name *name);
 /**

@@ -56,9 +56,13 @@ static int drop_slice(struct ay_store *s, FILE *f, struct ay_gc_result *res, int
 		struct stat st;
 		if (!fgets(line, sizeof(line), f) || !parse(line, &nlink, &ino, &name))
 			return 0;
+		if (fstatat(s->objects, name.s, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+			if (!ay__not_there(-errno))
+				*failed = ay_err_errno(err, errno, "cannot look at object %s", name.s);
+			continue;
+		}
 		/* Another inode may have the name by now: the links that it has are trees'. */
-		if (fstatat(s->objects, name.s, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink != nlink ||
-		    st.st_ino != ino)
+		if (st.st_nlink != nlink || st.st_ino != ino)
 			continue;
 		int u = ay__object_drop(s, &name);
 		if (u < 0)

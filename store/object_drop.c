@@ -33,6 +33,14 @@ struct drop_task {
 	unsigned first, end;
 };
 
+/* How many names the object has: 0 none, it is not here (any more); -errno: that cannot be known. */
+static int links(const struct ay_store *s, const struct ay__object_name *name, struct stat *st)
+{
+	if (fstatat(s->objects, name->s, st, AT_SYMLINK_NOFOLLOW) < 0)
+		return ay__not_there(-errno) ? 0 : -errno;
+	return st->st_nlink > 1 ? 2 : 1;
+}
+
 static void drop_some(struct ay__task *task)
 {
 	struct drop_task *x = (struct drop_task *)(void *)task;
@@ -42,9 +50,11 @@ static void drop_some(struct ay__task *task)
 		const struct ay__object_name *name = &d->names[i];
 		struct ay_err why = {0};
 		struct stat st;
-		if (fstatat(d->s->objects, name->s, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink > 1)
+		int u = links(d->s, name, &st);
+		if (u == 0 || u > 1)
 			continue;
-		int u = ay__object_drop(d->s, name);
+		if (u > 0)
+			u = ay__object_drop(d->s, name);
 		if (u < 0) {
 			ay_err_errno(&why, -u, "cannot remove object %s", name->s);
 			ay__failure_set(d->failure, u, &why);
@@ -82,11 +92,13 @@ static void drop_names(struct drop *d)
 	ay__crew_wait(d->crew);
 }
 
+/* Also of one that could not be looked at: it is looked at again, and then it is an error. */
 static bool may_go(const struct drop *d, const struct ay__object_name *name)
 {
 	struct stat st;
+	int n = links(d->s, name, &st);
 
-	return fstatat(d->s->objects, name->s, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink <= 1;
+	return n < 0 || n == 1;
 }
 
 /* The next objects that nothing seems to link. 1: more; 0: that was all; negative: the manifest ends here. */

@@ -42,28 +42,24 @@ static int *part_fd(struct ay_store *s, size_t i)
 	return (int *)(void *)((char *)s + parts[i].fd);
 }
 
-/* Does the directory hold nothing but what a store has? */
-static bool only_parts(int dir)
+/* Does the directory hold nothing but what a store has? 1, 0, -errno. */
+static int only_parts(int dir)
 {
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	AY_CLOSEDIR DIR *d = ay__list_dir(dir);
 	struct dirent *e;
+	int r = 0;
 
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
-		return false;
-	}
-	while ((e = readdir(d))) {
-		bool known = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-			     strcmp(e->d_name, "lock") == 0 || strcmp(e->d_name, "lost+found") == 0 ||
+	if (!d)
+		return -errno;
+	while ((e = ay__dir_next(d, &r))) {
+		bool known = strcmp(e->d_name, "lock") == 0 || strcmp(e->d_name, "lost+found") == 0 ||
 			     strncmp(e->d_name, AY__TMP_PREFIX, sizeof(AY__TMP_PREFIX) - 1) == 0;
 		for (size_t i = 0; i < N_PARTS && !known; i++)
 			known = strcmp(e->d_name, parts[i].name) == 0;
 		if (!known)
-			return false;
+			return 0;
 	}
-	return true;
+	return r < 0 ? r : 1;
 }
 
 /* mkdir -p, so that `--store /var/lib/ayni/store` works on a fresh machine. make_parts() syncs it. */
@@ -103,7 +99,11 @@ static int make_part(struct ay_store *s, const struct part *part, struct ay_err 
 
 static int make_parts(struct ay_store *s, int flags, struct ay_err *err)
 {
-	if (!only_parts(s->dir))
+	int only = only_parts(s->dir);
+
+	if (only < 0)
+		return ay_err_errno(err, -only, "cannot list %s", s->path);
+	if (only == 0)
 		return ay_err_set(err, AY_ESTATE,
 				  "%s: not a store and not empty; name an empty or a new directory", s->path);
 	for (size_t i = 0; i < N_PARTS; i++) {
@@ -183,7 +183,10 @@ static int check_buckets(const struct ay_store *s, struct ay_err *err)
 		const char bucket[3] = {digits[b >> 4 & 15], digits[b & 15], '\0'};
 		const char *name = b < 256 ? bucket : AY__SPILL_DIR;
 		struct stat st;
-		if (fstatat(s->objects, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))
+		int r = fstatat(s->objects, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+		if (r < 0 && r != -ENOENT && r != -EACCES)
+			return ay_err_errno(err, -r, "cannot look at %s/objects/%s", s->path, name);
+		if (r == 0 && !S_ISDIR(st.st_mode))
 			return ay_err_set(
 				err, AY_ESTORE,
 				"%s/objects/%s is not a directory: it is not followed; remove it, then "

@@ -453,8 +453,10 @@ int ay_patch_format_of(int fd, enum ay_patch_format *format, struct ay_err *err)
 {
 	char magic[8] = "";
 
-	if (pread(fd, magic, sizeof(magic), 0) < 0)
-		return ay_err_errno(err, errno, "cannot read it");
+	while (pread(fd, magic, sizeof(magic), 0) < 0) {
+		if (errno != EINTR)
+			return ay_err_errno(err, errno, "cannot read it");
+	}
 	bool classic = memcmp(magic, AY_BSDIFF40_MAGIC, 8) == 0;
 	if (!classic && memcmp(magic, AY_BUNDLE_MAGIC, AY_BUNDLE_MAGIC_LEN) != 0)
 		return ay_err_set(err, AY_EFORMAT, "neither a bundle nor a bsdiff40 patch");

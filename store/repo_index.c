@@ -308,8 +308,12 @@ int ay_repo_branches(struct ay_repo *r, char ***names, size_t *n, struct ay_err 
 		int q = ay_percent_unname(&name, e->d_name);
 		if (q == -ENOMEM)
 			rc = ay_err_errno(err, ENOMEM, "list %s/branches", r->path);
-		if (q == 0 && ay_branch_check((char *)name.data, name.len) == 0 &&
-		    ay_repo_get_head(r, (char *)name.data, head, NULL) == 0) {
+		bool is_name = q == 0 && ay_branch_check((char *)name.data, name.len) == 0;
+		struct ay_err why = {0};
+		int has = is_name ? ay_repo_get_head(r, (char *)name.data, head, &why) : -ENOENT;
+		if (ay__own_lack(has) || has == -EIO)
+			rc = ay_err_set(err, has, "%s", why.msg);
+		if (has == 0) {
 			char **grown =
 				count < BRANCHES_MAX ? reallocarray(all, count + 1, sizeof(*all)) : NULL;
 			all = grown ? grown : all;

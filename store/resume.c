@@ -106,8 +106,10 @@ int ay__resume_key(struct ay__resume *x, const char *branch, const struct ay_dig
 	ay_digest_mem(branch, strlen(branch), &x->branch);
 	memcpy(bytes, manifest->b, AY_DIGEST_LEN);
 	memcpy(bytes + AY_DIGEST_LEN, &st.st_size, sizeof(uint64_t));
-	if (pread(bundle_fd, bytes + AY_DIGEST_LEN + sizeof(uint64_t), HEADER_READ, 0) < 0)
-		return -errno;
+	while (pread(bundle_fd, bytes + AY_DIGEST_LEN + sizeof(uint64_t), HEADER_READ, 0) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
 	ay_digest_mem(bytes, sizeof(bytes), &x->bundle);
 	return 0;
 }
@@ -164,23 +166,22 @@ static void hold(struct ay__resume *x, const struct stat *st, uint64_t len)
 static int verify(struct ay_fs *fs, int raw, struct ay__resume *x)
 {
 	const struct ay_bundle_place *p = &x->place;
-	int fd = ay__open_beneath(raw, ".", O_RDONLY | O_DIRECTORY);
-	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	AY_CLOSEDIR DIR *d = ay__list_dir(raw);
 	char in_hand[AY_DIGEST_HEX + 1];
 	struct dirent *e;
+	int end = 0;
 
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
-		return -EIO;
-	}
+	if (!d)
+		return -errno;
 	ay_digest_hex(&p->r.target, in_hand);
-	while ((e = readdir(d))) {
+	while ((e = ay__dir_next(d, &end))) {
 		struct ay_digest want, found;
 		struct stat st;
 		if (e->d_name[0] == '.')
 			continue;
 		AY_CLOSE int f = ay__open_beneath(raw, e->d_name, O_RDONLY);
+		if (ay__own_lack(f))
+			return f;
 		bool is_file = f >= 0 && fstat(f, &st) == 0 && S_ISREG(st.st_mode);
 		if (is_file && st.st_nlink > 1)
 			return -EBUSY;
@@ -197,7 +198,7 @@ static int verify(struct ay_fs *fs, int raw, struct ay__resume *x)
 		}
 		hold(x, &st, (uint64_t)st.st_size);
 	}
-	return 0;
+	return end;
 }
 
 static int take_over(struct ay__build *b, int dead, struct ay__resume *x)

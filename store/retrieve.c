@@ -39,6 +39,8 @@ static int look_around(struct ay__retrieval *t)
 		AY_CLOSE int fd = ay__open_beneath(t->how->dirfd, hex, O_RDONLY | O_NONBLOCK);
 		if (fd == -ENOENT)
 			continue;
+		if (ay__own_lack(fd))
+			return fd;
 		if (fd >= 0 && ay_digest_fd(fd, &d, NULL) == 0 && ay_digest_eq(&d, &t->wanted[i].digest))
 			r = ay__retrieve_got(t, i);
 		else

@@ -77,16 +77,17 @@ static void note_unknown(struct pass *p)
 	ay__retrieve_note(p->t, AY_EBASE, &why);
 }
 
-static bool base_is_here(struct pass *p, const struct ay_bundle_record *r)
+/* 1, 0, or a lack of ours. */
+static int base_is_here(struct pass *p, const struct ay_bundle_record *r)
 {
 	for (unsigned i = 0; i < r->n_bases; i++) {
 		if (base_is_unknown(r, i))
-			return false;
+			return 0;
 		AY_CLOSE int fd = ay__retrieve_base(p->t, &r->bases[i], r->base_sizes[i]);
 		if (fd < 0)
-			return false;
+			return ay__own_lack(fd) ? fd : 0;
 	}
-	return true;
+	return 1;
 }
 
 static int on_table(void *ctx, const struct ay_bundle_record *r, bool *skip, struct ay_err *err)
@@ -95,10 +96,11 @@ static int on_table(void *ctx, const struct ay_bundle_record *r, bool *skip, str
 	size_t i = missing_index(p, r);
 
 	(void)skip;
-	(void)err;
 	if (i == p->t->n)
 		return 0;
-	bool here = base_is_here(p, r);
+	int here = base_is_here(p, r);
+	if (here < 0)
+		return ay_err_errno(err, -here, "a base");
 	if (!here && base_is_unknown(r, 0))
 		note_unknown(p);
 	*(here ? &p->w->can[i / 8] : &p->w->lack[i / 8]) |= (uint8_t)(1u << (i % 8));
@@ -117,7 +119,9 @@ static int on_table_lack(void *ctx, const struct ay_bundle_record *r, bool *skip
 		return 0;
 	for (unsigned b = 0; rc == 0 && b < r->n_bases; b++) {
 		AY_CLOSE int fd = ay__retrieve_base(p->t, &r->bases[b], r->base_sizes[b]);
-		if (fd < 0 && !base_is_unknown(r, b))
+		if (ay__own_lack(fd))
+			rc = fd;
+		else if (fd < 0 && !base_is_unknown(r, b))
 			rc = p->lacks(p->ctx, &r->bases[b], r->base_sizes[b]);
 	}
 	p->failed = rc;
@@ -142,7 +146,7 @@ static int check_manifest(int r, int fd, const struct ay_digest *from, int *out)
 /*
  * The manifest that the bundle starts from, by whose numbers it names bases: the repository's, or of a tree that is here. Each is
  * asked in turn until one has the digest: a damaged copy says nothing of the others.
- * 1; 0: it cannot be had; -ENOMEM, which says nothing of it; an error of the manifest.
+ * 1; 0: it cannot be had; a lack of ours, which says nothing of it; an error of the manifest.
  */
 static int open_old(struct pass *p, struct ay_old_files *old, struct ay_err *why)
 {
@@ -157,19 +161,19 @@ static int open_old(struct pass *p, struct ay_old_files *old, struct ay_err *why
 		r = ay_repo_manifest_open(how->repo, from, &f, NULL);
 		r = check_manifest(r, f, from, &fd);
 	}
-	if (r < 0 && r != -ENOMEM) {
+	if (r < 0 && !ay__own_lack(r)) {
 		int listed = ay_store_trees(how->s, how->branch, &trees, &n, NULL);
-		r = listed == -ENOMEM ? listed : r;
+		r = ay__own_lack(listed) ? listed : r;
 	}
-	for (size_t i = 0; i < n && r < 0 && r != -ENOMEM; i++) {
+	for (size_t i = 0; i < n && r < 0 && !ay__own_lack(r); i++) {
 		if (!ay_digest_eq(&trees[i].release.manifest, from))
 			continue;
 		f = -1;
 		r = ay_store_manifest(how->s, how->branch, trees[i].serial, &f, NULL);
 		r = check_manifest(r, f, from, &fd);
 	}
-	if (r == -ENOMEM)
-		return ay_err_errno(why, ENOMEM, "the manifest that the bundle starts from");
+	if (ay__own_lack(r))
+		return ay_err_errno(why, -r, "the manifest that the bundle starts from");
 	if (r < 0)
 		return 0;
 	r = ay_old_files_open_fd(old, ay_steal_fd(&fd), why);
@@ -210,8 +214,8 @@ int ay__way_scan(struct ay__retrieval *t, struct ay__way *w, struct ay_err *err)
 	if (!w->can || !w->lack)
 		return ay_err_errno(err, ENOMEM, "retrieve");
 	int r = read_bundle(&p, &sink, false, &why);
-	if (r == -ENOMEM)
-		return ay_err_errno(err, ENOMEM, "retrieve");
+	if (ay__own_lack(r))
+		return ay_err_errno(err, -r, "retrieve");
 	if (r < 0)
 		close_way(&p, r, &why);
 	return 0;
@@ -225,7 +229,7 @@ int ay__way_lacks(struct ay__retrieval *t, struct ay__way *w,
 	struct ay_err why = {0};
 	int r = read_bundle(&p, &sink, false, &why);
 
-	if (p.failed || r == -ENOMEM)
+	if (p.failed || ay__own_lack(r))
 		return p.failed ? p.failed : r;
 	if (r < 0)
 		close_way(&p, r, &why);
@@ -270,6 +274,8 @@ static int on_base(void *ctx, const struct ay_bundle_record *r, unsigned base, i
 	char hex[AY_DIGEST_HEX + 1];
 	int f = ay__retrieve_base(p->t, &r->bases[base], r->base_sizes[base]);
 
+	if (ay__own_lack(f))
+		return fail(p, f, "cannot open a base", err);
 	if (f < 0)
 		return ay_err_set(err, AY_EBASE, "base %.16s… is not here",
 				  ay_digest_hex(&r->bases[base], hex));
@@ -350,7 +356,7 @@ int ay__way_decode(struct ay__retrieval *t, struct ay__way *w, struct ay_err *er
 		int r = read_bundle(&p, &sink, true, &why);
 		bool in_record = out->fd >= 0;
 		drop_half(&p);
-		if (p.failed || r == -ENOMEM) {
+		if (p.failed || ay__own_lack(r)) {
 			if (err)
 				*err = why;
 			return p.failed ? p.failed : r;

@@ -56,6 +56,8 @@ int ay__retrieve_base(struct ay__retrieval *t, const struct ay_digest *d, uint64
 	int fd = ay__open_beneath(t->how->dirfd, ay_digest_hex(d, hex), O_RDONLY | O_NONBLOCK);
 	struct stat st;
 
+	if (ay__own_lack(fd))
+		return fd;
 	if (fd < 0) {
 		int r = t->how->base ? t->how->base(t->how->ctx, d, size, &fd) : -ENOENT;
 		if (r < 0)

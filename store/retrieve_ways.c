@@ -107,6 +107,8 @@ static int copy_one(struct ay__retrieval *t, int root, const struct ay_entry *e,
 	AY_CLOSE int from = ay__open_beneath(root, e->path + 1, O_RDONLY | O_NONBLOCK);
 	struct stat st;
 
+	if (ay__own_lack(from))
+		return ay_err_errno(err, -from, "cannot open %s in a tree of the publisher's", e->path);
 	if (from < 0 || fstat(from, &st) < 0 || !S_ISREG(st.st_mode))
 		return 0;
 	ay_digest_hex(&e->digest, hex);

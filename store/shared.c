@@ -48,9 +48,12 @@ int ay__shared_load(struct ay__shared *x, struct ay_store *s, const char *branch
 		const struct ay_branch_rule *rule = &root->branches[i];
 		AY_FREE struct ay_tree_info *trees = NULL;
 		size_t n = 0;
-		if (!rule->share || strcmp(rule->name, branch) == 0 ||
-		    ay_store_trees(s, rule->name, &trees, &n, NULL) < 0)
+		if (!rule->share || strcmp(rule->name, branch) == 0)
 			continue;
+		/* What is damaged there shares nothing; what cannot be looked at now is not known to. */
+		int q = ay_store_trees(s, rule->name, &trees, &n, NULL);
+		if (ay__own_lack(q) || q == -EIO)
+			r = q;
 		for (size_t k = 0; k < n && r == 0; k++)
 			r = add_tree(x, s, rule->name, trees[k].serial);
 	}

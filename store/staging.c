@@ -78,7 +78,7 @@ int ay__staging_begin(struct ay_store *s, struct ay__staging *st, struct ay_err 
 }
 
 /* What has links to objects: the tree, and in raw/, new/ and buckets/ too. */
-static bool remove_links(struct ay_store *s, int dir, int tree)
+static int remove_links(struct ay_store *s, int dir, int tree)
 {
 	static const char *const others[] = {"raw", "new", "buckets"};
 	struct ay__crew *crew = ay__store_removers(s);
@@ -87,40 +87,68 @@ static bool remove_links(struct ay_store *s, int dir, int tree)
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]) && r == 0; i++)
 		r = ay__remove_tree_by(crew, s->fs, dir, others[i]);
 	ay__crew_free(crew);
-	return r == 0;
+	return r;
 }
 
-static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_gc_result *res)
+/*
+ * The objects that only the tree links. A manifest that was not written to its end is broken; no object was renamed in then. But
+ * if the disk failed, the manifest must stay: it alone knows which objects are left.
+ */
+static int drop_objects(struct ay_store *s, int tree, int manifest, struct ay_gc_result *res)
+{
+	struct stat st; /* what is no file was not written by us: there is nothing to know from it */
+	bool none = ay__not_there(manifest) ||
+		    (manifest >= 0 && fstat(manifest, &st) == 0 && !S_ISREG(st.st_mode));
+	int r = none ? 0 : manifest < 0 ? manifest : ay__objects_drop(s, manifest, res, NULL);
+
+	if (r < 0 && r != AY_EFORMAT && r != AY_EVERSION && r != AY_ELIMIT)
+		return r;
+	AY_CLOSE int linked = ay__open_beneath(tree, AY__LINKED_FILE, O_RDONLY);
+	if (linked < 0)
+		return ay__not_there(linked) ? 0 : linked;
+	return ay__linked_drop(s, linked, res, NULL);
+}
+
+static int take_tree_apart(struct ay_store *s, int dir, int tree, int ref, struct ay_gc_result *res)
+{
+	(void)ref; /* held until all is gone */
+	AY_CLOSE int manifest = ay__open_beneath(tree, "manifest", O_RDONLY);
+	int r = remove_links(s, dir, tree);
+
+	if (r == 0)
+		r = drop_objects(s, tree, manifest, res);
+	if (r == 0)
+		r = ay__remove_tree(s->fs, tree, "release");
+	return r == 0 ? ay__remove_tree(s->fs, tree, ".ref") : r;
+}
+
+static int try_to_take_apart(struct ay_store *s, int dir, const char *name, struct ay_gc_result *res)
 {
 	AY_CLOSE int tree = ay__open_beneath(dir, "tree", O_RDONLY | O_DIRECTORY);
+	AY_CLOSE int ref = -1;
 
+	if (tree < 0 && !ay__not_there(tree))
+		return tree; /* which objects it has, and who uses it, is not known now */
 	if (tree >= 0) {
-		AY_CLOSE int ref = -1; /* held until all is gone */
-		if (ay__tree_in_use(tree, name, &ref)) {
-			if (res)
-				res->in_use++;
-			return;
-		}
-		AY_CLOSE int manifest = ay__open_beneath(tree, "manifest", O_RDONLY);
-		if (!remove_links(s, dir, tree))
-			return;
-		/*
-		 * A manifest that was not written to its end is broken; no object was renamed in then. But if the
-		 * disk failed, the manifest must stay: it alone knows which objects are left.
-		 */
-		struct stat st; /* what is no file was not written by us: there is nothing to know from it */
-		bool none = manifest == -ENOENT || manifest == -ELOOP ||
-			    (manifest >= 0 && fstat(manifest, &st) == 0 && !S_ISREG(st.st_mode));
-		int r = none ? 0 : manifest < 0 ? manifest : ay__objects_drop(s, manifest, res, NULL);
-		if (r < 0 && r != AY_EFORMAT && r != AY_EVERSION && r != AY_ELIMIT)
-			return;
-		AY_CLOSE int linked = ay__open_beneath(tree, AY__LINKED_FILE, O_RDONLY);
-		if (linked >= 0 && ay__linked_drop(s, linked, res, NULL) < 0)
-			return;
-		if (ay__remove_tree(s->fs, tree, "release") < 0 || ay__remove_tree(s->fs, tree, ".ref") < 0)
-			return;
+		int used = ay__tree_in_use(tree, name, &ref);
+		if (used > 0 && res)
+			res->in_use++;
+		if (used != 0)
+			return used > 0 ? 0 : used;
+		int r = take_tree_apart(s, dir, tree, ref, res);
+		if (r < 0)
+			return r;
 	}
-	ay__remove_tree(s->fs, s->tmp, name);
+	return ay__remove_tree(s->fs, s->tmp, name);
+}
+
+/* What could not go stops nobody: it goes at the next opening or collection. */
+static void take_apart(struct ay_store *s, int dir, const char *name, struct ay_gc_result *res)
+{
+	int r = try_to_take_apart(s, dir, name, res);
+
+	if (r < 0 && res && res->left == 0)
+		res->left = r;
 }
 
 void ay__staging_end(struct ay__staging *st, struct ay_gc_result *res)
@@ -144,9 +172,9 @@ void ay__staging_leave(struct ay__staging *st)
  */
 static bool may_take_apart(struct ay_store *s, int dir)
 {
-	struct stat st;
+	int there = ay__there(dir, "tree");
 
-	return fstatat(dir, "tree", &st, AT_SYMLINK_NOFOLLOW) < 0 || s->fs->ops->syncfs(s->fs, s->dir) == 0;
+	return there == 0 || (there > 0 && s->fs->ops->syncfs(s->fs, s->dir) == 0);
 }
 
 void ay__staging_sweep(struct ay_store *s, bool all, struct ay_gc_result *res)

@@ -74,22 +74,19 @@ int ay_state_each_doc(struct ay_store *s, enum ay_doc_kind kind,
 	struct ay_buf digests;
 
 	int dir = doc_dir(s, kind, &dir_name);
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	AY_CLOSEDIR DIR *stream = fd < 0 ? NULL : fdopendir(fd);
-	if (!stream) {
-		int code = errno;
-		if (fd >= 0)
-			close(fd);
-		return ay_err_errno(err, code, "%s/%s", s->path, dir_name);
-	}
+	AY_CLOSEDIR DIR *stream = ay__list_dir(dir);
+	int end = 0;
+	if (!stream)
+		return ay_err_errno(err, errno, "%s/%s", s->path, dir_name);
 	ay_buf_init(&digests, DOCS_MAX * AY_DIGEST_LEN);
-	for (struct dirent *e; (e = readdir(stream));) {
+	for (struct dirent *e; (e = ay__dir_next(stream, &end));) {
 		struct ay_digest d;
 		if (ay_digest_parse(&d, e->d_name, strlen(e->d_name)) == 0)
 			ay_put_bytes(&digests, d.b, sizeof(d.b));
 	}
-	int rc = ay_buf_status(&digests);
-	if (rc < 0)
+	int rc = end < 0 ? ay_err_errno(err, -end, "cannot list %s/%s", s->path, dir_name)
+			 : ay_buf_status(&digests);
+	if (rc < 0 && end == 0)
 		ay_err_set(err, rc, "%s/%s: more than %d documents", s->path, dir_name, DOCS_MAX);
 	for (size_t i = 0; rc == 0 && i < digests.len; i += AY_DIGEST_LEN) {
 		AY_FREE uint8_t *data = NULL;

@@ -176,6 +176,7 @@ struct ay_gc_result {
 	unsigned trees, bundles;
 	unsigned in_use; /* trees that were removed, now or earlier, and wait for their last user */
 	uint64_t objects, bytes;
+	int left; /* -errno: why something in tmp/ that was to go could not, and waits for the next time; 0 */
 };
 /**
  * ay_store_gc() - remove trees beyond the newest @keep (the current one and the one before it always stay),

@@ -191,7 +191,9 @@ static int finish_locked(struct ay_store *s, int dir, const char *branch, uint32
 		return ay_err_errno(err, -r, "cannot read `current` of branch %s", branch);
 	move.serial = begun(&state, now);
 	snprintf(path, sizeof(path), "%u/root", move.serial);
-	AY_CLOSE int root = move.serial ? ay__open_beneath(dir, path, O_PATH | O_DIRECTORY) : -1;
+	AY_CLOSE int root = move.serial ? ay__open_beneath(dir, path, O_PATH | O_DIRECTORY) : -ENOENT;
+	if (root < 0 && !ay__not_there(root))
+		return ay_err_errno(err, -root, "cannot open %s %u", branch, move.serial);
 	if (root < 0) /* it may have moved just before its mover was killed */
 		return sync_current(s, dir, branch, &state, now, err);
 	move.rollback = move.serial < now;

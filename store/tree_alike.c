@@ -4,8 +4,8 @@
  * and a long one a block. So the one of the tree before gets a second name, and is looked at under that: whatever is done
  * to the old tree meanwhile, in our staging nobody puts another one in its place.
  *
- * What differs, or cannot be linked, is made (ay__make_special()). A link with attributes is always made: to compare them would
- * cost more than is saved.
+ * What differs, or cannot be linked, is made (ay__make_special()). A link that is to have attributes is always made: to compare
+ * them would cost more than is saved. That it has none is looked at: somebody may have given it one in the old tree.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "store/tree_internal.h"
+#include "store/xattr.h"
 
 void ay__alike_begin(struct ay__build *b, uint32_t serial)
 {
@@ -37,6 +38,15 @@ int ay__alike_open(int root, const struct ay_entry *e)
 	return ay__open_beneath(root, path, O_PATH | O_DIRECTORY);
 }
 
+/* But for labels, which the machine's policy puts on each that is made, too. What cannot be read might be any. */
+static bool has_no_attributes(int dir, const char *name)
+{
+	AY_FREE struct ay_xattr *x = NULL;
+	size_t n = 0;
+
+	return ay__xattrs_read(-1, dir, name, AY__XATTR_NO_LABELS, &x, &n, NULL) == 0 && n == 0;
+}
+
 static bool same(const struct ay_store *s, int dir, const char *name, const struct ay_entry *e)
 {
 	char target[AY_PATH_MAX + 2];
@@ -48,7 +58,8 @@ static bool same(const struct ay_store *s, int dir, const char *name, const stru
 	    (!s->owner_me && (st.st_uid != e->uid || st.st_gid != e->gid)))
 		return false;
 	ssize_t n = readlinkat(dir, name, target, sizeof(target));
-	return n >= 0 && (size_t)n == e->target_len && memcmp(target, e->target, e->target_len) == 0;
+	return n >= 0 && (size_t)n == e->target_len && memcmp(target, e->target, e->target_len) == 0 &&
+	       has_no_attributes(dir, name);
 }
 
 int ay__alike_link(struct ay_store *s, int like, int dir, const char *name, const struct ay_entry *e,

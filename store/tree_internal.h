@@ -86,8 +86,8 @@ int ay__build_sign(struct ay__build *b, const void *envelope, size_t envelope_le
  */
 int ay__build_check_entry(struct ay__build *b, const struct ay_entry *e, struct ay_err *err);
 void ay__build_tell_losses(struct ay__build *b);
-/** ay__build_has() - is the object of @e staged in new/? */
-bool ay__build_has(const struct ay__build *b, const struct ay__object_name *name);
+/** ay__build_has() - is the object @name staged in new/? 1, 0, -errno. */
+int ay__build_has(const struct ay__build *b, const struct ay__object_name *name, struct ay_err *err);
 /**
  * ay__build_stage() - stage the object @name of @e in new/ as a copy of @from_fd, its content checked.
  * Return: 0; AY_EDIGEST; -errno.

@@ -101,29 +101,22 @@ void ay_store_names_free(char **names, size_t n)
 	free(names);
 }
 
-static DIR *list_dir(int dirfd)
-{
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-
-	if (!d && fd >= 0)
-		close(fd);
-	return d;
-}
-
-/* A branch counts once it has a tree: a first apply that failed leaves its lock file only. */
-static bool has_tree(int branches, const char *file)
+/* A branch counts once it has a tree: a first apply that failed leaves its lock file only. 1, 0, -errno. */
+static int has_tree(int branches, const char *file)
 {
 	AY_CLOSE int fd = ay__open_beneath(branches, file, O_RDONLY | O_DIRECTORY);
-	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : list_dir(fd);
+	AY_CLOSEDIR DIR *d = fd < 0 ? NULL : ay__list_dir(fd);
 	struct dirent *e;
 	uint32_t serial;
+	int r = 0;
 
-	while (d && (e = readdir(d))) {
+	if (!d)
+		return fd >= 0 ? -errno : ay__not_there(fd) ? 0 : fd;
+	while ((e = ay__dir_next(d, &r))) {
 		if (ay__serial_parse(e->d_name, &serial))
-			return true;
+			return 1;
 	}
-	return false;
+	return r;
 }
 
 static int add_name(char ***names, size_t *n, const char *file)
@@ -157,20 +150,19 @@ static int cmp_names(const void *a, const void *b)
 
 int ay_store_branches(struct ay_store *s, char ***names, size_t *n, struct ay_err *err)
 {
-	AY_CLOSEDIR DIR *d = list_dir(s->branches);
+	AY_CLOSEDIR DIR *d = ay__list_dir(s->branches);
 	struct dirent *e;
-	int r = 0;
+	int r = 0, end = 0;
 
 	*names = NULL;
 	*n = 0;
 	if (!d)
 		return ay_err_errno(err, errno, "cannot list the branches of %s", s->path);
-	while (r == 0 && (errno = 0, e = readdir(d))) {
-		if (e->d_name[0] != '.' && has_tree(s->branches, e->d_name))
-			r = add_name(names, n, e->d_name);
+	while (r == 0 && (e = ay__dir_next(d, &end))) {
+		int has = e->d_name[0] != '.' ? has_tree(s->branches, e->d_name) : 0;
+		r = has > 0 ? add_name(names, n, e->d_name) : has;
 	}
-	if (r == 0 && errno)
-		r = -errno;
+	r = r ? r : end;
 	if (r < 0) {
 		ay_store_names_free(*names, *n);
 		*names = NULL;
@@ -244,14 +236,16 @@ int ay_store_trees(struct ay_store *s, const char *branch, struct ay_tree_info *
 	int r = ay__branch_current_or_0(s, dir, branch, &current, err);
 	if (r < 0)
 		return r;
-	AY_CLOSEDIR DIR *d = list_dir(dir);
+	AY_CLOSEDIR DIR *d = ay__list_dir(dir);
 	if (!d)
 		return ay_err_errno(err, errno, "cannot list the trees of %s", branch);
-	r = 0;
-	while (r == 0 && (e = readdir(d))) {
+	int end = r = 0;
+	while (r == 0 && (e = ay__dir_next(d, &end))) {
 		if (ay__serial_parse(e->d_name, &serial))
 			r = add_tree(out, n, dir, e->d_name, serial, current, err);
 	}
+	if (r == 0 && end < 0)
+		r = ay_err_errno(err, -end, "cannot list the trees");
 	if (r < 0) {
 		free(*out);
 		*out = NULL;

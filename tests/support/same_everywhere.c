@@ -22,6 +22,7 @@ static struct ay_prng random_numbers;
 static unsigned fail_at; /* of readdir() */
 static int fail_error;
 static bool failed;
+static bool (*asked)(void);
 
 #define STREAMS 64 /* that are open at once; directories are walked some ten deep */
 
@@ -82,6 +83,8 @@ struct dirent *readdir(DIR *d)
 		errno = fail_error;
 		return NULL;
 	}
+	if (asked && asked())
+		return NULL;
 	if (!on)
 		return real_readdir(d);
 	pthread_mutex_lock(&lock);
@@ -147,6 +150,11 @@ void readdir_fails(unsigned at, int error)
 	fail_at = at;
 	fail_error = error;
 	failed = false;
+}
+
+void readdir_asks(bool (*fails)(void))
+{
+	asked = fails;
 }
 
 bool readdir_failed(void)

@@ -23,6 +23,8 @@ void same_everywhere(uint64_t seed);
 
 /** readdir_fails() - the @at-th name from here on (1 is the first) is not given, but @error once. @at 0: no more. */
 void readdir_fails(unsigned at, int error);
+/** readdir_asks() - @fails is asked at each name from here on: true, it is not given, and errno is as that has set it. NULL: nobody. */
+void readdir_asks(bool (*fails)(void));
 /** readdir_failed() - did it since? */
 bool readdir_failed(void);
 

@@ -179,7 +179,7 @@ static bool as_if_removed(int branch, const char *name)
 	assert_int_equal(renameat(branch, name, branch, aside), 0);
 	AY_CLOSE int tree = openat(branch, aside, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int ref = -1;
-	if (!ay__tree_in_use(tree, "no such staging", &ref)) {
+	if (ay__tree_in_use(tree, "no such staging", &ref) == 0) {
 		free_ = true;
 		assert_int_equal(renameat(tree, "root/own", tree, "own"), 0);
 		usleep(300);

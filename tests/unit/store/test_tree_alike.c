@@ -151,9 +151,75 @@ static void attributes_of_symlinks(void **arg)
 	}
 }
 
+/* ---- what was done to the old tree in place ---- */
+
+static void link_path(struct state *t, uint32_t serial, char out[400])
+{
+	snprintf(out, 400, "%s/store/branches/%s/%u/root/noted", t->k.dir, B_DIR, serial);
+}
+
+static void give_note(const char *path)
+{
+	assert_int_equal(lsetxattr(path, NOTE, "local", 5, 0), 0);
+}
+
+static void give_away(const char *path)
+{
+	assert_int_equal(lchown(path, 4711, 4712), 0);
+}
+
+static void give_time(const char *path)
+{
+	const struct timespec now[2] = {{1700000000, 0}, {1700000000, 0}};
+
+	assert_int_equal(utimensat(AT_FDCWD, path, now, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static void give_target(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(lstat(path, &st), 0);
+	const struct timespec then[2] = {st.st_atim, st.st_mtim};
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("fill", path), 0); /* as long as the one that was */
+	assert_int_equal(utimensat(AT_FDCWD, path, then, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+/* Somebody changed the link of the old tree: the next tree gets what its manifest says. */
+static void what_was_done_in_place_stays_there(void **arg)
+{
+	static void (*const changes[])(const char *path) = {give_note, give_away, give_time, give_target};
+	struct state *t = *arg;
+	bool notes = links_can_have_notes(t);
+
+	if (geteuid() != 0) {
+		puts("skipped: needs root, who may give files away");
+		skip();
+	}
+	for (uint32_t i = notes ? 0 : 1; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		const uint32_t from = 2 * i + 1, to = from + 1;
+		struct kit_tree a, b;
+		struct ay_offer oa, ob;
+		char path[400];
+
+		tree_with_noted_link(t, NULL, from, &a);
+		tree_with_noted_link(t, NULL, to, &b);
+		AY_CLOSE int ba = kit_bundle(&t->k, NULL, &a, &oa), bb = kit_bundle(&t->k, &a, &b, &ob);
+		assert_applies(t, &a, ba, &oa);
+		link_path(t, from, path);
+		changes[i](path);
+		assert_applies(t, &b, bb, &ob); /* by its own scan with attributes, owner, time and target */
+		assert_int_not_equal(inode_of(t, from), inode_of(t, to));
+		kit_tree_release(&a);
+		kit_tree_release(&b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_was_done_in_place_stays_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(attributes_of_symlinks, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
