@@ -79,7 +79,7 @@ done
 there_and_back all with
 with=$size
 for t in btf elf,mask,btf rename,sketch deflate,xz,zstd \
-	rename,sketch,several,elf,mask,btf,deflate,xz,zstd,pack-xz; do
+	rename,sketch,several,elf,mask,btf,deflate,xz,zstd,pack-xz,threshold; do
 	there_and_back all without $t
 	check "$t: $with bytes with them, $size without" [ "$size" -ge "$with" ]
 done
@@ -90,7 +90,7 @@ expect 0 "" "${delta[@]}" make all/1 all/2 -o c --without deflate --without xz -
 check "said one by one it is another thing" cmp -s a c
 
 say "words"
-names="rename, sketch, several, elf, mask, btf, deflate, xz, zstd, pack-xz"
+names="rename, sketch, several, elf, mask, btf, deflate, xz, zstd, pack-xz, threshold"
 expect 2 "\"gzip\" is no technique; there are $names" "${delta[@]}" make all/1 all/2 -o x --without=elf,gzip
 expect 2 "\"\" is no technique" "${delta[@]}" make all/1 all/2 -o x --without=elf,
 expect 2 "are for make" "${delta[@]}" apply all/1 a -o x --without=elf

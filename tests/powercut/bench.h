@@ -11,6 +11,8 @@ struct bench {
 	const char *fs;
 	const char
 		*run; /* a command for the shell, run in the mounted file system before the store is opened */
+	/* What is looked at instead of a store, of another story than the store's; NULL: a store. */
+	void (*look)(const char *mounted, struct ay_buf *facts);
 	int fd, held;
 	uint64_t size;
 	uint8_t *map;

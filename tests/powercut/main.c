@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "tests/powercut/mnt.h"
+#include "tests/powercut/moved.h"
 #include "tests/powercut/mutants.h"
 #include "tests/powercut/record.h"
 #include "tests/powercut/replay.h"
@@ -26,7 +27,7 @@
 static const char usage[] =
 	"powercut [--fs LIST] [--states N] [--seconds S] [--stories N] [--seed N] [--jobs N] [--tear 512]\n"
 	"         [--finish-every N] [--keep DIR] [--skip SYNC]\n"
-	"         [--mutants [--only TEXT] | --syncs | --log FILE --state NAME [--run COMMAND]]\n"
+	"         [--mutants [--only TEXT] | --syncs | --moved | --log FILE --state NAME [--run COMMAND]]\n"
 	"  --fs LIST         ext4,xfs,btrfs (all)\n"
 	"  --states N        different disks to look at, per file system (3000)\n"
 	"  --seconds S       or so long, per file system\n"
@@ -36,6 +37,7 @@ static const char usage[] =
 	"  --mutants         each sync is left out in turn; what is not noticed alone, together with others of its phase.\n"
 	"                    With --only the phases that begin with TEXT; or, alone, =NAME, =PREFIX..., =NAME|NAME\n"
 	"  --syncs           only tell their names\n"
+	"  --moved           which syncs bring a directory that was moved to the disk\n"
 	"  --log, --state    look at one state of a recording that was kept; --run: with a shell command, in it\n";
 
 struct options {
@@ -44,7 +46,7 @@ struct options {
 	struct replay_options replay;
 	uint64_t seed, stories;
 	const char *keep, *skip, *only, *log, *state;
-	bool mutants, syncs;
+	bool mutants, syncs, moved;
 };
 
 static bool parse_fs(struct options *o, char *list)
@@ -102,6 +104,9 @@ static bool take(struct options *o, int c, char *arg)
 	case 'y':
 		o->syncs = true;
 		break;
+	case 'M':
+		o->moved = true;
+		break;
 	case 'l':
 		o->log = arg;
 		break;
@@ -119,23 +124,13 @@ static bool take(struct options *o, int c, char *arg)
 
 static bool parse(struct options *o, int argc, char **argv)
 {
-	static const struct option longs[] = {{"fs", 1, 0, 'f'},
-					      {"states", 1, 0, 'n'},
-					      {"seconds", 1, 0, 't'},
-					      {"stories", 1, 0, 'r'},
-					      {"seed", 1, 0, 's'},
-					      {"jobs", 1, 0, 'j'},
-					      {"tear", 1, 0, 'T'},
-					      {"keep", 1, 0, 'k'},
-					      {"finish-every", 1, 0, 'F'},
-					      {"skip", 1, 0, 'x'},
-					      {"mutants", 0, 0, 'm'},
-					      {"only", 1, 0, 'o'},
-					      {"syncs", 0, 0, 'y'},
-					      {"log", 1, 0, 'l'},
-					      {"state", 1, 0, 'S'},
-					      {"run", 1, 0, 'R'},
-					      {0}};
+	static const struct option longs[] = {
+		{"fs", 1, 0, 'f'},      {"states", 1, 0, 'n'},  {"seconds", 1, 0, 't'},
+		{"stories", 1, 0, 'r'}, {"seed", 1, 0, 's'},    {"jobs", 1, 0, 'j'},
+		{"tear", 1, 0, 'T'},    {"keep", 1, 0, 'k'},    {"finish-every", 1, 0, 'F'},
+		{"skip", 1, 0, 'x'},    {"mutants", 0, 0, 'm'}, {"only", 1, 0, 'o'},
+		{"syncs", 0, 0, 'y'},   {"moved", 0, 0, 'M'},   {"log", 1, 0, 'l'},
+		{"state", 1, 0, 'S'},   {"run", 1, 0, 'R'},     {0}};
 	bool ok = true;
 	int c;
 
@@ -291,6 +286,8 @@ static int run(const struct options *o, const struct world *w)
 
 	if (o->log)
 		return o->state ? run_one(o, w) : -EINVAL;
+	if (o->moved)
+		return moved_try(w, o->fs, o->n_fs, &o->replay);
 	if (o->mutants)
 		return mutants_hunt(&h, o->fs);
 	return o->syncs ? syncs_of(o, w) : run_all(o, w);

@@ -22,6 +22,7 @@ struct manner manner_of(uint64_t seed)
 	if (!m.noise)
 		m.odds = 0;
 	m.threads = seed % 5 < 2 ? 4 : 1;
+	m.killed = seed / 2 % 2;
 	return m;
 }
 
@@ -29,7 +30,7 @@ struct manner manner_of_mutant(uint64_t seed, uint64_t i)
 {
 	switch (i % 3) {
 	case 0:
-		return (struct manner){.threads = 1};
+		return (struct manner){.killed = true, .threads = 1};
 	case 1:
 		return (struct manner){.aimed = true, .threads = 1};
 	default:
@@ -63,57 +64,36 @@ static int make_base(const struct world *w, struct blk_log *log)
 	return 0;
 }
 
-static int tell(const struct world *w, const char *mounted, struct manner manner, uint64_t seed,
-		struct seam *m)
+/* The disk's process is there; @tell is told where the file system on it is mounted. */
+static int mount_and_tell(const struct world *w, struct blk_log *log, const char *fuse, record_story *tell,
+			  void *ctx)
 {
-	struct ay_err err = {0};
-	int noise = manner.noise ? noise_start(mounted, seed) : 0;
-	int r = story_tell(w, mounted, manner.threads, m, seed, &err);
-	noise_stop(noise);
-	if (r < 0)
-		fprintf(stderr, "powercut: the story does not come to its end: %s\n", err.msg);
-	return r < 0 ? 1 : noise < 0 ? noise : 0;
-}
-
-static int mount_and_tell(const struct world *w, struct blk_log *log, const char *fuse, struct manner manner,
-			  const char *skip, struct seam *m)
-{
-	char dir[300], path[320], marks[320], dev[32];
+	char dir[300], path[320], dev[32];
 	AY_CLOSE int held = -1;
 
 	snprintf(dir, sizeof(dir), "%s/mnt", w->k.dir);
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	snprintf(path, sizeof(path), "%s/disk", fuse);
-	snprintf(marks, sizeof(marks), "%s/marks", fuse);
 	int r = loop_attach(path, &held, dev);
 	if (r < 0 || (r = fs_mount(log->fs, dev, dir)) < 0)
 		return r;
-	story_store_path(dir, path, sizeof(path));
-	seam_init(m, path, skip);
-	snprintf(path, sizeof(path), "%s/somebody", dir);
-	AY_CLOSE int other = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	AY_CLOSE int marked = open(marks, O_WRONLY | O_CLOEXEC);
-	if (other < 0 || marked < 0)
-		return -errno;
-	m->marks = marked;
-	seam_disturb(m, other, manner.odds, manner.aimed ? 4 : 0, log->seed);
-	r = tell(w, dir, manner, log->seed, m);
-	close(ay_steal_fd(&marked));
-	close(ay_steal_fd(&other));
+	snprintf(path, sizeof(path), "%s/marks", fuse);
+	int marks = open(path, O_WRONLY | O_CLOEXEC);
+	r = marks < 0 ? -errno : tell(ctx, dir, marks);
+	if (marks >= 0)
+		close(marks);
 	int u = fs_umount(dir);
 	return r != 0 ? r : u;
 }
 
-int record(const struct world *w, const char *fs, struct manner manner, uint64_t seed, const char *skip,
-	   struct blk_log *log, struct seam *m)
+int record_story_of(const struct world *w, const char *fs, record_story *tell, void *ctx, struct blk_log *log)
 {
 	char fuse[300];
 
 	blk_log_reset(log);
 	snprintf(log->fs, sizeof(log->fs), "%s", fs);
-	snprintf(log->skip, sizeof(log->skip), "%s", skip ? skip : "");
-	log->seed = seed;
+	log->skip[0] = '\0';
 	snprintf(fuse, sizeof(fuse), "%s/fuse", w->k.dir);
 	if (mkdir(fuse, 0700) < 0 && errno != EEXIST)
 		return -errno;
@@ -126,10 +106,51 @@ int record(const struct world *w, const char *fs, struct manner manner, uint64_t
 	 * are killed, it would have to unmount the file system, and wait for the disk that it was.
 	 */
 	if ((r = mnt_private()) == 0)
-		r = mount_and_tell(w, log, fuse, manner, skip, m);
+		r = mount_and_tell(w, log, fuse, tell, ctx);
 	disk_stop(disk, fuse);
-	if (r == 0 && log->full)
-		r = -ENOSPC;
+	return r == 0 && log->full ? -ENOSPC : r;
+}
+
+/* ---- the store's story ---- */
+
+struct stage {
+	const struct world *w;
+	const struct manner *manner;
+	uint64_t seed;
+	const char *skip;
+	struct seam *m;
+};
+
+static int tell_store(void *ctx, const char *mounted, int marks)
+{
+	const struct stage *s = ctx;
+	struct ay_err err = {0};
+	char path[320];
+
+	story_store_path(mounted, path, sizeof(path));
+	seam_init(s->m, path, s->skip);
+	snprintf(path, sizeof(path), "%s/somebody", mounted);
+	AY_CLOSE int other = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (other < 0)
+		return -errno;
+	s->m->marks = marks;
+	seam_disturb(s->m, other, s->manner->odds, s->manner->aimed ? 4 : 0, s->seed);
+	int noise = s->manner->noise ? noise_start(mounted, s->seed) : 0;
+	int r = story_tell(s->w, mounted, s->manner, s->m, s->seed, &err);
+	noise_stop(noise);
+	if (r < 0)
+		fprintf(stderr, "powercut: the story does not come to its end: %s\n", err.msg);
+	return r < 0 ? 1 : noise < 0 ? noise : 0;
+}
+
+int record(const struct world *w, const char *fs, struct manner manner, uint64_t seed, const char *skip,
+	   struct blk_log *log, struct seam *m)
+{
+	struct stage s = {.w = w, .manner = &manner, .seed = seed, .skip = skip, .m = m};
+
+	log->seed = seed;
+	int r = record_story_of(w, fs, tell_store, &s, log);
+	snprintf(log->skip, sizeof(log->skip), "%s", skip ? skip : "");
 	/* A story has more syncs than this. Were flushes not passed on, everything after would prove nothing. */
 	if (r == 0 && log->n_flushes < 40) {
 		fprintf(stderr,

@@ -4,16 +4,8 @@
 #define AYNI_TESTS_POWERCUT_RECORD_H
 
 #include "tests/powercut/blocklog.h"
-#include "tests/powercut/seam.h"
+#include "tests/powercut/story.h"
 #include "tests/powercut/world.h"
-
-/* What else is going on while the story is told. */
-struct manner {
-	bool noise;    /* another process writes, syncs and starts write-back */
-	unsigned odds; /* of a commit of the file system after a change of the store's, 1 to this; 0: none */
-	bool aimed; /* from the left-out sync to the end of its phase one change in four is followed by a commit */
-	unsigned threads; /* that make and remove names */
-};
 
 /** manner_of() - how the story @seed is told when no sync is left out. */
 struct manner manner_of(uint64_t seed);
@@ -31,5 +23,10 @@ struct manner manner_of_mutant(uint64_t seed, uint64_t i);
  */
 int record(const struct world *w, const char *fs, struct manner manner, uint64_t seed, const char *skip,
 	   struct blk_log *log, struct seam *m);
+
+/** record_story_of() - the same for any story: @tell is given the empty file system and the fd for marks; 0, 1 or -errno. */
+typedef int record_story(void *ctx, const char *mounted, int marks);
+int record_story_of(const struct world *w, const char *fs, record_story *tell, void *ctx,
+		    struct blk_log *log);
 
 #endif

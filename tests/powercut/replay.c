@@ -341,6 +341,7 @@ int replay_all(const struct world *world, const struct blk_log *log, const struc
 		w->jobs = n;
 		w->deadline = deadline;
 		int r = bench_init(&w->bench, world, log, i);
+		w->bench.look = o->look;
 		if (r == 0)
 			r = work_in_windows(w);
 		if (r == 0)

@@ -30,7 +30,8 @@ struct replay_options {
 	unsigned tear;         /* bytes that are written as one: 4096 or 512 */
 	bool stop_at_first;    /* violation */
 	bool kinds;            /* of each kind of violation only one is told */
-	const char *run;       /* replay_one(): a command to look around with */
+	void (*look)(const char *mounted, struct ay_buf *facts); /* bench.h */
+	const char *run; /* replay_one(): a command to look around with */
 };
 
 /* In shared memory. */

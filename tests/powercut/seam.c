@@ -78,6 +78,8 @@ static bool left_out(struct seam *m, const char *call, int fd, unsigned nth)
 	bool known = false;
 
 	name_sync(m, call, fd, nth, name);
+	if (strcmp(name, m->kill) == 0)
+		_exit(KILLED);
 	pthread_mutex_lock(&m->lock);
 	for (unsigned i = 0; i < m->n && !known; i++)
 		known = strcmp(m->names[i], name) == 0;

@@ -24,6 +24,7 @@
 
 #define SYNC_NAME 128
 #define SYNCS_MAX 128
+#define KILLED    42   /* the exit status then */
 #define SKIP_MAX  1024 /* names that are left out together */
 
 struct seam {
@@ -32,8 +33,9 @@ struct seam {
 	pthread_mutex_t lock;
 	char root[256]; /* the store's path */
 	char phase[32];
-	unsigned syncfs;     /* of this phase */
-	char skip[SKIP_MAX]; /* "": none */
+	unsigned syncfs;      /* of this phase */
+	char skip[SKIP_MAX];  /* "": none */
+	char kill[SYNC_NAME]; /* at this one the process ends; "": at none */
 	unsigned skipped;
 	int marks;     /* -1: none */
 	int other;     /* somebody else's file; -1: none */

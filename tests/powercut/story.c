@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "store/bundles.h"
-#include "store/fsck.h"
 #include "store/state.h"
 #include "store/use.h"
 #include "tests/powercut/facts.h"
@@ -23,7 +22,10 @@
 
 void story_phase(struct teller *t, const char *name)
 {
-	seam_phase(t->m, name);
+	char as[32];
+
+	snprintf(as, sizeof(as), "%s%s", t->as ? t->as : "", name);
+	seam_phase(t->m, as);
 	usleep((useconds_t)ay_prng_below(&t->r, 3000));
 }
 
@@ -72,23 +74,48 @@ void story_store_path(const char *mounted, char *out, size_t len)
 
 /* ---- beginnings ---- */
 
-static int open_store(struct teller *t, int flags, struct ay_err *err)
+int story_open(struct teller *t, int flags, struct ay_err *err)
 {
 	int r = ay_store_open(&t->m->fs, t->path, flags, &t->s, err);
 
 	if (r == 0)
-		ay_store_set_threads(t->s, t->threads);
+		ay_store_set_threads(t->s, t->manner->threads);
+	return r;
+}
+
+static int follow(struct teller *t, const char *branch, struct ay_err *err)
+{
+	struct ay_branch_state b = {.follow = true};
+
+	snprintf(b.branch, sizeof(b.branch), "%s", branch);
+	story_phase(t, "state");
+	story_say(t, "may follow:%s 1\n", branch);
+	int r = set_branch(t->s, &b, err);
+	if (r == 0)
+		story_say(t, "must follow:%s 1\n", branch);
+	return r;
+}
+
+static int install_id(struct teller *t, struct ay_err *err)
+{
+	uint8_t id[16];
+	char hex[33];
+
+	story_phase(t, "id");
+	story_say(t, "may id *\n");
+	int r = ay_state_install_id(t->s, id, err);
+	for (unsigned i = 0; i < 16 && r == 0; i++)
+		snprintf(hex + 2 * i, 3, "%02x", id[i]);
+	if (r == 0)
+		story_say(t, "must id %s\n", hex);
 	return r;
 }
 
 static int begin(struct teller *t, struct ay_err *err)
 {
-	uint8_t id[16];
-	char hex[33];
-
 	story_phase(t, "init");
 	story_say(t, "may store there\n");
-	int r = open_store(t, AY_STORE_CREATE, err);
+	int r = story_open(t, AY_STORE_CREATE, err);
 	if (r < 0)
 		return r;
 	story_say(t, "must store there\n");
@@ -97,20 +124,8 @@ static int begin(struct teller *t, struct ay_err *err)
 	if ((r = ay_state_add_root(t->s, t->w->k.root.data, t->w->k.root.len, err)) < 0)
 		return r;
 	story_say(t, "must root 1\n");
-	story_phase(t, "id");
-	story_say(t, "may id *\n");
-	if ((r = ay_state_install_id(t->s, id, err)) < 0)
-		return r;
-	for (unsigned i = 0; i < 16; i++)
-		snprintf(hex + 2 * i, 3, "%02x", id[i]);
-	story_say(t, "must id %s\n", hex);
-	story_phase(t, "state");
-	story_say(t, "may follow:b 1\n");
-	struct ay_branch_state b = {.follow = true, .branch = "b"};
-	if ((r = set_branch(t->s, &b, err)) < 0)
-		return r;
-	story_say(t, "must follow:b 1\n");
-	return 0;
+	r = story_step(t, "killed-id:fsync:state", install_id, err);
+	return r < 0 ? r : follow(t, "b", err);
 }
 
 static int second_root(struct teller *t, struct ay_err *err)
@@ -118,6 +133,8 @@ static int second_root(struct teller *t, struct ay_err *err)
 	story_phase(t, "root");
 	story_say(t, "may root 2\n");
 	int r = ay_state_add_root(t->s, t->w->root2.data, t->w->root2.len, err);
+	if (r == AY_ENOTHING && t->as)
+		r = 0;
 	if (r == 0)
 		story_say(t, "must root 2\n");
 	return r;
@@ -248,6 +265,8 @@ static int apply(struct teller *t, uint32_t serial, int which, struct ay_err *er
 	story_phase(t, "apply");
 	story_say(t, "may tree:b:%u there\n", serial);
 	int r = kit_apply(t->s, "b", &t->w->b[serial - 1], b->fd, &b->offer, err);
+	if (r == AY_ENOTHING && t->as)
+		r = 0;
 	if (r < 0)
 		return r;
 	story_say(t, "must tree:b:%u there\n", serial);
@@ -330,7 +349,24 @@ static int reopen(struct teller *t, struct ay_err *err)
 	story_phase(t, "open");
 	ay_store_close(t->s);
 	t->s = NULL;
-	return open_store(t, 0, err);
+	return story_open(t, 0, err);
+}
+
+/* ---- steps that somebody else may do first ---- */
+
+static int switch_2(struct teller *t, struct ay_err *err)
+{
+	return switch_to(t, "b", 2, err);
+}
+
+static int docs_3(struct teller *t, struct ay_err *err)
+{
+	return docs(t, 3, err);
+}
+
+static int apply_3(struct teller *t, struct ay_err *err)
+{
+	return apply(t, 3, BLOB_3, err);
 }
 
 /* ---- the story ---- */
@@ -370,8 +406,10 @@ static int first_half(struct teller *t, struct ay_err *err)
 
 static int second_half(struct teller *t, struct ay_err *err)
 {
-	int r = import(t, 1, err);
+	int r = follow(t, "c", err);
 
+	if (r == 0)
+		r = import(t, 1, err);
 	if (r == 0)
 		r = switch_to(t, "c", 1, err);
 	if (r == 0)
@@ -379,19 +417,19 @@ static int second_half(struct teller *t, struct ay_err *err)
 	if (r == 0)
 		r = import(t, 2, err);
 	if (r == 0)
-		r = second_root(t, err);
+		r = story_step(t, "killed-root:fsync:roots", second_root, err);
 	if (r == 0)
 		r = collect(t, BLOB_LONG, 3, false, err);
 	if (r == 0)
 		r = story_on_trial(t, 2, true, 1, err);
 	if (r == 0)
-		r = switch_to(t, "b", 2, err);
+		r = story_step(t, "killed-switch:fsync:branches/b", switch_2, err);
 	if (r == 0)
 		r = story_adopt(t, err);
 	if (r == 0)
 		r = remove_tree(t, "c", 2, err);
 	if (r == 0)
-		r = docs(t, 3, err);
+		r = story_step(t, "killed-doc:fsync:releases", docs_3, err);
 	if (r == 0)
 		r = head(t, 3, err);
 	if (r == 0)
@@ -401,7 +439,7 @@ static int second_half(struct teller *t, struct ay_err *err)
 	if (r == 0)
 		r = collect(t, BLOB_3, 0, true, err);
 	if (r == 0)
-		r = apply(t, 3, BLOB_3, err);
+		r = story_step(t, "killed-apply:fsync:tmp/staging-*", apply_3, err);
 	if (r == 0)
 		r = story_on_trial(t, 3, false, 0, err);
 	if (r == 0)
@@ -420,10 +458,10 @@ static int second_half(struct teller *t, struct ay_err *err)
 	return r;
 }
 
-int story_tell(const struct world *w, const char *mounted, unsigned threads, struct seam *m, uint64_t seed,
-	       struct ay_err *err)
+int story_tell(const struct world *w, const char *mounted, const struct manner *manner, struct seam *m,
+	       uint64_t seed, struct ay_err *err)
 {
-	struct teller t = {.w = w, .m = m, .threads = threads, .mounted = mounted};
+	struct teller t = {.w = w, .m = m, .manner = manner, .mounted = mounted};
 
 	ay_prng_init(&t.r, seed);
 	story_store_path(mounted, t.path, sizeof(t.path));
@@ -432,78 +470,4 @@ int story_tell(const struct world *w, const char *mounted, unsigned threads, str
 		r = second_half(&t, err);
 	ay_store_close(t.s);
 	return r < 0 ? ay_err_wrap(err, r, "%s", m->phase) : 0;
-}
-
-/* ---- the second run ---- */
-
-static int fetch_all(const struct world *w, struct ay_store *s, struct ay_err *err)
-{
-	const struct blob *b = &w->blobs[BLOB_3]; /* the one that is collected in parts */
-	struct ay_bundle_file *f = NULL;
-	int r = ay_bundle_file_open(s, &b->digest, b->size, true, &f, err);
-
-	for (unsigned level = ay_merkle_levels(b->merkle); r == 0 && level-- > 0;)
-		for (uint64_t i = 0; r == 0 && i < ay_merkle_width(b->merkle, level); i++)
-			r = ay_bundle_file_add_hashes(f, level, i, ay_merkle_get(b->merkle, level, i), err);
-	for (uint64_t i = 0; r == 0 && i < ay_blocks_of(b->size); i++)
-		r = ay_bundle_file_write(f, i, b->data + i * AY_BLOCK_SIZE, ay_block_len(b->size, i), err);
-	if (r == 0)
-		r = ay_bundle_file_finish(f, err);
-	ay_bundle_file_close(f);
-	return r;
-}
-
-/* What it says it cannot heal is kept for the sentence. */
-static void left(void *ctx, const struct ay_fsck_finding *f)
-{
-	struct ay_err *err = ctx;
-
-	if (f->outcome == AY_FSCK_LEFT)
-		ay_err_set(err, AY_ESTORE, "%s %s: %s", ay_fsck_what_name(f->what), f->path ? f->path : "-",
-			   f->why);
-}
-
-int story_heal_all(const struct world *w, const char *mounted, struct ay_err *err)
-{
-	struct ay_fsck_result found;
-	struct ay_store *s = NULL;
-	struct ay_err why = {0};
-	char path[300];
-	const struct ay_fsck f = {
-		.heal = true, .repos = &w->repo, .n_repos = 1, .threads = 1, .found = left, .ctx = &why};
-
-	story_store_path(mounted, path, sizeof(path));
-	int r = ay_store_open(ay_fs_real(), path, 0, &s, err);
-	if (r < 0)
-		return ay_err_wrap(err, r, "open");
-	if ((r = ay_store_fsck(s, &f, &found, err)) == 0 && found.left > 0)
-		r = ay_err_set(err, AY_ESTORE, "not healed: %s", why.msg);
-	ay_store_close(s);
-	return r < 0 ? ay_err_wrap(err, r, "the second run") : 0;
-}
-
-int story_go_on(const struct world *w, const char *mounted, struct ay_err *err)
-{
-	const struct blob *b = &w->blobs[BLOB_ALL];
-	struct ay_store *s = NULL;
-	const struct ay_root *root;
-	struct ay_gc_result res;
-	char path[300];
-
-	story_store_path(mounted, path, sizeof(path));
-	int r = ay_store_open(ay_fs_real(), path, AY_STORE_CREATE, &s, err);
-	if (r < 0)
-		return ay_err_wrap(err, r, "open");
-	if (ay_state_root(s, &root, NULL) < 0)
-		r = ay_state_add_root(s, w->k.root.data, w->k.root.len, err);
-	if (r == 0)
-		r = fetch_all(w, s, err);
-	if (r == 0 && (r = kit_apply(s, "b", &w->b[2], b->fd, &b->offer, err)) == AY_ENOTHING)
-		r = 0;
-	if (r == 0)
-		r = ay_store_switch(s, "b", 3, false, err);
-	if (r == 0)
-		r = ay_store_gc(s, 0, &res, err);
-	ay_store_close(s);
-	return r < 0 ? ay_err_wrap(err, r, "the second run") : 0;
 }

@@ -14,19 +14,28 @@
 #include "tests/powercut/seam.h"
 #include "tests/powercut/world.h"
 
+/* How it is told. */
+struct manner {
+	bool noise;    /* another process writes, syncs and starts write-back */
+	unsigned odds; /* of a commit of the file system after a change of the store's, 1 to this; 0: none */
+	bool aimed; /* from the left-out sync to the end of its phase one change in four is followed by a commit */
+	bool killed; /* some steps are done twice: whoever does it first is killed before his last sync */
+	unsigned threads; /* that make and remove names */
+};
+
 /** story_store_path() - where in the mounted file system the store is. */
 void story_store_path(const char *mounted, char *out, size_t len);
 
 /**
  * story_tell() - live through it once.
- * @mounted: the empty file system. @threads: that make and remove names; with several of them a seed draws the same
- * life, but not the same order of its names. @m: the seam, with what is to be left out, and where marks go.
+ * @mounted: the empty file system. @manner: with several threads a seed draws the same life, but not the same order
+ * of its names. @m: the seam, with what is to be left out, and where marks go.
  * @seed: draws the order of what has none, and the pauses.
  *
  * Return: 0, or the failure of the store's (@err): a story on a disk that works must come to its end.
  */
-int story_tell(const struct world *w, const char *mounted, unsigned threads, struct seam *m, uint64_t seed,
-	       struct ay_err *err);
+int story_tell(const struct world *w, const char *mounted, const struct manner *manner, struct seam *m,
+	       uint64_t seed, struct ay_err *err);
 
 /**
  * story_go_on() - whatever a power cut left: go on to the newest release, and collect. 0, or what failed.

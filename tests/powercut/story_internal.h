@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tests/powercut/story_internal.h - what the two halves of the story share. */
+/* tests/powercut/story_internal.h - what the parts of the story share. */
 #ifndef AYNI_TESTS_POWERCUT_STORY_INTERNAL_H
 #define AYNI_TESTS_POWERCUT_STORY_INTERNAL_H
 
@@ -12,16 +12,28 @@ struct teller {
 	struct ay_store *s;
 	const char *mounted;
 	char path[300];
-	unsigned threads;
+	const struct manner *manner;
+	const char *as; /* before the names of the next phases; NULL: nothing */
 	struct ay_prng r;
 };
 
 /** story_phase() - everything up to the next one belongs to @name. A pause lets the others in. */
 void story_phase(struct teller *t, const char *name);
+/** story_open() - t->s, as the story wants it. */
+int story_open(struct teller *t, int flags, struct ay_err *err);
 /** story_say() - a mark. */
 void story_say(struct teller *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** story_now() - promise what is known of @branch now: whose turn it is, the bad serial, the floor, current. */
 int story_now(struct teller *t, const char *branch, struct ay_err *err);
+
+/* ---- story_again.c ---- */
+
+/**
+ * story_step() - one step. Where the story is told so, somebody else does it first, in a process of his own, and is killed
+ * when he is about to make the sync @killed_at; then it is done again, where what was found has to be synced.
+ */
+int story_step(struct teller *t, const char *killed_at, int (*step)(struct teller *t, struct ay_err *err),
+	       struct ay_err *err);
 
 /* ---- story_more.c ---- */
 

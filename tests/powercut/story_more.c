@@ -95,7 +95,7 @@ int story_adopt(struct teller *t, struct ay_err *err)
 				   .dirfd = dir,
 				   .dir = to,
 				   .read_only_source = ay_prng_below(&t->r, 2),
-				   .threads = t->threads};
+				   .threads = t->manner->threads};
 	r = ay_store_adopt_match(t->s, &a, d->release.data, d->release.len, manifest, &out, err);
 	if (r == 0)
 		story_say(t, "must tree:d:1 there\n");
@@ -111,14 +111,16 @@ static int damage(struct teller *t, const char *file, struct ay_err *err)
 	snprintf(path, sizeof(path), "%s/branches/b/3/root/%s", t->path, file);
 	AY_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0 || pwrite(fd, "damage", 6, 8000) != 6 ||
-	    futimens(fd, (struct timespec[]){st.st_mtim, st.st_mtim}) < 0 || fchmod(fd, st.st_mode) < 0)
+	    futimens(fd, (struct timespec[]){st.st_mtim, st.st_mtim}) < 0 || fchmod(fd, st.st_mode) < 0 ||
+	    fsync(fd) < 0) /* else a cut would undo the damage, and hide what the healing forgot */
 		return ay_err_errno(err, errno, "%s", path);
 	return 0;
 }
 
 int story_heal(struct teller *t, struct ay_err *err)
 {
-	const struct ay_fsck f = {.heal = true, .repos = &t->w->repo, .n_repos = 1, .threads = t->threads};
+	const struct ay_fsck f = {
+		.heal = true, .repos = &t->w->repo, .n_repos = 1, .threads = t->manner->threads};
 	struct ay_fsck_result found;
 
 	story_phase(t, "heal");
@@ -133,17 +135,22 @@ int story_heal(struct teller *t, struct ay_err *err)
 	return r;
 }
 
-/* Which trees and bundles are needed still is the collector's to say; what is current is. */
+/* Which trees and bundles are needed still is the collector's to say; what he says has gone is gone. */
 int story_make_room(struct teller *t, struct ay_err *err)
 {
 	const struct ay_budget nothing = {.keep = 1, .max_size = 1};
 	struct ay_gc_result res;
+	char path[400];
 
 	story_phase(t, "budget");
 	story_say(t, "may tree:b:2 -\n");
 	for (unsigned i = 0; i < WORLD_BLOBS; i++)
 		story_say(t, "may bundle:%s -\nmay offer:%s -\n", t->w->blobs[i].name, t->w->blobs[i].name);
-	return ay_store_collect(t->s, &nothing, 0, &res, err);
+	int r = ay_store_collect(t->s, &nothing, 0, &res, err);
+	snprintf(path, sizeof(path), "%s/branches/b/2", t->path);
+	if (r == 0 && access(path, F_OK) < 0)
+		story_say(t, "must tree:b:2 -\n");
+	return r;
 }
 
 int story_leave(struct teller *t, struct ay_err *err)
@@ -155,6 +162,6 @@ int story_leave(struct teller *t, struct ay_err *err)
 		  "may tree:c:1 -\nmay current:c -\nmay dangling:c there\nmay state:c *\nmay follow:c -\n");
 	int r = ay_store_remove_branch(t->s, "c", false, &res, err);
 	if (r == 0)
-		story_say(t, "must tree:c:1 -\nmust current:c -\nmust dangling:c -\n");
+		story_say(t, "must tree:c:1 -\nmust current:c -\nmust dangling:c -\nmust follow:c -\n");
 	return r == 0 ? story_now(t, "c", err) : r;
 }
