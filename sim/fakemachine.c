@@ -458,6 +458,13 @@ void ay_fakenode_update(struct ay_fakenode *n, const char *branch, bool force)
 	step(n, &ev);
 }
 
+void ay_fakenode_fetch(struct ay_fakenode *n, const char *branch, const struct ay_digest *manifest)
+{
+	struct ay_event ev = {.type = AY_EV_FETCH, .fetch = {.branch = branch, .manifest = *manifest}};
+
+	step(n, &ev);
+}
+
 /* ---- reading */
 
 struct ay_core *ay_fakenode_core(const struct ay_fakenode *n)

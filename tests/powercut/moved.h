@@ -11,7 +11,7 @@
 
 #include "tests/powercut/replay.h"
 
-/** moved_try() - on each of @fs; prints a line for each way to sync. 0; -errno when the machine is to blame. */
+/** moved_try() - on each of @fs; prints a line for each way to sync. 0; 1 the way of the store does not keep it; -errno when the machine is to blame. */
 int moved_try(const struct world *w, const char *const *fs, unsigned n_fs, const struct replay_options *o);
 
 #endif
