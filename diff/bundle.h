@@ -153,8 +153,10 @@ struct ay_bundle_limits {
 	uint64_t scratch_size;  /* bytes of temporary files at most; 0: AY_BUNDLE_SCRATCH_MAX */
 	bool look_only; /* every record will be skipped: the encoders that would pack them need not be here */
 	/*
-	 * More than one thread: one reads and unpacks the next part, one goes ahead through a large ELF base, one computes, one hashes and gives to the sink's functions
-	 * open, data, end and place, which are then called in that thread, in order, while others are called in the caller's.
+	 * More than one thread: one reads and unpacks the next part, one goes ahead through a large ELF base, one computes (of small ELF files
+	 * several at once, where there are cores and what the header declares is enough for all of them), one hashes and gives to the sink's
+	 * functions open, data, end and place, which are then called in that thread, in order, while others are called in the caller's: begin and
+	 * base perhaps for some records before the first of these is given.
 	 * Takes up to AY_BUNDLE_THREADS_MEMORY besides what the header declares. Where that is more than @memory_here, or that many threads cannot be
 	 * had, there is one.
 	 */

@@ -7,7 +7,7 @@
  * number. Output is bounded by the record sizes, whose sum the header states and the offer signs; memory by the part
  * limit; and no file counts before its own digest was found right.
  */
-#include "diff/reader.h"
+#include "diff/several.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -31,6 +31,11 @@ static int record_rest(struct ay__reader *r)
 	r->index = r->r.index + 1;
 	if (!r->records)
 		return 0;
+	rc = ay__several_record(r);
+	if (rc <= 0) {
+		ay__reader_account(r);
+		return rc;
+	}
 	rc = ay__reader_bytes(r);
 	ay__reader_account(r);
 	if (rc == 0 && r->sink->cost)
@@ -44,7 +49,10 @@ static int record_read(struct ay__reader *r)
 {
 	uint32_t index = r->index;
 
-	int rc = ay__reader_part_for(r, AY_STREAM_RECORD);
+	int rc = ay_cursor_left(ay__reader_col(r, AY_STREAM_RECORD)) ? 0 : ay__several_finish(r);
+	if (rc)
+		return rc;
+	rc = ay__reader_part_for(r, AY_STREAM_RECORD);
 	r->r = (struct ay_bundle_record){.index = index};
 	r->done = r->last_old = 0;
 	if (rc == 0)
@@ -87,6 +95,9 @@ static int records_read(struct ay__reader *r)
 		if (rc)
 			return rc;
 	}
+	int several = ay__several_finish(r);
+	if (several)
+		return several;
 	/* Without the records' bytes, parts that only hold such bytes come last. */
 	while (!r->records && r->next_part < r->header.n_parts) {
 		int rc = ay__reader_part_next(r);
@@ -148,6 +159,7 @@ int ay_bundle_read(int fd, const struct ay_bundle_limits *limits, const struct a
 		rc = go_on(&r, limits->from, limits->from_fd);
 	if (rc == 0)
 		rc = records_read(&r);
+	rc = ay__several_end(&r, rc);
 	ay__ahead_free(r.ahead);
 	ay__section_release(&r.section);
 	ay__btf_map_release(&r.map);

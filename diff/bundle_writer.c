@@ -136,31 +136,12 @@ static int write_at(struct ay_bundle_writer *w, const void *data, size_t len, ui
 	return 0;
 }
 
-static enum ay_values values_of(unsigned id)
-{
-	switch (id) {
-	case AY_STREAM_DELTA:
-	case AY_STREAM_LITERAL:
-		return AY_VALUES_TEXT;
-	case AY_STREAM_DIGEST:
-	case AY_STREAM_DIFF:
-		return AY_VALUES_DIFFS;
-	case AY_STREAM_FIELD_CODE:
-	case AY_STREAM_FIELD_DATA:
-		return AY_VALUES_4;
-	case AY_STREAM_FIELD_WIDE:
-		return AY_VALUES_8;
-	default:
-		return AY_VALUES_VARINTS;
-	}
-}
-
 static void stream_run(struct ay__job *job)
 {
 	struct stream_job *s = (struct stream_job *)job;
 
-	s->rc = ay_codec_pack(s->bytes.data, s->bytes.len, s->level, s->codecs, values_of(s->id), &s->packed,
-			      &s->codec);
+	s->rc = ay_codec_pack(s->bytes.data, s->bytes.len, s->level, s->codecs, ay__stream_values(s->id),
+			      &s->packed, &s->codec);
 	ay_buf_release(&s->bytes);
 }
 

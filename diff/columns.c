@@ -190,3 +190,22 @@ int ay_columns_encode(struct ay_columns *c, struct ay_slice old, uint64_t old_at
 	AY_ASSERT(e.at == new_.len);
 	return piece_empty(&e) ? 0 : piece_end(&e);
 }
+
+enum ay_values ay__stream_values(unsigned id)
+{
+	switch (id) {
+	case AY_STREAM_DELTA:
+	case AY_STREAM_LITERAL:
+		return AY_VALUES_TEXT;
+	case AY_STREAM_DIGEST:
+	case AY_STREAM_DIFF:
+		return AY_VALUES_DIFFS;
+	case AY_STREAM_FIELD_CODE:
+	case AY_STREAM_FIELD_DATA:
+		return AY_VALUES_4;
+	case AY_STREAM_FIELD_WIDE:
+		return AY_VALUES_8;
+	default:
+		return AY_VALUES_VARINTS;
+	}
+}

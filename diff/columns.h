@@ -10,6 +10,7 @@
 
 #include "diff/bsdiff.h"
 #include "diff/bundle_format.h"
+#include "diff/codec.h"
 
 struct ay_piece {
 	uint32_t len[AY_STREAMS]; /* bytes that the piece has of each column */
@@ -51,5 +52,8 @@ struct ay__columns_mark {
 void ay__columns_mark(const struct ay_columns *c, struct ay__columns_mark *m);
 /** ay__columns_piece() - all behind @m is a piece; the next one begins here. 0, -ENOMEM. */
 int ay__columns_piece(struct ay_columns *c, struct ay__columns_mark *m);
+
+/** ay__stream_values() - what the bytes of stream @id (enum ay_stream) are. */
+enum ay_values ay__stream_values(unsigned id);
 
 #endif

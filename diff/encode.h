@@ -27,6 +27,8 @@ struct ay__encode_options {
 	const struct ay__btf_map *btf; /* of the bundle; NULL: none */
 	uint64_t extra_max;            /* bytes that reading may need besides what parts do: method elf */
 	bool unmasked;                 /* method elf: search the files' own bytes for copies */
+	unsigned threshold;            /* of struct ay_bsdiff_params; 0: the usual one */
+	bool thorough;                 /* where a file costs much, try another threshold too */
 	uint64_t work_max;             /* bytes of a base that may be gone through: method elf */
 	unsigned methods; /* AY__METHOD_BIT()s of those that may be used; AY_METHOD_LITERAL is one */
 };

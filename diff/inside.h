@@ -18,7 +18,8 @@ struct ay__inside_options {
 	uint64_t view_max;   /* bytes of the view at most */
 	uint64_t memory_max; /* bytes that applying may use for it at most */
 	uint32_t encoders;   /* bit i: encoder i may be used */
-	struct ay__proof_aside *aside; /* may take a proof over: what comes out holds only if that does; NULL: none */
+	struct ay__proof_aside
+		*aside; /* may take a proof over: what comes out holds only if that does; NULL: none */
 };
 
 /* Zero-initialise; release. */

@@ -30,12 +30,14 @@
 #define BYTES_AHEAD   (384ull << 20) /* and the bytes of files in them: what is coded waits in memory */
 #define PLAIN_MEMORY  (128ull << 20) /* more is for the few */
 #define MEMORY_MIN    (64ull << 20)
+#define PROGRESS_MS   200 /* so often it is told how far things are, whatever takes long */
 
 struct window_job {
 	struct ay__job job;
 	struct ay__window window;
 	struct maker *maker;
-	bool last; /* of its record */
+	bool last;    /* of its record */
+	bool counted; /* as diffed: it may run again */
 	int rc;
 	struct ay_err err;
 	struct window_job *next;
@@ -67,7 +69,8 @@ struct maker {
 	struct window_job *first, *last;
 	size_t n_ahead;
 	uint64_t bytes_ahead, done;
-	int stop; /* read by the pool's threads: what still waits is not worth doing */
+	uint64_t diffed; /* bytes of files whose windows have run; the pool's threads count */
+	int stop;        /* read by the pool's threads: what still waits is not worth doing */
 	struct ay_make_result *res;
 };
 
@@ -78,6 +81,9 @@ static void window_run(struct ay__job *job)
 	w->rc = __atomic_load_n(&w->maker->stop, __ATOMIC_RELAXED);
 	if (w->rc == 0)
 		w->rc = ay__window_run(&w->window, &w->err);
+	if (!w->counted)
+		__atomic_add_fetch(&w->maker->diffed, w->window.len, __ATOMIC_RELAXED);
+	w->counted = true;
 }
 
 static uint64_t size_of(const struct maker *m, size_t record)
@@ -232,13 +238,30 @@ static void work_take(struct maker *m, struct window_job *j)
 		m->work_left -= ay__window_work(&j->window);
 }
 
+/* Windows are written in order, and the first may be the one that takes longest: what the others have done counts half. */
+static int progress_tell(struct maker *m, struct ay_err *err)
+{
+	uint64_t diffed = __atomic_load_n(&m->diffed, __ATOMIC_RELAXED);
+
+	if (!m->options->progress)
+		return 0;
+	int rc =
+		m->options->progress(m->options->progress_ctx, (diffed + m->done) / 2, m->plan.unpacked_size);
+	return rc ? ay_err_set(err, rc, "stopped") : 0;
+}
+
 /* Wait for the oldest window and write it. */
 static int write_first(struct maker *m, struct ay_err *err)
 {
-	struct window_job *j = take_first(m);
+	int rc = 0;
 
+	while (rc == 0 && !ay__pool_wait_for(m->pool, &m->first->job, PROGRESS_MS))
+		rc = progress_tell(m, err);
+	if (rc)
+		return rc;
+	struct window_job *j = take_first(m);
 	work_take(m, j);
-	int rc = j->rc;
+	rc = j->rc;
 
 	if (rc && err)
 		*err = j->err;
@@ -252,12 +275,7 @@ static int write_first(struct maker *m, struct ay_err *err)
 		large_end(m, (size_t)(j->window.record - m->plan.records));
 	ay__window_release(&j->window);
 	free(j);
-	if (rc == 0 && m->options->progress) {
-		rc = m->options->progress(m->options->progress_ctx, m->done, m->plan.unpacked_size);
-		if (rc)
-			ay_err_set(err, rc, "stopped");
-	}
-	return rc;
+	return rc ? rc : progress_tell(m, err);
 }
 
 static int records_write(struct maker *m, struct ay_err *err)

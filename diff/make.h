@@ -42,7 +42,10 @@ struct ay_make_options {
 	 */
 	bool fast;
 	unsigned without; /* enum ay_technique (diff/technique.h): what not to try, to see what it is worth */
-	/* Called now and then, from any thread but never from two at once; nonzero stops with that code. May be NULL. */
+	/*
+	 * Called several times a second, from any thread but never from two at once; bytes of the new tree's files, of which those
+	 * that are diffed and not written yet count half. Nonzero stops with that code. May be NULL.
+	 */
 	int (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
 	void *progress_ctx;
 };

@@ -172,6 +172,13 @@ int ay__output_add(struct ay__output *o, size_t n)
 
 int ay__output_put(struct ay__output *o, const uint8_t *data, size_t len)
 {
+	if (o->memory) {
+		/* Operations were checked to write just the file. */
+		AY_ASSERT(len <= o->record->size - o->given);
+		memcpy(o->memory + o->given, data, len);
+		o->given += len;
+		return 0;
+	}
 	if (len >= AY__OUTPUT_DIRECT) {
 		int rc = flush(o);
 

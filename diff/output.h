@@ -24,6 +24,7 @@ struct ay__output {
 		rewrap; /* what is collected is a view, from which this makes the file; NULL: it is the file */
 	uint64_t hold, held; /* bytes of the view that go to a temporary file first, and that did; 0: none */
 	uint64_t given;      /* bytes of the file, where there is no queue */
+	uint8_t *memory;     /* where they go, and nothing else is done with them; NULL: they go on */
 	struct ay__queue *queue; /* another thread hashes and gives on; NULL: none */
 	uint8_t *block;          /* of the queue, to be filled; NULL: none yet */
 	size_t block_len;

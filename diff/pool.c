@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/error.h"
 
@@ -121,4 +122,24 @@ void ay__pool_wait(struct ay__pool *p, struct ay__job *job)
 	while (!job->done)
 		pthread_cond_wait(&p->done, &p->lock);
 	pthread_mutex_unlock(&p->lock);
+}
+
+bool ay__pool_wait_for(struct ay__pool *p, struct ay__job *job, unsigned ms)
+{
+	struct timespec until;
+	int rc = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += ms % 1000 * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000L;
+	}
+	pthread_mutex_lock(&p->lock);
+	while (!job->done && rc == 0)
+		rc = pthread_cond_clockwait(&p->done, &p->lock, CLOCK_MONOTONIC, &until);
+	bool done = job->done;
+	pthread_mutex_unlock(&p->lock);
+	return done;
 }

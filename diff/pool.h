@@ -31,4 +31,7 @@ void ay__pool_free(struct ay__pool *pool);
 void ay__pool_submit(struct ay__pool *pool, enum ay__queue queue, struct ay__job *job);
 /** ay__pool_wait() - until @job has run. */
 void ay__pool_wait(struct ay__pool *pool, struct ay__job *job);
+/** ay__pool_wait_for() - until @job has run, or @ms milliseconds are over. Has it run? */
+bool ay__pool_wait_for(struct ay__pool *pool, struct ay__job *job, unsigned ms);
+
 #endif

@@ -9,6 +9,7 @@
  *     reader_inside.c      recipes, bases unpacked
  *     reader_elf.c         the same of method elf
  *     scout.c, aim.c       who goes ahead through its copies
+ *     several.c            small ones, several at once
  *     view.c               what a base's bytes are read from
  *     output.c             where a record's bytes go
  */
@@ -31,6 +32,9 @@ struct ay__reader {
 	bool records; /* are decoded */
 	struct ay__section section;
 	struct ay__ahead *ahead;        /* reads the next part meanwhile; NULL: nobody does */
+	struct ay__several *several;    /* makes small records besides; NULL: none yet */
+	bool no_several;                /* nor ever */
+	bool here;                      /* what is read lies in the part in hand */
 	uint32_t next_part, first_part; /* the first that was, or is to be read */
 	uint64_t sizes;                 /* of the records so far */
 	uint64_t work;                  /* ay__record_work() of these */

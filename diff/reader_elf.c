@@ -248,7 +248,7 @@ static int copy_bytes(struct elf_record *e, uint64_t len)
 		if (!e->block || e->in_block == e->block->len) {
 			e->block = ay__scout_next(e->scout);
 			e->in_block = e->aim = 0;
-			if (e->block->rc)
+			if (e->block->rc && e->r->err)
 				*e->r->err = e->block->err;
 			rc = e->block->rc;
 			continue;
@@ -338,7 +338,7 @@ static int fields_find(struct elf_record *e, bool threads)
 	if (threads)
 		second = ay__source_reader(e->r->base_size, read_base_too, e);
 	int rc = ay__fields_find_by_two(&e->src, second.window ? &second : NULL, &e->old, &e->fields);
-	if (rc && rc == second.rc)
+	if (rc && rc == second.rc && e->r->err)
 		*e->r->err = e->scout_err;
 	ay__source_release(&second);
 	return rc;

@@ -279,8 +279,11 @@ int ay__reader_part_next(struct ay__reader *r)
 {
 	uint32_t wanted = r->records ? AY__STREAMS_ALL : 1u << AY_STREAM_RECORD | 1u << AY_STREAM_DIGEST;
 	uint64_t offset = r->at;
-	int rc = ay__reader_part_done(r);
 
+	if (r->here)
+		return ay_err_set(r->err, AY_EFORMAT, "part %u ends before the record does",
+				  r->next_part - 1);
+	int rc = ay__reader_part_done(r);
 	ay__reader_account(r);
 	memset(r->told, 0, sizeof(r->told));
 	if (rc == 0 && r->next_part == r->header.n_parts)

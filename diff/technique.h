@@ -20,7 +20,8 @@
 	X(DEFLATE, "deflate", "looking into gzip, zip and zlib")                                             \
 	X(XZ, "xz", "looking into xz")                                                                       \
 	X(ZSTD, "zstd", "looking into zstd")                                                                 \
-	X(PACK_XZ, "pack-xz", "packing a bundle's own parts by xz where that is smaller than zstd")
+	X(PACK_XZ, "pack-xz", "packing a bundle's own parts by xz where that is smaller than zstd")          \
+	X(THRESHOLD, "threshold", "a second threshold of matching, where a file costs much")
 
 enum ay__technique_number {
 #define AY__NUMBER(id, name, what) AY__TECHNIQUE_##id,

@@ -165,13 +165,19 @@ static int match(struct work *w, uint32_t *serial, struct ay_adopted *out, struc
 		r = ay_repo_take_head(q->s, q->how.repo, w->root, q->how.branch, &w->head, &w->state, err);
 	if (r < 0)
 		return r;
-	if (w->current != 0 && q->serial != w->current)
+	if (w->current != 0 && q->serial != 0 && q->serial != w->current)
 		return refuse_second(w, err);
 	if ((r = ay_repo_each_release(q->how.repo, add_candidate, w, err)) < 0 ||
 	    (r = choose(w, &best, err)) < 0 ||
 	    (r = ay_repo_manifest_open(q->how.repo, &best->release.manifest, &fd, err)) < 0)
 		return r;
 	*serial = best->release.serial;
+	/* The same command a second time: what it was to bring about is so. Another release is an update's business. */
+	if (w->current != 0 && q->serial == 0 && *serial == w->current)
+		return ay_err_set(err, AY_ENOTHING, "%s is release %u of %s in %s already", q->how.dir,
+				  *serial, q->how.branch, ay_store_path(q->s));
+	if (w->current != 0 && *serial != w->current)
+		return refuse_second(w, err);
 	r = ay_store_adopt_match(q->s, &q->how, best->data, best->len, fd, out, &why);
 	if (r == AY_ENOTHING && w->current == 0)
 		return 0; /* a run that was cut off had made it */

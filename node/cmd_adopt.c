@@ -372,7 +372,7 @@ const struct ay_cmd ay_cmd_adopt = {
 	"With --key: DIR becomes the first release of a branch that nobody has published, signed with a key that has the\n"
 	"role release in the store's root.\n"
 	"\n"
-	"DIR itself is never changed. Exit code 3 when the SERIAL named is here already, 4 when it is refused.\n"
+	"DIR itself is never changed. Exit code 3 when the release is here already, 4 when it is refused.\n"
 	"\n"
 	"  -r, --repo DIR        the repository that holds the release, and what DIR lacks\n"
 	"  -k, --key SECRET      sign with this key; repeatable, where the root asks for several\n"

@@ -16,18 +16,23 @@
 #include "base/path.h"
 #include "node/cmd.h"
 #include "node/config.h"
+#include "node/heal.h"
 #include "node/paths.h"
 #include "node/progress.h"
 #include "store/fsck.h"
 
 #define REPOS_MAX    16
 #define FINDINGS_MAX 100000 /* in JSON, which is held in memory; all are counted */
+#define ROUNDS_MAX                                                                                           \
+	8 /* bundles fetched for one tree: differences from the last releases, and the one from nothing */
 
 struct args {
 	const char *store, *config;
 	const char *repos[REPOS_MAX];
 	unsigned n_repos, n_given; /* those given on the command line must be there */
-	int heal, json, quiet;
+	const char *control;
+	int heal, json, offline;
+	struct ay_heal_list lacking; /* what the network is asked for */
 	struct ay_progress progress;
 	json_t *findings;
 };
@@ -41,6 +46,9 @@ static int each(void *ctx, int val, const char *arg, struct ay_err *err)
 		return 0;
 	case 'C':
 		a->config = arg;
+		return 0;
+	case 'c':
+		a->control = arg;
 		return 0;
 	default:
 		if (a->n_repos == REPOS_MAX)
@@ -105,6 +113,7 @@ static void found(void *ctx, const struct ay_fsck_finding *f)
 {
 	struct args *a = ctx;
 	ay_progress_end(&a->progress);
+	ay_heal_note(&a->lacking, f);
 	if (!a->json) {
 		print_finding(f);
 		return;
@@ -174,38 +183,94 @@ static int add_configured(struct args *a, struct ay_config *c, struct ay_err *er
 	return 0;
 }
 
+/* The repositories to heal from; @n of them are open in every case. */
+static int open_repos(const struct args *a, struct ay_repo *repos[REPOS_MAX], unsigned *n, struct ay_err *err)
+{
+	for (unsigned i = 0; a->heal && i < a->n_repos; i++) {
+		struct ay_err why = {0};
+		int r = ay_repo_open(ay_fs_real(), a->repos[i], false, &repos[*n], &why);
+		*n += r == 0;
+		if (r < 0 && i < a->n_given)
+			return ay_err_set(err, r, "%s", why.msg);
+	}
+	return 0;
+}
+
+static int check_once(struct args *a, struct ay_repo *const *repos, unsigned n, struct ay_fsck_result *res,
+		      struct ay_err *err)
+{
+	const struct ay_fsck f = {.heal = a->heal,
+				  .repos = repos,
+				  .n_repos = n,
+				  .found = found,
+				  .progress = a->progress.on ? show_progress : NULL,
+				  .ctx = a};
+	struct ay_store *s = NULL;
+	int r = ay_open_store(a->store, a->heal ? 0 : AY_STORE_READONLY, &s, err);
+
+	ay_progress_init(&a->progress, a->heal ? "healing" : "checking");
+	if (r == 0) {
+		r = ay_store_fsck(s, &f, res, err);
+		ay_progress_end(&a->progress);
+	}
+	ay_store_close(s);
+	return r;
+}
+
+static void say_fetched(void *ctx, const char *line)
+{
+	const struct args *a = ctx;
+	if (!a->json)
+		puts(line);
+}
+
+/* What was left is looked at again, and told anew: only its last word counts. */
+static void forget_left(struct args *a)
+{
+	for (size_t i = json_array_size(a->findings); i-- > 0;) {
+		const json_t *outcome = json_object_get(json_array_get(a->findings, i), "outcome");
+		if (strcmp(json_string_value(outcome), ay_fsck_outcome_name(AY_FSCK_LEFT)) == 0)
+			json_array_remove(a->findings, i);
+	}
+}
+
+/* Nothing here gives what is left: bundles are fetched, and each time the store heals from them, while some come and help is needed. */
+static int heal_from_network(struct args *a, struct ay_repo *const *repos, unsigned n,
+			     struct ay_fsck_result *res, struct ay_err *err)
+{
+	for (int round = 0; res->left > 0 && a->lacking.n > 0 && round < ROUNDS_MAX; round++) {
+		struct ay_fsck_result again = {0};
+		struct ay_err why = {0};
+		int came = ay_heal_fetch(&a->lacking, a->store, a->control, say_fetched, a, &why);
+		if (came <= 0) {
+			fprintf(stderr, "ayni: nothing came over the network: %s\n", why.msg);
+			return 0;
+		}
+		forget_left(a);
+		int r = check_once(a, repos, n, &again, err);
+		if (r < 0)
+			return r;
+		/* What the first pass healed stays healed; of what it left the last pass has the last word. */
+		res->healed += again.healed;
+		res->left = again.left;
+		if (res->damaged < res->healed + res->left)
+			res->damaged = res->healed + res->left;
+	}
+	return 0;
+}
+
 static int check(struct args *a, struct ay_err *err)
 {
 	struct ay_repo *repos[REPOS_MAX];
-	struct ay_store *s = NULL;
 	struct ay_fsck_result res = {0};
 	unsigned n = 0;
-	int r = 0;
-	for (unsigned i = 0; a->heal && i < a->n_repos && r == 0; i++) {
-		struct ay_err why = {0};
-		r = ay_repo_open(ay_fs_real(), a->repos[i], false, &repos[n], &why);
-		n += r == 0;
-		if (r < 0 && i >= a->n_given)
-			r = 0;
-		else if (r < 0)
-			ay_err_set(err, r, "%s", why.msg);
-	}
+	int r = open_repos(a, repos, &n, err);
 	if (r == 0)
-		r = ay_open_store(a->store, a->heal ? 0 : AY_STORE_READONLY, &s, err);
-	ay_progress_init(&a->progress, a->heal ? "healing" : "checking");
-	if (r == 0) {
-		const struct ay_fsck f = {.heal = a->heal,
-					  .repos = repos,
-					  .n_repos = n,
-					  .found = found,
-					  .progress = a->progress.on ? show_progress : NULL,
-					  .ctx = a};
-		r = ay_store_fsck(s, &f, &res, err);
-		ay_progress_end(&a->progress);
-	}
+		r = check_once(a, repos, n, &res, err);
+	if (r == 0 && a->heal && !a->offline)
+		r = heal_from_network(a, repos, n, &res, err);
 	if (r == 0)
 		r = report(a, &res, err);
-	ay_store_close(s);
 	while (n > 0)
 		ay_repo_close(repos[--n]);
 	if (r < 0)
@@ -219,47 +284,54 @@ static int check(struct args *a, struct ay_err *err)
 
 static int run(int argc, char **argv, struct ay_err *err)
 {
-	struct args a = {0};
+	AY_FREE struct args *a = calloc(1, sizeof(*a));
 	AY_FREE struct ay_config *c = calloc(1, sizeof(*c));
 	int first = 0;
+	if (!a || !c)
+		return ay_err_set(err, -ENOMEM, "out of memory");
 	const struct option longs[] = {
 		{"store", required_argument, NULL, 's'},  {"repo", required_argument, NULL, 'r'},
-		{"config", required_argument, NULL, 'C'}, {"heal", no_argument, &a.heal, 1},
-		{"json", no_argument, &a.json, 1},        {0}};
-	int r = c ? ay_options(argc, argv, longs, each, &a, &first, err)
-		  : ay_err_set(err, -ENOMEM, "out of memory");
+		{"config", required_argument, NULL, 'C'}, {"control", required_argument, NULL, 'c'},
+		{"heal", no_argument, &a->heal, 1},       {"offline", no_argument, &a->offline, 1},
+		{"json", no_argument, &a->json, 1},       {0}};
+	int r = ay_options(argc, argv, longs, each, a, &first, err);
 	if (r < 0)
 		return r;
 	if (first != argc)
 		return ay_usage(err, "fsck", "fsck takes no arguments");
-	if (a.n_repos > 0 && !a.heal)
+	if (a->n_repos > 0 && !a->heal)
 		return ay_usage(err, "fsck", "--repo says where to heal from: give --heal too");
-	a.n_given = a.n_repos;
-	r = add_configured(&a, c, err);
+	a->n_given = a->n_repos;
+	r = add_configured(a, c, err);
 	if (r < 0)
 		return r;
-	a.findings = json_array();
-	r = check(&a, err);
-	json_decref(a.findings);
+	if (!a->control)
+		a->control = c->control;
+	a->findings = json_array();
+	r = check(a, err);
+	json_decref(a->findings);
 	return r;
 }
 
 const struct ay_cmd ay_cmd_fsck = {
 	"fsck",
 	"check the whole store, and heal it",
-	"Usage: ayni fsck [--heal [--repo DIR...]] [--store DIR] [--config FILE] [--json]\n"
+	"Usage: ayni fsck [--heal [--repo DIR...] [--offline]] [--store DIR] [--config FILE] [--json]\n"
 	"\n"
 	"Reads every object on all cores and holds every tree, manifest, release, bundle and state against what it\n"
 	"should be. Names each damaged object and each path that links it. With --heal a damaged object is replaced by\n"
 	"a good copy, under its name and in every tree, one rename a path: what runs goes on running. Good copies\n"
 	"come from the store itself, from the bundles that it keeps, and from repository directories: those given, then those\n"
-	"of the configuration (heal-from, repo).\n"
+	"of the configuration (heal-from, repo). What none of them gives the running node fetches from peers and school: bundles\n"
+	"that lead to the damaged tree, the cheapest first, until all is healed; --offline leaves that out.\n"
 	"\n"
 	"Exit code 0: nothing is damaged, or all was healed; 1: damage is left, or the check could not be ended. What\n"
 	"is only left over (noted) is no damage.\n"
 	"\n"
 	"      --heal           make good what is damaged\n"
 	"  -r, --repo DIR       a repository directory to heal from; repeatable\n"
+	"      --offline        fetch nothing over the network\n"
+	"  -c, --control PATH   the running node's control socket (" AY_CONTROL_PATH ")\n"
 	"  -s, --store DIR      the store (" AY_STORE_PATH ")\n"
 	"      --config FILE    instead of " AY_CONFIG_PATH "\n"
 	"      --json           print JSON\n",

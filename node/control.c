@@ -150,6 +150,8 @@ static void judge(struct client *c, const struct ay_update_view *v)
 {
 	enum ay_update_state state = ay_update_judge(&c->update, v, uv_now(c->control->loop));
 	bool over = state != AY_UPDATE_RUNNING;
+	if (over && c->update.fetch && state != AY_UPDATE_DONE)
+		c->control->ops.fetch(c->control->ops.ctx, c->update.branch, &(struct ay_digest){0});
 	if (over)
 		c->updating = false;
 	if (over || c->more)
@@ -176,6 +178,16 @@ static void on_timer(uv_timer_t *t)
 		uv_timer_stop(t);
 }
 
+static unsigned core_fetched(const struct ay_core_status *core, const char *branch)
+{
+	for (unsigned i = 0; i < core->n_branches; i++) {
+		if (strcmp(core->branches[i].branch, branch) == 0)
+			return core->branches[i].fetched;
+	}
+	return 0;
+}
+
+/* An update, or a bundle that is wanted for itself. */
 static void do_update(struct client *c, const struct ay_call *call)
 {
 	struct ay_control *k = c->control;
@@ -188,12 +200,18 @@ static void do_update(struct client *c, const struct ay_call *call)
 	}
 	k->ops.view(k->ops.ctx, core, &v);
 	int r = ay_update_start(&c->update, call->branch, core, uv_now(k->loop), &err);
-	free(core);
 	if (r < 0) {
+		free(core);
 		reply_failed(c, r, err.msg);
 		return;
 	}
-	k->ops.update(k->ops.ctx, call->branch, call->force);
+	if (call->method == AY_METHOD_FETCH) {
+		ay_update_start_fetch(&c->update, core_fetched(core, call->branch));
+		k->ops.fetch(k->ops.ctx, call->branch, &call->manifest);
+	} else {
+		k->ops.update(k->ops.ctx, call->branch, call->force);
+	}
+	free(core);
 	if (c->oneway)
 		return;
 	c->updating = true;
@@ -256,6 +274,7 @@ static void on_call(struct client *c, const struct ay_call *call)
 		reply(c, NULL, k->ops.status(k->ops.ctx), false);
 		return;
 	case AY_METHOD_UPDATE:
+	case AY_METHOD_FETCH:
 		do_update(c, call);
 		return;
 	case AY_METHOD_RELOAD:

@@ -20,6 +20,8 @@ struct ay_control_ops {
 	/* Fills @core and the rest; what it points to stays until the next call. */
 	void (*view)(void *ctx, struct ay_core_status *core, struct ay_update_view *view);
 	void (*update)(void *ctx, const char *branch, bool force);
+	/* A bundle to the tree @manifest is wanted for what is in it; zeros: not any more. */
+	void (*fetch)(void *ctx, const char *branch, const struct ay_digest *manifest);
 	/* Read the store again, then @done once. */
 	void (*reload)(void *ctx, void (*done)(void *arg, int status, const char *message), void *arg);
 };

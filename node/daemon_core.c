@@ -79,6 +79,7 @@ static void enqueue(struct ay_daemon *d, const struct ay_event *ev)
 	const char **name = ev->type == AY_EV_BRANCH    ? &q->ev.branch.name
 			    : ev->type == AY_EV_APPLIED ? &q->ev.applied.branch
 			    : ev->type == AY_EV_UPDATE  ? &q->ev.update.branch
+			    : ev->type == AY_EV_FETCH   ? &q->ev.fetch.branch
 							: NULL;
 	if (name) {
 		snprintf(q->name, sizeof(q->name), "%s", *name);

@@ -71,6 +71,16 @@ static void on_update(void *ctx, const char *branch, bool force)
 	ay__daemon_post(d, &ev);
 }
 
+static void on_fetch(void *ctx, const char *branch, const struct ay_digest *manifest)
+{
+	struct ay_daemon *d = ctx;
+	struct ay_event ev = {.type = AY_EV_FETCH, .fetch = {.branch = branch, .manifest = *manifest}};
+	if (!ay_digest_is_zero(manifest))
+		ay_log(AY_LOG_NOTICE,
+		       "%s: something of a tree was lost: a bundle that may have it is looked for", branch);
+	ay__daemon_post(d, &ev);
+}
+
 void ay__daemon_views(struct ay_daemon *d, const struct ay_load *load)
 {
 	AY_FREE struct ay_switcher_view *views = load ? calloc(AY_CORE_BRANCHES_MAX, sizeof(*views)) : NULL;
@@ -155,5 +165,5 @@ struct ay_switcher_ops ay__daemon_switcher_ops(struct ay_daemon *d)
 
 struct ay_control_ops ay__daemon_control_ops(struct ay_daemon *d)
 {
-	return (struct ay_control_ops){d, on_status, on_view, on_update, on_reload};
+	return (struct ay_control_ops){d, on_status, on_view, on_update, on_fetch, on_reload};
 }

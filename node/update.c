@@ -141,6 +141,45 @@ static enum ay_update_state judge_busy(struct ay_update *u, const struct ay_bran
 	return end(u, AY_UPDATE_FAILED, text);
 }
 
+void ay_update_start_fetch(struct ay_update *u, unsigned fetched)
+{
+	u->fetch = true;
+	u->fetched = fetched;
+}
+
+/* It came, nobody has it, or it does not go on. */
+static enum ay_update_state judge_fetch(struct ay_update *u, const struct ay_core_status *c, uint64_t now_ms)
+{
+	char text[512];
+	for (unsigned i = 0; i < c->n_branches; i++) {
+		if (strcmp(u->branch, c->branches[i].branch) == 0)
+			u->show = (int)i;
+	}
+	if (u->show < 0)
+		return end(u, AY_UPDATE_FAILED, "the branch is not followed any more");
+	const struct ay_branch_status *b = &c->branches[u->show];
+	if (b->fetched != u->fetched) {
+		snprintf(text, sizeof(text), "%s: a bundle came", b->branch);
+		return end(u, AY_UPDATE_DONE, text);
+	}
+	uint64_t still = now_ms - u->changed_ms;
+	bool moving = b->phase == AY_PHASE_COLLECTING || b->phase == AY_PHASE_APPLYING;
+	uint64_t patience = moving           ? AY_UPDATE_STALL_MS
+			    : u->met_anybody ? AY_UPDATE_FETCH_MS
+					     : AY_UPDATE_ALONE_MS;
+	if (b->fetching && still < patience)
+		return AY_UPDATE_RUNNING;
+	if (!u->met_anybody)
+		return end(
+			u, AY_UPDATE_FAILED,
+			"nobody was heard: no neighbour speaks, no peer could be reached (is the network up?)");
+	snprintf(text, sizeof(text), "%s: %s%s%s", b->branch,
+		 moving ? "the bundle does not go on"
+			: "nobody in reach has a further bundle that leads to this tree",
+		 b->problem[0] ? ": " : "", b->problem);
+	return end(u, AY_UPDATE_FAILED, text);
+}
+
 enum ay_update_state ay_update_judge(struct ay_update *u, const struct ay_update_view *v, uint64_t now_ms)
 {
 	const struct ay_core_status *c = v->core;
@@ -167,6 +206,8 @@ enum ay_update_state ay_update_judge(struct ay_update *u, const struct ay_update
 		u->met_anybody |= c->peers[i].up;
 	u->met_anybody |= c->neighbours > 0;
 	u->message[0] = 0;
+	if (u->fetch)
+		return judge_fetch(u, c, now_ms);
 	if (busy < 0 && v->switching) { /* hooks have their own limits */
 		u->changed_ms = now_ms;
 		return AY_UPDATE_RUNNING;

@@ -12,10 +12,12 @@
 #include "base/error.h"
 #include "proto/core.h"
 
-#define AY_UPDATE_LISTEN_MS 3000   /* after the question: so long newer heads are waited for */
-#define AY_UPDATE_ALONE_MS  10000  /* as long, while nobody at all was heard */
-#define AY_UPDATE_SEARCH_MS 60000  /* nobody can give it */
-#define AY_UPDATE_STALL_MS  180000 /* collecting or applying without any progress */
+#define AY_UPDATE_LISTEN_MS 3000  /* after the question: so long newer heads are waited for */
+#define AY_UPDATE_ALONE_MS  10000 /* as long, while nobody at all was heard */
+#define AY_UPDATE_SEARCH_MS 60000 /* nobody can give it */
+#define AY_UPDATE_FETCH_MS                                                                                   \
+	20000 /* likewise a bundle that is wanted for what is in it: all who are here were asked by then */
+#define AY_UPDATE_STALL_MS 180000 /* collecting or applying without any progress */
 
 #define AY_UPDATE_READY_TEXT 256
 
@@ -44,6 +46,8 @@ struct ay_update {
 	uint64_t from_peers, from_school;    /* bytes, at the start */
 	uint64_t last_sum;                   /* of all that can progress */
 	bool met_anybody;
+	bool fetch; /* a bundle is waited for, no release */
+	unsigned fetched;
 	/* An apply that failed since the start. */
 	int failure;
 	char failure_text[AY_ERR_MSG_MAX];
@@ -55,6 +59,8 @@ struct ay_update {
 /** ay_update_start() - @core: the status before the core is told. AY_EUSAGE: no such branch here. */
 int ay_update_start(struct ay_update *u, const char *branch, const struct ay_core_status *core,
 		    uint64_t now_ms, struct ay_err *err);
+/** ay_update_start_fetch() - after ay_update_start() with a branch: a bundle of it is waited for. @fetched: ay_branch_status.fetched */
+void ay_update_start_fetch(struct ay_update *u, unsigned fetched);
 /** ay_update_failed() - an apply of @branch failed. */
 void ay_update_failed(struct ay_update *u, const char *branch, int code, const char *text);
 /** ay_update_judge() - sets show and message. */

@@ -52,6 +52,7 @@ static const struct {
 	{AY_IFACE_NODE ".Status", AY_METHOD_STATUS},
 	{AY_IFACE_NODE ".Update", AY_METHOD_UPDATE},
 	{AY_IFACE_NODE ".Reload", AY_METHOD_RELOAD},
+	{AY_IFACE_NODE ".Fetch", AY_METHOD_FETCH},
 };
 
 /* false: it is there and no boolean. */
@@ -76,6 +77,17 @@ static void parse_update(const json_t *p, struct ay_call *out)
 		snprintf(out->branch, sizeof(out->branch), "%s", name);
 }
 
+static void parse_fetch(const json_t *p, struct ay_call *out)
+{
+	const char *hex = json_string_value(json_object_get(p, "manifest"));
+
+	parse_update(p, out);
+	if (!out->bad_parameter && !out->branch[0])
+		out->bad_parameter = "branch";
+	if (!out->bad_parameter && (!hex || ay_digest_parse(&out->manifest, hex, strlen(hex)) < 0))
+		out->bad_parameter = "manifest";
+}
+
 int ay_call_parse(const char *text, size_t len, struct ay_call *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -94,6 +106,8 @@ int ay_call_parse(const char *text, size_t len, struct ay_call *out)
 	}
 	if (out->method == AY_METHOD_UPDATE)
 		parse_update(p, out);
+	if (out->method == AY_METHOD_FETCH)
+		parse_fetch(p, out);
 	if (out->method == AY_METHOD_GET_INTERFACE) {
 		const char *iface = json_string_value(json_object_get(p, "interface"));
 		if (iface)
@@ -215,6 +229,23 @@ static const char node_text[] =
 	"\n"
 	"# Take the newest release of a branch (\"\": of all) now. With \"more\": replies until it is over.\n"
 	"method Update(branch: string, force: bool) -> (\n"
+	"  state: (running, done, nothing, failed, refused),\n"
+	"  message: string,\n"
+	"  branch: string,\n"
+	"  phase: string,\n"
+	"  have: int,\n"
+	"  target: int,\n"
+	"  bytes_had: int,\n"
+	"  bytes_total: int,\n"
+	"  apply_done: int,\n"
+	"  apply_total: int,\n"
+	"  bytes_from_peers: int,\n"
+	"  bytes_from_school: int\n"
+	")\n"
+	"\n"
+	"# Bring a bundle that leads to a tree of the branch, for what is in it (its content was lost here): the cheapest that is not\n"
+	"# here. \"failed\" when nobody in reach has one. Replies as Update does.\n"
+	"method Fetch(branch: string, manifest: string) -> (\n"
 	"  state: (running, done, nothing, failed, refused),\n"
 	"  message: string,\n"
 	"  branch: string,\n"

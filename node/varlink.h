@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "base/bytes.h"
+#include "base/digest.h"
 #include "base/error.h"
 #include "manifest/root.h"
 
@@ -42,6 +43,7 @@ enum ay_method {
 	AY_METHOD_STATUS,
 	AY_METHOD_UPDATE,
 	AY_METHOD_RELOAD,
+	AY_METHOD_FETCH,
 };
 
 struct ay_call {
@@ -50,6 +52,7 @@ struct ay_call {
 	bool more, oneway;
 	char branch[AY_BRANCH_NAME_MAX + 1]; /* Update: "" is all */
 	bool force;
+	struct ay_digest manifest; /* Fetch */
 	char interface[64];        /* GetInterfaceDescription */
 	const char *bad_parameter; /* set: this one is wrong; static storage */
 };

@@ -40,6 +40,8 @@ static void branch_status(const struct ay_core *c, const struct ay__branch *b, s
 	out->have_serial = b->have_serial;
 	out->head_serial = b->has_head ? b->head.serial : 0;
 	out->target_serial = b->target_serial;
+	out->fetching = !ay_digest_is_zero(&b->fetch);
+	out->fetched = b->fetched;
 	out->phase = phase_of(b);
 	if (b->bundle != AY__NONE) {
 		const struct ay__bundle *k = &c->bundles[b->bundle];
@@ -165,7 +167,7 @@ static const char *check_branch(const struct ay_core *c, const struct ay__branch
 		return "a branch is on a way without its bundle";
 	if (c->releases[b->release].stored != AY__STORED_YES)
 		return "a release is acted upon that is not durable";
-	if (c->releases[b->release].serial <= b->have_serial)
+	if (!b->fetching && c->releases[b->release].serial <= b->have_serial)
 		return "a way leads back";
 	if (b->update == AY__UP_APPLYING && c->offers[b->offer].stored != AY__STORED_YES)
 		return "an offer is applied that is not durable";

@@ -24,6 +24,8 @@ struct ay_branch_status {
 	enum ay_branch_phase phase;
 	uint64_t blocks_had, blocks_total; /* of the bundle in collection */
 	uint64_t bytes_total;
+	bool fetching;     /* a bundle is wanted for what is in it (AY_EV_FETCH) */
+	unsigned fetched;  /* that came so, since the start */
 	char problem[160]; /* why it does not go on; "" when all is well */
 };
 

@@ -30,6 +30,7 @@
 #include "proto/bundles.h"
 #include "proto/connect.h"
 #include "proto/docs.h"
+#include "proto/fetch.h"
 #include "proto/hear.h"
 #include "proto/heads.h"
 #include "proto/learn.h"
@@ -180,6 +181,18 @@ static int update_event(struct ay_core *c, const struct ay_event *ev)
 	return 0;
 }
 
+static int fetch_event(struct ay_core *c, const struct ay_event *ev)
+{
+	int i = ev->fetch.branch ? ay__branch_find(c, ev->fetch.branch) : AY__NONE;
+
+	if (i == AY__NONE)
+		return AY_EUSAGE;
+	ay__fetch_want(c, &c->branches[i], &ev->fetch.manifest);
+	if (ay__fetch_wanted(&c->branches[i]))
+		wake(c);
+	return 0;
+}
+
 static int local_doc(struct ay_core *c, const struct ay_event *ev)
 {
 	int index;
@@ -246,6 +259,8 @@ static int dispatch(struct ay_core *c, const struct ay_event *ev)
 		return 0;
 	case AY_EV_UPDATE:
 		return update_event(c, ev);
+	case AY_EV_FETCH:
+		return fetch_event(c, ev);
 	}
 	return AY_EUSAGE;
 }

@@ -170,6 +170,12 @@ struct ay__branch {
 	unsigned failures;
 	char problem[160];
 
+	/* proto/fetch.c: a bundle to this tree is wanted for its own sake; zeros: none is. */
+	struct ay_digest fetch;
+	uint64_t fetch_until; /* so long one is looked for */
+	bool fetching;        /* the way that we are on is for it: it ends when the bundle is whole */
+	unsigned fetched;     /* that came, since the start */
+
 	/* Announcing. */
 	unsigned train;  /* next train, AY__TRAINS when done */
 	unsigned copies; /* still to send of this train */

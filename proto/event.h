@@ -90,6 +90,7 @@ enum ay_event_type {
 	AY_EV_NETWORKS, /* local: the networks that we are in, all of them: networks */
 	AY_EV_WAKE,     /* woke from sleep, link up or new address: ask at once */
 	AY_EV_UPDATE,   /* the owner asks for an update now: update.branch ("" = all), update.force */
+	AY_EV_FETCH, /* a bundle to a tree that is here is wanted, for what is in it: fetch; the cheapest that is not here */
 };
 
 struct ay_event {
@@ -157,6 +158,11 @@ struct ay_event {
 			const char *branch;
 			bool force; /* also a serial remembered as bad, and before the rollout reaches us */
 		} update;
+		struct {
+			const char *branch;
+			struct ay_digest
+				manifest; /* of a release of the branch; zeros: it is not wanted any more */
+		} fetch;
 	};
 };
 

@@ -14,6 +14,7 @@
 #include "proto/update.h"
 
 #include "proto/bundles.h"
+#include "proto/fetch.h"
 #include "proto/links.h"
 #include "proto/orders.h"
 #include "proto/trace.h"
@@ -62,13 +63,14 @@ static bool newer_known(const struct ay__branch *b)
 
 /* ---- going a way */
 
-static void start_way(struct ay_core *c, struct ay__branch *b, const struct ay__way *w)
+void ay__update_start_way(struct ay_core *c, struct ay__branch *b, const struct ay__way *w, bool fetch)
 {
 	struct ay__offer *o = &c->offers[w->offer];
 
 	ay__update_leave(c, b);
 	if (o->stored == AY__STORED_NO && !ay__token_room(c))
 		return; /* soon */
+	b->fetching = fetch;
 	b->offer = w->offer;
 	b->release = w->release;
 	b->target_serial = w->target_serial;
@@ -148,7 +150,7 @@ static void store_lost(struct ay_core *c, const struct ay__branch *b)
  * A peer is telling us its offers, and the best of them may be the last: until when it is waited for; 0: it is not.
  * Nobody is waited for longer than a list may take, nor many, one after the other.
  */
-static uint64_t offers_until(const struct ay_core *c, const struct ay__branch *b)
+uint64_t ay__update_offers_until(const struct ay_core *c, const struct ay__branch *b)
 {
 	uint64_t until = 0;
 
@@ -172,6 +174,10 @@ static void evaluate(struct ay_core *c, struct ay__branch *b)
 
 	if (b->update == AY__UP_FINISHING || b->update == AY__UP_APPLYING)
 		return;
+	if (ay__fetch_wanted(b)) {
+		ay__fetch_run(c, b);
+		return;
+	}
 	if (!newer_known(b)) {
 		ay__update_leave(c, b);
 		b->problem[0] = '\0';
@@ -204,11 +210,11 @@ static void evaluate(struct ay_core *c, struct ay__branch *b)
 		ay__update_move(c, b, AY__UP_SEARCHING, "a newer release");
 	if (!found || !b->way_since)
 		b->way_since = found ? c->now : 0;
-	if (found && !moving && offers_until(c, b))
+	if (found && !moving && ay__update_offers_until(c, b))
 		return;
 	if (found) {
 		b->way_since = 0;
-		start_way(c, b, &w);
+		ay__update_start_way(c, b, &w, false);
 	} else {
 		if (moving) {
 			ay__update_leave(c, b);
@@ -283,7 +289,7 @@ uint64_t ay__update_next(const struct ay_core *c)
 		/* Excluded ways come back, and the owner is told after a while. */
 		if (b->update == AY__UP_SEARCHING && c->now + SAY_AFTER_NS < next)
 			next = c->now + SAY_AFTER_NS;
-		uint64_t until = b->update == AY__UP_SEARCHING ? offers_until(c, b) : 0;
+		uint64_t until = b->update == AY__UP_SEARCHING ? ay__update_offers_until(c, b) : 0;
 		if (until && until < next)
 			next = until;
 	}

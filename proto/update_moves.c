@@ -3,6 +3,7 @@
 #include "proto/update_moves.h"
 
 #include "proto/bundles.h"
+#include "proto/fetch.h"
 #include "proto/orders.h"
 #include "proto/sm.h"
 #include "proto/swarm.h"
@@ -68,6 +69,7 @@ void ay__update_leave(struct ay_core *c, struct ay__branch *b)
 	int bundle = b->bundle;
 
 	b->offer = b->release = b->bundle = AY__NONE;
+	b->fetching = false;
 	b->target_serial = 0;
 	if (bundle != AY__NONE && !ay__update_uses(c, bundle) && c->bundles[bundle].collect)
 		ay__swarm_collect(c, bundle, false);
@@ -101,6 +103,10 @@ void ay__update_try_apply(struct ay_core *c, struct ay__branch *b)
 	}
 	if (o->stored != AY__STORED_YES)
 		return;
+	if (b->fetching) {
+		ay__fetch_came(c, b);
+		return;
+	}
 	struct ay_order *order = ay__order(c, AY_ORDER_APPLY);
 	order->apply.branch = b->name;
 	order->apply.serial = r->serial;

@@ -444,6 +444,13 @@ void ay_fakenode_sent(struct ay_fakenode *n, uint64_t conn)
 	step(n, &ev);
 }
 
+void ay_fakenode_part(struct ay_fakenode *n, uint64_t conn)
+{
+	struct ay_event ev = {.type = AY_EV_BLOCK_PART, .block = {.conn = conn}};
+
+	step(n, &ev);
+}
+
 void ay_fakenode_wake(struct ay_fakenode *n)
 {
 	struct ay_event ev = {.type = AY_EV_WAKE};
@@ -454,6 +461,13 @@ void ay_fakenode_wake(struct ay_fakenode *n)
 void ay_fakenode_update(struct ay_fakenode *n, const char *branch, bool force)
 {
 	struct ay_event ev = {.type = AY_EV_UPDATE, .update = {.branch = branch, .force = force}};
+
+	step(n, &ev);
+}
+
+void ay_fakenode_fetch(struct ay_fakenode *n, const char *branch, const struct ay_digest *manifest)
+{
+	struct ay_event ev = {.type = AY_EV_FETCH, .fetch = {.branch = branch, .manifest = *manifest}};
 
 	step(n, &ev);
 }

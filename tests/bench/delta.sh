@@ -38,7 +38,7 @@ PAIRS=${AYNI_BENCH_PAIRS:-elf/libssl3 elf/libpoppler126 deb/libexpat1}
 PEERS=${AYNI_BENCH_PEERS-ostree bsdiff xdelta3 zstd}
 BSDIFF_MAX=${AYNI_BENCH_BSDIFF_MAX:-150000000}
 WITHOUT=${AYNI_BENCH_WITHOUT:-}
-[ "$WITHOUT" != all ] || WITHOUT="rename sketch several elf mask btf deflate xz zstd pack-xz"
+[ "$WITHOUT" != all ] || WITHOUT="rename sketch several elf mask btf deflate xz zstd pack-xz threshold"
 workplace 24576 || exit 1
 cd "$work" || exit 1
 

@@ -113,6 +113,8 @@ adopt_here() { # WHERE HOW: reflinked or copied
 	expect 1 "" "$AYNI" adopt b@9 laptop --repo repo --store m
 	init m
 	expect 0 "is release 1" "$AYNI" adopt b@1 laptop --repo repo --store m --read-only-source
+	expect 3 "laptop is release 1 of b in" "$AYNI" adopt b laptop --repo repo --store m --read-only-source
+	expect 3 "" "$AYNI" adopt b@1 laptop --repo repo --store m
 	verified m
 	rm -rf m laptop
 }

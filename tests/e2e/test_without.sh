@@ -79,7 +79,7 @@ done
 there_and_back all with
 with=$size
 for t in btf elf,mask,btf rename,sketch deflate,xz,zstd \
-	rename,sketch,several,elf,mask,btf,deflate,xz,zstd,pack-xz; do
+	rename,sketch,several,elf,mask,btf,deflate,xz,zstd,pack-xz,threshold; do
 	there_and_back all without $t
 	check "$t: $with bytes with them, $size without" [ "$size" -ge "$with" ]
 done
@@ -89,8 +89,28 @@ check "--no-filters is another thing" cmp -s a b
 expect 0 "" "${delta[@]}" make all/1 all/2 -o c --without deflate --without xz --without zstd
 check "said one by one it is another thing" cmp -s a c
 
+say "--fast predicts addresses in large programs only (from 16 MiB on)"
+noise 9 4096 >n
+for i in $(seq 4100); do cat n; done >noise # what is in it does not matter
+printf '.section .rodata\nlarge: .incbin "noise"\n.section .note.GNU-stack,"",@progbits\n' >large.s
+mkdir -p fast-small/{1,2} fast-large/{1,2}
+for v in 1 2; do
+	program $v >p.c
+	cp elf/$v/lib.so fast-small/$v/
+	${CC:-cc} -O1 -shared -fPIC -w -o fast-large/$v/lib.so p.c large.s || fail "cannot compile"
+done
+for size in small:bsdiff large:elf; do
+	expect 0 "" "${delta[@]}" make fast-${size%:*}/1 fast-${size%:*}/2 -o d --fast
+	"$AYNI" show d >shown
+	check "${size%:*}: not by ${size#*:}: $(grep lib.so shown)" grep -q "% ${size#*:} .*/lib.so" shown
+	rm -rf got
+	expect 0 "" "${delta[@]}" apply fast-${size%:*}/1 d -o got
+	check "${size%:*}, --fast: another tree" diff -r --no-dereference got fast-${size%:*}/2
+	rm -f d
+done
+
 say "words"
-names="rename, sketch, several, elf, mask, btf, deflate, xz, zstd, pack-xz"
+names="rename, sketch, several, elf, mask, btf, deflate, xz, zstd, pack-xz, threshold"
 expect 2 "\"gzip\" is no technique; there are $names" "${delta[@]}" make all/1 all/2 -o x --without=elf,gzip
 expect 2 "\"\" is no technique" "${delta[@]}" make all/1 all/2 -o x --without=elf,
 expect 2 "are for make" "${delta[@]}" apply all/1 a -o x --without=elf

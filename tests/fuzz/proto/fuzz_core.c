@@ -350,6 +350,13 @@ static void do_local(struct machine *m, struct script *s)
 	case 6:
 		step(m, (struct ay_event){.type = AY_EV_UPDATE, .update = {.branch = "", .force = x & 1}});
 		break;
+	case 7:
+		step(m, (struct ay_event){.type = AY_EV_FETCH,
+					  .fetch = {.branch = m->p->branch,
+						    .manifest = published(m->p, have)
+									? published(m->p, have)->manifest
+									: (struct ay_digest){{0}}}});
+		break;
 	default: {
 		struct ay_slice data = some(s, u8(s));
 		local(m, (enum ay_event_type[]){AY_EV_ROOT, AY_EV_HEAD, AY_EV_RELEASE, AY_EV_OFFER}[x % 4],

@@ -349,6 +349,36 @@ static int stop_at(void *ctx, uint64_t done, uint64_t total)
 	return ++*calls == 10 ? -ECANCELED : 0;
 }
 
+struct told {
+	uint64_t done, total, calls;
+};
+
+static int tell(void *ctx, uint64_t done, uint64_t total)
+{
+	struct told *t = ctx;
+
+	assert_true(done >= t->done && done <= total);
+	*t = (struct told){.done = done, .total = total, .calls = t->calls + 1};
+	return 0;
+}
+
+/* It never goes back, and at the end all is done. */
+static void test_progress_is_told(void **state)
+{
+	(void)state;
+	struct tree *old, *new_;
+	struct told told = {0};
+	struct ay_make_options o = {.threads = 3, .level = 1, .progress = tell, .progress_ctx = &told};
+	struct ay_make_result res;
+
+	update_pair(81, &old, &new_);
+	close(bundle_make(old, new_, &o, &res));
+	assert_true(told.calls >= res.n_records);
+	assert_true(told.total > 0 && told.done == told.total && told.total == res.unpacked_size);
+	tree_free(old);
+	tree_free(new_);
+}
+
 static void test_progress_stops(void **state)
 {
 	(void)state;
@@ -517,6 +547,7 @@ int main(void)
 		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_changed_between_windows),
 		cmocka_unit_test(test_changed_and_missing_files),
+		cmocka_unit_test(test_progress_is_told),
 		cmocka_unit_test(test_progress_stops),
 		cmocka_unit_test(test_bases_missing_or_changed),
 		cmocka_unit_test(test_output_comes_in_large_pieces),

@@ -162,7 +162,8 @@ struct fake {
 	char path[64];
 	uv_async_t quit;
 	pthread_t thread;
-	unsigned updates, reloads;
+	unsigned updates, reloads, fetches, fetched;
+	struct ay_digest wanted;
 	uint32_t have; /* what the status says */
 	bool force;
 };
@@ -181,6 +182,7 @@ static void fake_view(void *ctx, struct ay_core_status *core, struct ay_update_v
 	core->neighbours = 1;
 	snprintf(core->branches[0].branch, sizeof(core->branches[0].branch), "xo/stable");
 	core->branches[0].have_serial = f->have;
+	core->branches[0].fetched = f->fetched;
 	/* Collecting while it is even, idle when it is odd: two looks later it is done. */
 	core->branches[0].phase = f->updates && f->have < 3 ? AY_PHASE_COLLECTING : AY_PHASE_IDLE;
 	if (f->updates && f->have < 3)
@@ -194,6 +196,15 @@ static void fake_update(void *ctx, const char *branch, bool force)
 	assert_string_equal(branch, "xo/stable");
 	f->force = force;
 	f->updates++;
+}
+
+static void fake_fetch(void *ctx, const char *branch, const struct ay_digest *manifest)
+{
+	struct fake *f = ctx;
+	assert_string_equal(branch, "xo/stable");
+	f->wanted = *manifest;
+	f->fetches++;
+	f->fetched++; /* it comes at once */
 }
 
 static void fake_reload(void *ctx, void (*done)(void *arg, int status, const char *message), void *arg)
@@ -224,7 +235,7 @@ static int setup(void **state)
 {
 	struct fake *f = calloc(1, sizeof(*f));
 	struct ay_err err = {0};
-	const struct ay_control_ops ops = {f, fake_status, fake_view, fake_update, fake_reload};
+	const struct ay_control_ops ops = {f, fake_status, fake_view, fake_update, fake_fetch, fake_reload};
 	snprintf(f->path, sizeof(f->path), "/tmp/ayni-control-%ld.sock", (long)getpid());
 	uv_loop_init(&f->loop);
 	f->have = 1;
@@ -284,6 +295,34 @@ static void raw_expect(int fd, const char *send_this, const char *expect)
 	raw_read(fd, buf, sizeof(buf));
 	if (!strstr(buf, expect))
 		fail_msg("%s: %s", send_this, buf);
+}
+
+static void test_fetch(void **state)
+{
+	struct fake *f = *state;
+	char text[300], hex[AY_DIGEST_HEX + 1];
+	struct ay_digest d;
+	int fd = raw_connect(f);
+
+	ay_digest_mem("a tree", 6, &d);
+	snprintf(
+		text, sizeof(text),
+		"{\"method\":\"org.ayni.Node.Fetch\",\"parameters\":{\"branch\":\"xo/stable\",\"manifest\":\"%s\"}}",
+		ay_digest_hex(&d, hex));
+	raw_expect(fd, text, "\"state\":\"done\"");
+	assert_int_equal(f->fetches, 1);
+	assert_true(ay_digest_eq(&f->wanted, &d));
+	raw_expect(fd, "{\"method\":\"org.ayni.Node.Fetch\",\"parameters\":{\"branch\":\"xo/stable\"}}",
+		   "InvalidParameter");
+	raw_expect(
+		fd,
+		"{\"method\":\"org.ayni.Node.Fetch\",\"parameters\":{\"branch\":\"xo/stable\",\"manifest\":\"12\"}}",
+		"InvalidParameter");
+	snprintf(text, sizeof(text),
+		 "{\"method\":\"org.ayni.Node.Fetch\",\"parameters\":{\"manifest\":\"%s\"}}", hex);
+	raw_expect(fd, text, "InvalidParameter");
+	assert_int_equal(f->fetches, 1);
+	close(fd);
 }
 
 static void test_errors(void **state)
@@ -404,6 +443,7 @@ int main(void)
 		cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_worker_lines),
+		cmocka_unit_test_setup_teardown(test_fetch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_client, setup, teardown),

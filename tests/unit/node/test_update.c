@@ -137,13 +137,49 @@ static void test_no_branch(void **state)
 	assert_int_equal(ay_update_start(&update, "", &status, 0, &err), AY_ESTATE);
 }
 
+static void test_fetch(void **state)
+{
+	(void)state;
+	assert_int_equal(start(AY_PHASE_SEARCHING), 0);
+	ay_update_start_fetch(&update, 4);
+	status.branches[0].fetching = true;
+	status.branches[0].fetched = 4;
+	assert_int_equal(judge(1000), AY_UPDATE_RUNNING);
+	assert_int_equal(judge(1000 + AY_UPDATE_FETCH_MS - 1), AY_UPDATE_RUNNING);
+	assert_int_equal(judge(1000 + AY_UPDATE_FETCH_MS), AY_UPDATE_FAILED);
+	assert_non_null(strstr(update.message, "nobody in reach has a further bundle"));
+	/* Collecting has more patience; an update's end is none of its business. */
+	assert_int_equal(start(AY_PHASE_COLLECTING), 0);
+	ay_update_start_fetch(&update, 4);
+	status.branches[0].fetching = true;
+	status.branches[0].fetched = 4;
+	assert_int_equal(judge(1000), AY_UPDATE_RUNNING);
+	status.branches[0].have_serial = 7;
+	assert_int_equal(judge(AY_UPDATE_FETCH_MS * 2), AY_UPDATE_RUNNING);
+	assert_int_equal(judge(AY_UPDATE_FETCH_MS * 2 + AY_UPDATE_STALL_MS), AY_UPDATE_FAILED);
+	status.branches[0].fetched = 5;
+	assert_int_equal(judge(AY_UPDATE_FETCH_MS * 3 + AY_UPDATE_STALL_MS), AY_UPDATE_DONE);
+	/* Nobody at all, or the core has given up. */
+	assert_int_equal(start(AY_PHASE_SEARCHING), 0);
+	ay_update_start_fetch(&update, 0);
+	status.branches[0].fetching = true;
+	status.neighbours = 0;
+	assert_int_equal(judge(10), AY_UPDATE_RUNNING);
+	assert_int_equal(judge(10 + AY_UPDATE_ALONE_MS), AY_UPDATE_FAILED);
+	assert_non_null(strstr(update.message, "nobody was heard"));
+	status.neighbours = 1;
+	status.branches[0].fetching = false;
+	assert_int_equal(judge(20 + AY_UPDATE_ALONE_MS), AY_UPDATE_FAILED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_done),      cmocka_unit_test(test_nothing),
-		cmocka_unit_test(test_alone),     cmocka_unit_test(test_failures),
-		cmocka_unit_test(test_held),      cmocka_unit_test(test_stalls),
-		cmocka_unit_test(test_no_branch), cmocka_unit_test(test_rolled_back),
+		cmocka_unit_test(test_fetch),       cmocka_unit_test(test_done),
+		cmocka_unit_test(test_nothing),     cmocka_unit_test(test_alone),
+		cmocka_unit_test(test_failures),    cmocka_unit_test(test_held),
+		cmocka_unit_test(test_stalls),      cmocka_unit_test(test_no_branch),
+		cmocka_unit_test(test_rolled_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
