@@ -266,3 +266,14 @@ void ay_room_wake(struct ay_room_node *n)
 	ay_medium_set_state(n->room->medium, n->station, AY_STATION_UP);
 	ay_fakenode_wake(n->fake);
 }
+
+double ay_room_copies(const struct ay_room *room)
+{
+	uint64_t sent = 0, useful = 0;
+
+	for (unsigned i = 0; i < room->n; i++) {
+		sent += ay_medium_counts(room->medium, room->nodes[i].station)->block_bytes;
+		useful += ay_monitor_counts(room->monitor, i)->useful_bytes;
+	}
+	return useful ? (double)sent / (double)useful : 0;
+}
