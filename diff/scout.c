@@ -95,7 +95,8 @@ static void *work(void *arg)
 		bool failed = b->rc != 0;
 		pthread_mutex_lock(&s->lock);
 		s->n++;
-		if (s->taker_sleeps)
+		/* Some at once, or the last ones: to be woken for each block would cost more than to fill it. */
+		if (s->taker_sleeps && (failed || s->n > s->n_blocks / 2 || s->copy == s->a->n_copies))
 			pthread_cond_signal(&s->filled);
 		if (failed)
 			break;
@@ -169,7 +170,7 @@ struct ay__scouted *ay__scout_next(struct ay__scout *s)
 	if (s->taken) {
 		s->first = (s->first + 1) % s->n_blocks;
 		s->n--;
-		/* Most of the ring at once: to be woken for each block would cost more than to fill it. */
+		/* Likewise. */
 		if (s->filler_sleeps && s->n <= s->n_blocks / 2)
 			pthread_cond_signal(&s->emptied);
 	}

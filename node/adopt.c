@@ -174,8 +174,8 @@ static int match(struct work *w, uint32_t *serial, struct ay_adopted *out, struc
 	*serial = best->release.serial;
 	/* The same command a second time: what it was to bring about is so. Another release is an update's business. */
 	if (w->current != 0 && q->serial == 0 && *serial == w->current)
-		return ay_err_set(err, AY_ENOTHING, "%s is release %u of %s in %s already", q->how.dir, *serial,
-				  q->how.branch, ay_store_path(q->s));
+		return ay_err_set(err, AY_ENOTHING, "%s is release %u of %s in %s already", q->how.dir,
+				  *serial, q->how.branch, ay_store_path(q->s));
 	if (w->current != 0 && *serial != w->current)
 		return refuse_second(w, err);
 	r = ay_store_adopt_match(q->s, &q->how, best->data, best->len, fd, out, &why);

@@ -63,12 +63,22 @@ static int open_phase(const struct ay_hooks *h, enum ay_hook_phase phase, char p
 	return fd >= 0 ? fd : errno == ENOENT ? -ENOENT : ay_err_errno(err, errno, "cannot open %s", path);
 }
 
-/* What may be executed; a symbolic link counts as what it leads to. */
-static bool runnable(int dir, const char *name)
+/*
+ * What may be executed; a symbolic link counts as what it leads to. 1, 0, -errno: a hook that cannot be looked at is not left out, it
+ * might have said no.
+ */
+static int runnable(int dir, const char *name)
 {
 	struct stat st;
-	return ay_hook_name_ok(name) && fstatat(dir, name, &st, 0) == 0 && S_ISREG(st.st_mode) &&
-	       faccessat(dir, name, X_OK, AT_EACCESS) == 0;
+	if (!ay_hook_name_ok(name))
+		return 0;
+	if (fstatat(dir, name, &st, 0) < 0)
+		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES ? 0 : -errno;
+	if (!S_ISREG(st.st_mode))
+		return 0;
+	if (faccessat(dir, name, X_OK, AT_EACCESS) == 0)
+		return 1;
+	return errno == EACCES || errno == ENOENT ? 0 : -errno;
 }
 
 static int list_hooks(int dir, const char *path, struct names *names, struct ay_err *err)
@@ -82,14 +92,19 @@ static int list_hooks(int dir, const char *path, struct names *names, struct ay_
 			close(fd);
 		return ay_err_errno(err, code, "cannot read %s", path);
 	}
-	for (struct dirent *e; (e = readdir(d));) {
-		if (!runnable(dir, e->d_name))
+	for (struct dirent *e; (errno = 0, e = readdir(d));) {
+		int r = runnable(dir, e->d_name);
+		if (r < 0)
+			return ay_err_errno(err, -r, "cannot look at %s/%s", path, e->d_name);
+		if (r == 0)
 			continue;
 		if (names->n == AY_HOOKS_MAX)
 			return ay_err_set(err, AY_ELIMIT, "%s: more than %d hooks", path, AY_HOOKS_MAX);
 		memcpy(names->list[names->n++], e->d_name,
 		       strlen(e->d_name) + 1); /* its length was looked at */
 	}
+	if (errno) /* what is behind it was not seen */
+		return ay_err_errno(err, errno, "cannot read %s", path);
 	if (names->n)
 		qsort(names->list, names->n, sizeof(names->list[0]), cmp_names);
 	return 0;

@@ -444,6 +444,13 @@ void ay_fakenode_sent(struct ay_fakenode *n, uint64_t conn)
 	step(n, &ev);
 }
 
+void ay_fakenode_part(struct ay_fakenode *n, uint64_t conn)
+{
+	struct ay_event ev = {.type = AY_EV_BLOCK_PART, .block = {.conn = conn}};
+
+	step(n, &ev);
+}
+
 void ay_fakenode_wake(struct ay_fakenode *n)
 {
 	struct ay_event ev = {.type = AY_EV_WAKE};

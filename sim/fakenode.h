@@ -90,6 +90,8 @@ void ay_fakenode_connected(struct ay_fakenode *n, uint64_t conn, const struct ay
 void ay_fakenode_closed(struct ay_fakenode *n, uint64_t conn, int status);
 /** ay_fakenode_frame() - BLOCK and HASHES are checked and written first, as node/ does. */
 void ay_fakenode_frame(struct ay_fakenode *n, uint64_t conn, uint8_t type, struct ay_slice payload);
+/** ay_fakenode_part() - a part of a block came, not its end. */
+void ay_fakenode_part(struct ay_fakenode *n, uint64_t conn);
 void ay_fakenode_sent(struct ay_fakenode *n, uint64_t conn);
 void ay_fakenode_wake(struct ay_fakenode *n);
 /** ay_fakenode_fetch() - something of the tree @manifest was lost here: a bundle to it is wanted. */

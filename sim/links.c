@@ -68,8 +68,10 @@ void ay__net_link_unref(struct ay_medium *m, struct ay__net_link *l)
 		return;
 	m->links[l->slot] = m->links[--m->n_links];
 	m->links[l->slot]->slot = l->slot;
-	ay__net_drop_waiting(&l->ends[0]);
-	ay__net_drop_waiting(&l->ends[1]);
+	for (unsigned i = 0; i < 2; i++) {
+		ay__net_drop_waiting(&l->ends[i]);
+		ay__net_drop_out(&l->ends[i]);
+	}
 	free(l);
 }
 
@@ -88,6 +90,7 @@ void ay__net_end_close(struct ay_medium *m, struct ay__net_link *l, unsigned i)
 		return;
 	l->ends[i].open = false;
 	ay__net_drop_waiting(&l->ends[i]);
+	ay__net_drop_out(&l->ends[i]);
 	ay__net_link_unref(m, l);
 }
 
@@ -181,6 +184,7 @@ void ay__net_tell_closed(struct ay_medium *m, struct ay__net_link *l, unsigned e
 	l->refs--;
 	l->ends[end].open = false;
 	ay__net_drop_waiting(&l->ends[end]);
+	ay__net_drop_out(&l->ends[end]);
 	s->ops.closed(s->ctx, conn, status);
 }
 

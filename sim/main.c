@@ -42,6 +42,7 @@ static void usage(FILE *out)
 		"  --trace ROOMS     the cores' traces of these rooms (announce,learn,plan,update,session,swarm; all)\n"
 		"  --verbose         what befalls the room\n"
 		"  --calm            nothing goes wrong but what the network loses, to measure\n"
+		"  --slow            six laptops, and one channel of 1 Mbit/s that all share\n"
 		"  --stats           one line of numbers per seed, and their means\n"
 		"  --hash            print each run's hash: equal seeds have equal ones\n"
 		"  --mutant NAME     put an error in on purpose: the run should fail\n"
@@ -107,6 +108,8 @@ static bool parse_option(int c, struct options *o)
 		return o->run.verbose = true;
 	case 'c':
 		return o->run.calm = true;
+	case 'l':
+		return o->run.slow = true;
 	case 'x':
 		return o->stats = true;
 	case 'h':
@@ -123,12 +126,19 @@ static bool parse_option(int c, struct options *o)
 static bool parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{"seed", required_argument, NULL, 's'},  {"seeds", required_argument, NULL, 'S'},
-		{"jobs", required_argument, NULL, 'j'},  {"nodes", required_argument, NULL, 'n'},
-		{"trace", required_argument, NULL, 't'}, {"verbose", no_argument, NULL, 'v'},
-		{"stats", no_argument, NULL, 'x'},       {"hash", no_argument, NULL, 'h'},
-		{"calm", no_argument, NULL, 'c'},        {"mutant", required_argument, NULL, 'm'},
-		{"help", no_argument, NULL, '?'},        {NULL, 0, NULL, 0},
+		{"seed", required_argument, NULL, 's'},
+		{"seeds", required_argument, NULL, 'S'},
+		{"jobs", required_argument, NULL, 'j'},
+		{"nodes", required_argument, NULL, 'n'},
+		{"trace", required_argument, NULL, 't'},
+		{"verbose", no_argument, NULL, 'v'},
+		{"stats", no_argument, NULL, 'x'},
+		{"hash", no_argument, NULL, 'h'},
+		{"slow", no_argument, NULL, 'l'},
+		{"calm", no_argument, NULL, 'c'},
+		{"mutant", required_argument, NULL, 'm'},
+		{"help", no_argument, NULL, '?'},
+		{NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -146,10 +156,10 @@ static void print_repeat(const struct options *o, uint64_t seed)
 
 	if (o->run.nodes)
 		snprintf(nodes, sizeof(nodes), " --nodes %u", o->run.nodes);
-	printf("      repeat it with: %s --seed %" PRIu64 "%s%s%s%s --verbose --trace all\n", o->program,
-	       seed, nodes, o->run.calm ? " --calm" : "", o->mutant ? " --mutant " : "",
-	       o->mutant ? o->mutant : "");
-	if (!o->mutant && !o->run.nodes && !o->run.calm)
+	printf("      repeat it with: %s --seed %" PRIu64 "%s%s%s%s%s --verbose --trace all\n", o->program,
+	       seed, nodes, o->run.calm ? " --calm" : "", o->run.slow ? " --slow" : "",
+	       o->mutant ? " --mutant " : "", o->mutant ? o->mutant : "");
+	if (!o->mutant && !o->run.nodes && !o->run.calm && !o->run.slow)
 		printf("      or:             make sim SEED=%" PRIu64 "\n", seed);
 }
 
@@ -175,10 +185,10 @@ static void print_stats(const struct report *r)
 
 	printf("seed %" PRIu64
 	       ": %u laptops, %u liars, %u releases, %u starts, healed at %.0f s, current %.1f s later, "
-	       "school sent %.2f copies, %" PRIu64 " blocks (%" PRIu64
+	       "school sent %.2f copies, a laptop got %.2f, %" PRIu64 " blocks (%" PRIu64
 	       " twice), datagrams per node %.0f (most %" PRIu64 "), %" PRIu64 " steps, at most %u orders",
 	       r->seed, s->laptops, s->liars, s->releases, s->starts, (double)s->heal_ns / 1e9,
-	       (double)s->converge_ns / 1e9, s->school_copies, s->blocks, s->blocks_twice,
+	       (double)s->converge_ns / 1e9, s->school_copies, s->laptop_copies, s->blocks, s->blocks_twice,
 	       (double)s->datagrams / (s->laptops + 1), s->datagrams_max, s->steps, s->orders_max);
 	if (s->silence_max != UINT64_MAX)
 		printf(", in an hour of silence %" PRIu64 " datagrams (most %" PRIu64 ")", s->silence_all,
@@ -188,7 +198,7 @@ static void print_stats(const struct report *r)
 
 struct sums {
 	uint64_t passed, failed, blocks, twice;
-	double converge, converge_max, copies, copies_max, datagrams;
+	double converge, converge_max, copies, copies_max, laptop, laptop_max, datagrams;
 };
 
 static void add_up(struct sums *s, const struct report *r)
@@ -205,6 +215,8 @@ static void add_up(struct sums *s, const struct report *r)
 	s->converge_max = converge > s->converge_max ? converge : s->converge_max;
 	s->copies += x->school_copies;
 	s->copies_max = x->school_copies > s->copies_max ? x->school_copies : s->copies_max;
+	s->laptop += x->laptop_copies;
+	s->laptop_max = x->laptop_copies > s->laptop_max ? x->laptop_copies : s->laptop_max;
 	s->datagrams += (double)x->datagrams / (x->laptops + 1);
 	s->blocks += x->blocks;
 	s->twice += x->blocks_twice;
@@ -281,9 +293,10 @@ static void finish(const struct options *o, const struct sums *s)
 	double n = s->passed ? (double)s->passed : 1;
 
 	if (o->stats)
-		printf("mean: current %.1f s after the room was healed (longest %.1f), school sent %.2f copies (most %.2f), "
-		       "%.0f datagrams per node, %.2f %% of blocks came twice\n",
-		       s->converge / n, s->converge_max, s->copies / n, s->copies_max, s->datagrams / n,
+		printf("mean: current %.1f s after the room was healed (longest %.1f), school sent %.2f copies (most %.2f), a laptop got "
+		       "%.2f (most %.2f), %.0f datagrams per node, %.2f %% of blocks came twice\n",
+		       s->converge / n, s->converge_max, s->copies / n, s->copies_max, s->laptop / n,
+		       s->laptop_max, s->datagrams / n,
 		       s->blocks ? 100.0 * (double)s->twice / (double)s->blocks : 0);
 	if (!s->failed)
 		printf("%" PRIu64 " seed%s passed\n", s->passed, s->passed == 1 ? "" : "s");

@@ -8,9 +8,9 @@
  *   datagrams   to a group or to one station: each receiver loses, delays, reorders and doubles on its own
  *   sessions    ordered and reliable, as TCP is: frames wait while the path is cut, and after 30 s of that the
  *               sender is told; who vanished without a word leaves its peer half-open
- *   bandwidth   a station sends one byte after the other, at its own rate
+ *   bandwidth   a station sends one byte after the other, at its own rate, frame by frame; or all share a channel (@fair)
  *
- * This is not a radio: stations do not share air. (DESIGN section 11 has what comes later.)
+ * This is not a radio: stations do not share air, but as @fair has it. (DESIGN section 11 has what comes later.)
  */
 #ifndef AYNI_SIM_MEDIUM_H
 #define AYNI_SIM_MEDIUM_H
@@ -34,6 +34,8 @@ struct ay_station_ops {
 	void (*connected)(void *ctx, uint64_t conn, const struct ay_addr *addr, bool incoming);
 	void (*closed)(void *ctx, uint64_t conn, int status);
 	void (*frame)(void *ctx, uint64_t conn, uint8_t type, struct ay_slice payload);
+	void (*part)(void *ctx,
+		     uint64_t conn); /* 4 KiB more of a BLOCK frame came, not its end; may be NULL */
 	void (*sent)(void *ctx, uint64_t conn); /* a BLOCK or HASHES frame has left */
 };
 
@@ -41,6 +43,12 @@ struct ay_medium_config {
 	uint64_t seed;
 	unsigned loss_permille, twice_permille, late_permille; /* of datagrams, per receiver */
 	uint64_t delay_ns[2];
+	/*
+	 * All sessions share one channel, 4 KiB of each in turn, as TCP's do on a radio; of a block that takes long the receiver is told
+	 * that it comes. Else each station has a line of its own, on which one frame goes after the other, whole.
+	 */
+	bool fair;
+	bool no_parts;    /* a mutant: nobody is told of parts */
 	uint64_t late_ns; /* a late datagram comes up to so much later: others overtake it */
 };
 

@@ -21,6 +21,10 @@ struct ay__net_link {
 		uint64_t last_ns;                      /* nothing arrives here before */
 		struct ay__net_parcel *waiting, *last; /* arrived, but the path was cut */
 		uint64_t waiting_since;
+		struct ay__net_parcel *out,
+			*out_last; /* sim/fair.c: to be sent, and how much of the first was */
+		size_t out_done;
+		uint64_t part_ns; /* the first began, or a part of it was told */
 	} ends[2];
 };
 
@@ -41,6 +45,8 @@ enum ay__net_kind {
 	AY__NET_FLUSH,
 	AY__NET_SENT,
 	AY__NET_STALLED,
+	AY__NET_CHUNK,
+	AY__NET_PART,
 	AY__NET_CALL
 };
 
@@ -82,6 +88,8 @@ struct ay_medium {
 	unsigned n_stations;
 	struct ay__net_link **links;
 	unsigned n_links, cap_links;
+	bool sending;  /* sim/fair.c: a chunk is on its way */
+	unsigned turn; /* whose the last one was */
 };
 
 struct ay__net_parcel *ay__net_parcel_new(uint8_t type, struct ay_slice data);
@@ -101,6 +109,12 @@ bool ay__net_passes(const struct ay_medium *m, const struct ay__net_link *l, uns
 uint64_t ay__net_arrival(struct ay_medium *m, struct ay__net_link *l, unsigned end, uint64_t leaves_ns);
 void ay__net_send_parcel(struct ay_medium *m, struct ay__net_link *l, unsigned end, uint64_t leaves_ns,
 			 struct ay__net_parcel *p);
+/** ay__net_fair_send() - in chunks, in turn with all other sessions (sim/fair.c). */
+void ay__net_fair_send(struct ay_medium *m, struct ay__net_link *l, unsigned end, struct ay__net_parcel *p);
+void ay__net_on_chunk(struct ay_medium *m, const struct ay__net_event *e);
+void ay__net_on_part(struct ay_medium *m, const struct ay__net_event *e);
+void ay__net_drop_out(struct ay__net_end *e);
+#define AY__NET_FRAME_OVERHEAD 60 /* bytes on the wire beside the payload */
 void ay__net_flush_links(struct ay_medium *m);
 void ay__net_tell_closed(struct ay_medium *m, struct ay__net_link *l, unsigned end, int status);
 void ay__net_on_parcel(struct ay_medium *m, struct ay__net_link *l, unsigned end, struct ay__net_parcel *p);

@@ -183,6 +183,9 @@ static void on_block(struct ay_monitor *m, const struct ay_event *ev)
 	}
 	b->had_ns[ev->block.index] = m->now_ns;
 	b->n_had++;
+	const struct ay_world_bundle *bundle = ay_world_bundle_of(m->world, &b->digest);
+	if (bundle)
+		ay__mon_watch_of(m)->counts.useful_bytes += ay_block_len(bundle->size, ev->block.index);
 }
 
 static void on_frame(struct ay_monitor *m, const struct ay_event *ev)

@@ -44,6 +44,7 @@ struct ay_monitor_counts {
 	uint64_t steps, orders, datagrams;
 	uint64_t silence_datagrams;                              /* since ay_monitor_silence() */
 	uint64_t requests, requests_twice, blocks, blocks_twice; /* _twice: in the endgame */
+	uint64_t useful_bytes;                                   /* payload of blocks that were not had */
 	uint64_t installs, starts;
 	unsigned orders_max; /* of one step */
 };

@@ -157,6 +157,11 @@ static void on_frame(void *ctx, uint64_t conn, uint8_t type, struct ay_slice pay
 	ay_fakenode_frame(of(ctx)->fake, conn, type, payload);
 }
 
+static void on_part(void *ctx, uint64_t conn)
+{
+	ay_fakenode_part(of(ctx)->fake, conn);
+}
+
 static void on_sent(void *ctx, uint64_t conn)
 {
 	ay_fakenode_sent(of(ctx)->fake, conn);
@@ -172,6 +177,7 @@ struct ay_room_node *ay_room_add(struct ay_room *room, struct ay_fakenode_config
 					       .connected = on_connected,
 					       .closed = on_closed,
 					       .frame = on_frame,
+					       .part = on_part,
 					       .sent = on_sent};
 	AY_ASSERT(room->n < AY_ROOM_NODES_MAX);
 	struct ay_room_node *n = &room->nodes[room->n];

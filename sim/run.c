@@ -17,6 +17,8 @@
 #define LIARS_MAX       3
 #define KIB             ((size_t)1024)
 #define STRANGER_SERIAL 99
+#define SLOW_RATE       125000 /* bytes a second: 1 Mbit/s */
+#define SLOW_LAPTOPS    6
 
 struct run {
 	const struct ay_run_config *config;
@@ -332,7 +334,8 @@ static void add_nodes(struct run *r)
 			.bad_base_permille = i && bad_disks && percent(r, 20) ? 100 : 0,
 			.mutants = r->config->mutants & everywhere,
 		};
-		fill_disk(r, ay_room_add(&r->room, &c, between(r, 300000, i ? 3000000 : 6000000)));
+		uint64_t rate = between(r, 300000, i ? 3000000 : 6000000);
+		fill_disk(r, ay_room_add(&r->room, &c, r->config->slow ? SLOW_RATE : rate));
 	}
 }
 
@@ -378,7 +381,7 @@ static unsigned draw_size(struct run *r)
 	bool large = ay_prng_below(&r->prng, 25) == 0, small = ay_prng_below(&r->prng, 10) == 0;
 	unsigned n = large ? (unsigned)between(r, 30, 50) : small ? (unsigned)between(r, 2, 8) : 20;
 
-	return r->config->nodes ? r->config->nodes : n;
+	return r->config->nodes ? r->config->nodes : r->config->slow ? SLOW_LAPTOPS : n;
 }
 
 static void set_up(struct run *r)
@@ -389,6 +392,8 @@ static void set_up(struct run *r)
 				     .delay_ns = {200000, 10 * MS},
 				     .late_ns = 800 * MS};
 
+	m.fair = r->config->slow;
+	m.no_parts = r->config->no_parts;
 	ay_prng_init(&r->prng, r->config->seed);
 	ay_prng_init(&r->room.prng, ay_prng_next(&r->prng));
 	m.seed = ay_prng_next(&r->prng);
@@ -540,6 +545,18 @@ static double school_copies(const struct run *r)
 	return needed ? (double)sent / (double)needed : 0;
 }
 
+/* What was sent in vain (asked for twice, or of a session that broke) counts; what came and was of use is 1. */
+static double laptop_copies(const struct run *r)
+{
+	uint64_t sent = 0, useful = 0;
+
+	for (unsigned i = 0; i < r->room.n; i++) {
+		sent += ay_medium_counts(r->room.medium, r->room.nodes[i].station)->block_bytes;
+		useful += ay_monitor_counts(r->room.monitor, i)->useful_bytes;
+	}
+	return useful ? (double)sent / (double)useful : 0;
+}
+
 static void collect_counts(struct run *r)
 {
 	struct ay_run_result *out = r->result;
@@ -562,6 +579,7 @@ static void collect_counts(struct run *r)
 		if (c->orders_max > out->orders_max)
 			out->orders_max = c->orders_max;
 	}
+	out->laptop_copies = laptop_copies(r);
 }
 
 void ay_run(const struct ay_run_config *config, struct ay_run_result *result)

@@ -26,7 +26,12 @@ struct ay_run_config {
 	unsigned mutants;  /* of enum ay_mutant */
 	const char *trace; /* see struct ay_room */
 	bool verbose;      /* print what befalls the room */
-	bool calm;         /* nothing goes wrong but what the network loses; for measuring */
+	/*
+	 * Six laptops unless told otherwise, and one channel of 1 Mbit/s that all share: a block takes seconds. @no_parts: a mutant, which is
+	 * not told that it comes.
+	 */
+	bool slow, no_parts;
+	bool calm; /* nothing goes wrong but what the network loses; for measuring */
 };
 
 struct ay_run_result {
@@ -38,6 +43,7 @@ struct ay_run_result {
 	uint64_t steps;   /* of all cores */
 	unsigned laptops, liars, releases, starts;
 	uint64_t heal_ns, converge_ns; /* when the room was healed; how long it took then */
+	double laptop_copies; /* payload of blocks that anybody sent, by what was of use to who got it */
 	double school_copies; /* payload that the school sent, in bundles that anybody installed from */
 	uint64_t blocks, blocks_twice;     /* verified payload; and what came a second time */
 	uint64_t datagrams, datagrams_max; /* in all; of the one who said most */

@@ -13,7 +13,6 @@
 
 #define CONNECT_TIME_NS (5000 * AY__NET_MS)
 #define LATER_NS        1000000000u
-#define FRAME_OVERHEAD  60 /* bytes on the wire beside the payload */
 
 /* ---- what happens */
 
@@ -105,6 +104,12 @@ static void happen(struct ay_medium *m, struct ay__net_event *e)
 		break;
 	case AY__NET_SYN:
 		on_syn(m, l, e->station);
+		break;
+	case AY__NET_CHUNK:
+		ay__net_on_chunk(m, e);
+		break;
+	case AY__NET_PART:
+		ay__net_on_part(m, e);
 		break;
 	case AY__NET_ACK:
 		on_ack(m, l);
@@ -211,8 +216,10 @@ void ay_medium_free(struct ay_medium *m)
 		free(e);
 	}
 	for (unsigned i = 0; i < m->n_links; i++) {
-		ay__net_drop_waiting(&m->links[i]->ends[0]);
-		ay__net_drop_waiting(&m->links[i]->ends[1]);
+		for (unsigned k = 0; k < 2; k++) {
+			ay__net_drop_waiting(&m->links[i]->ends[k]);
+			ay__net_drop_out(&m->links[i]->ends[k]);
+		}
 		free(m->links[i]);
 	}
 	ay_heap_release(&m->heap);
@@ -396,13 +403,17 @@ void ay_medium_frame(struct ay_medium *m, unsigned station, uint64_t conn, uint8
 
 	if (!l)
 		return;
-	uint64_t start = s->busy_until > m->now ? s->busy_until : m->now;
-	s->busy_until = start + (payload.len + FRAME_OVERHEAD) * s->ps_per_byte / 1000;
 	s->counts.frames++;
 	if (type == AY_FRAME_BLOCK) {
 		s->counts.blocks++;
 		s->counts.block_bytes += payload.len - AY_BLOCK_HEADER;
 	}
+	if (m->config.fair) {
+		ay__net_fair_send(m, l, end, ay__net_parcel_new(type, payload));
+		return;
+	}
+	uint64_t start = s->busy_until > m->now ? s->busy_until : m->now;
+	s->busy_until = start + (payload.len + AY__NET_FRAME_OVERHEAD) * s->ps_per_byte / 1000;
 	if (type == AY_FRAME_BLOCK || type == AY_FRAME_HASHES)
 		ay__net_push_link(m, AY__NET_SENT, s->busy_until, l, end);
 	ay__net_send_parcel(m, l, 1 - end, s->busy_until, ay__net_parcel_new(type, payload));

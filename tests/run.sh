@@ -51,6 +51,7 @@ command_of() {
 		[ ! -d "$corpus" ] || echo "$corpus"
 		;;
 	sim/seeds) printf '%s\n' "$bin/ayni-sim" --seeds $([ "$bin" = "$SAN" ] && echo 20 || echo 200) ;;
+	sim/slow) printf '%s\n' "$bin/ayni-sim" --slow --seeds 60 ;;
 	lint/layers-and-more) printf '%s\n' make --no-print-directory BUILD="$BUILD" lint-fast ;;
 	*) printf '%s\n' bash "tests/$name" ;;
 	esac
@@ -202,7 +203,7 @@ names() {
 	cmocka=$(list tests/unit/*/test_*.c tests/story/*/test_*.c tests/fault/*/test_*.c)
 	replays=$(list tests/fuzz/*/fuzz_*.c | sed 's,^fuzz/,replay/,')
 	# The long ones first, so that no core idles at the end.
-	[ ! -e sim/main.c ] || printf '%s\n' sim/seeds san/sim/seeds
+	[ ! -e sim/main.c ] || printf '%s\n' sim/seeds sim/slow san/sim/seeds
 	for n in $cmocka $replays; do echo "san/$n"; done
 	for n in $cmocka $replays; do echo "$n"; done
 }

@@ -88,10 +88,10 @@ expect '1 passed, 2 failed' 1 '^FAIL  san/replay/base/fuzz_x'
 
 mkdir -p sim build/address-undefined
 touch sim/main.c
-printf '#!/bin/sh\n[ "$*" = "--seeds 200" ]\n' >build/ayni-sim
+printf '#!/bin/sh\n[ "$*" = "--seeds 200" ] || [ "$*" = "--slow --seeds 60" ]\n' >build/ayni-sim
 printf '#!/bin/sh\n[ "$*" = "--seeds 20" ]\n' >build/address-undefined/ayni-sim
 chmod +x build/ayni-sim build/address-undefined/ayni-sim
-expect '3 passed, 0 failed' 0 '^ok    san/sim/seeds'
+expect '4 passed, 0 failed' 0 '^ok    san/sim/seeds'
 
 e2e good <<<'test -d "$TMPDIR" && test -n "$AYNI"'
 expect '2 passed, 0 failed' 0 '^ok    e2e/test_good.sh'

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "node/hooks.h"
+#include "tests/support/same_everywhere.h"
 #include "node/progress.h"
 
 static struct ay_err err;
@@ -224,6 +225,23 @@ static void output_is_read_and_bounded(void **state)
 	assert_non_null(strstr(err.msg, "post-switch.d/10 did not end"));
 }
 
+/* A hook that could have said no is not passed over because the disk does not tell its name. */
+static void a_directory_that_cannot_be_read_is_not_empty(void **state)
+{
+	struct place *p = *state;
+
+	dirs(p);
+	put_hook(p, "pre-switch.d/10", "exit 3", 0755);
+	for (unsigned at = 1; at <= 3; at++) { /* ".", "..", and the hook, in any order */
+		readdir_fails(at, EIO);
+		assert_int_equal(run(p, AY_HOOK_PRE, 5, 5), -EIO);
+		assert_true(readdir_failed());
+		assert_non_null(strstr(err.msg, "pre-switch.d"));
+	}
+	readdir_fails(0, 0);
+	assert_int_equal(run(p, AY_HOOK_PRE, 5, 5), AY_EHOOK);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, place_make, place_remove)
@@ -231,6 +249,7 @@ int main(void)
 		cmocka_unit_test(names_are_those_of_run_parts),
 		TEST(they_run_in_order_and_see_what_is_documented),
 		TEST(the_first_that_fails_ends_it),
+		TEST(a_directory_that_cannot_be_read_is_not_empty),
 		TEST(what_others_can_write_is_not_run),
 		TEST(who_hangs_is_killed_with_all_that_it_started),
 		TEST(what_it_starts_for_good_lives),
