@@ -54,4 +54,12 @@ void ay_room_wake(struct ay_room_node *n);
 void ay_room_say(const struct ay_room *room, const char *who, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/** ay_room_school_copies() - bytes of blocks that the school (the first node) sent, of those that were needed. */
+double ay_room_school_copies(const struct ay_room *room);
+/**
+ * ay_room_laptop_copies() - bytes of blocks that all sent, of those that were of use: what was sent in vain (asked for twice, or of a
+ * session that broke) counts.
+ */
+double ay_room_laptop_copies(const struct ay_room *room);
+
 #endif
