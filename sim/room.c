@@ -267,21 +267,13 @@ void ay_room_wake(struct ay_room_node *n)
 	ay_fakenode_wake(n->fake);
 }
 
-double ay_room_school_copies(const struct ay_room *r)
-{
-	uint64_t needed = ay_monitor_needed(r->monitor);
-	uint64_t sent = ay_medium_counts(r->medium, r->nodes[0].station)->block_bytes;
-
-	return needed ? (double)sent / (double)needed : 0;
-}
-
-double ay_room_laptop_copies(const struct ay_room *r)
+double ay_room_copies(const struct ay_room *room)
 {
 	uint64_t sent = 0, useful = 0;
 
-	for (unsigned i = 0; i < r->n; i++) {
-		sent += ay_medium_counts(r->medium, r->nodes[i].station)->block_bytes;
-		useful += ay_monitor_counts(r->monitor, i)->useful_bytes;
+	for (unsigned i = 0; i < room->n; i++) {
+		sent += ay_medium_counts(room->medium, room->nodes[i].station)->block_bytes;
+		useful += ay_monitor_counts(room->monitor, i)->useful_bytes;
 	}
 	return useful ? (double)sent / (double)useful : 0;
 }

@@ -50,16 +50,14 @@ void ay_room_stop(struct ay_room_node *n, enum ay_fakenode_end how);
 void ay_room_sleep(struct ay_room_node *n);
 void ay_room_wake(struct ay_room_node *n);
 
+/**
+ * ay_room_copies() - payload of blocks that was sent, by what was of use to who got it: what was sent in vain (asked for twice, or of a
+ * session that broke) makes it more than 1. 0: nothing was.
+ */
+double ay_room_copies(const struct ay_room *room);
+
 /** ay_room_say() - one line of what befalls the room, when verbose. */
 void ay_room_say(const struct ay_room *room, const char *who, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-
-/** ay_room_school_copies() - bytes of blocks that the school (the first node) sent, of those that were needed. */
-double ay_room_school_copies(const struct ay_room *room);
-/**
- * ay_room_laptop_copies() - bytes of blocks that all sent, of those that were of use: what was sent in vain (asked for twice, or of a
- * session that broke) counts.
- */
-double ay_room_laptop_copies(const struct ay_room *room);
 
 #endif

@@ -537,6 +537,14 @@ static bool silence(struct run *r)
 	return true;
 }
 
+static double school_copies(const struct run *r)
+{
+	uint64_t needed = ay_monitor_needed(r->room.monitor);
+	uint64_t sent = ay_medium_counts(r->room.medium, r->room.nodes[0].station)->block_bytes;
+
+	return needed ? (double)sent / (double)needed : 0;
+}
+
 static void collect_counts(struct run *r)
 {
 	struct ay_run_result *out = r->result;
@@ -546,7 +554,7 @@ static void collect_counts(struct run *r)
 	out->laptops = r->n_laptops;
 	out->releases = r->room.world->n_releases;
 	out->heal_ns = r->safety_ns;
-	out->school_copies = ay_room_school_copies(&r->room);
+	out->school_copies = school_copies(r);
 	for (unsigned i = 0; i < r->room.n; i++) {
 		const struct ay_monitor_counts *c = ay_monitor_counts(r->room.monitor, i);
 		out->steps += c->steps;
@@ -559,7 +567,7 @@ static void collect_counts(struct run *r)
 		if (c->orders_max > out->orders_max)
 			out->orders_max = c->orders_max;
 	}
-	out->laptop_copies = ay_room_laptop_copies(&r->room);
+	out->laptop_copies = ay_room_copies(&r->room);
 }
 
 void ay_run(const struct ay_run_config *config, struct ay_run_result *result)

@@ -245,18 +245,23 @@ static int one_round(struct worker *w, unsigned round)
 
 /* ---- where a sync is missing ---- */
 
-/* At this event: first all and none, then in each pass one of each kind, the newest pieces first. */
-static int aim(struct worker *w, unsigned pass)
+/*
+ * At this event: all and none, in the first pass where something is promised, in the second everywhere; then in each pass one
+ * of each kind, the newest pieces first.
+ */
+static int aim(struct worker *w, unsigned pass, bool mark)
 {
 	const size_t n = w->im.n_pieces;
 	int r = 0;
 
-	if (pass == 0) {
+	if (pass == 0 && !mark)
+		return 0;
+	if (pass < 2) {
 		r = visit(w, 1, 0);
 		return r == 0 && n > 0 ? visit(w, 1, 1) : r;
 	}
-	for (unsigned kind = 0; kind < CHOICE_KINDS && r == 0 && pass <= n && !over(w); kind++)
-		r = visit(w, CHOICE_AIMED + kind, (unsigned)(n - pass));
+	for (unsigned kind = 0; kind < CHOICE_KINDS && r == 0 && pass <= n + 1 && !over(w); kind++)
+		r = visit(w, CHOICE_AIMED + kind, (unsigned)(n + 1 - pass));
 	return r;
 }
 
@@ -275,7 +280,7 @@ static int one_pass(struct worker *w, unsigned pass, size_t *longest)
 		if (!windows_have(&w->windows, w->im.at - 1))
 			continue;
 		*longest = w->im.n_pieces > *longest ? w->im.n_pieces : *longest;
-		r = aim(w, pass);
+		r = aim(w, pass, mark);
 	}
 	image_release(&w->im);
 	return r;
@@ -289,7 +294,7 @@ static int work_in_windows(struct worker *w)
 
 	windows_find(w->log, &w->windows);
 	w->limit = w->o->states - w->o->states / 4;
-	for (unsigned pass = 0; w->windows.n && r == 0 && !over(w) && pass <= longest; pass++)
+	for (unsigned pass = 0; w->windows.n && r == 0 && !over(w) && pass <= longest + 1; pass++)
 		r = one_pass(w, pass, &longest);
 	return r;
 }

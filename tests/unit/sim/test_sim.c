@@ -15,13 +15,11 @@
 #include "sim/run.h"
 #include "sim/world.h"
 
-#define S               ((uint64_t)1000000000)
-#define SEEDS_MAX       12 /* within so many a mutant is caught */
-#define SLOW_ROOMS      12
-#define SLOW_COPIES_MAX 1.22
-#define FEW             8 /* laptops; enough to be wrong together */
-#define SIZE            ((size_t)3 * AY_PIECE_SIZE + 70000)
-#define BLOCKS          ((uint32_t)((SIZE + AY_BLOCK_SIZE - 1) / AY_BLOCK_SIZE))
+#define S         ((uint64_t)1000000000)
+#define SEEDS_MAX 12 /* within so many a mutant is caught */
+#define FEW       8  /* laptops; enough to be wrong together */
+#define SIZE      ((size_t)3 * AY_PIECE_SIZE + 70000)
+#define BLOCKS    ((uint32_t)((SIZE + AY_BLOCK_SIZE - 1) / AY_BLOCK_SIZE))
 
 /* ---- runs */
 
@@ -69,40 +67,6 @@ static void test_calm_class_takes_few_copies(void **state)
 	assert_true(r.ok);
 	assert_true(r.school_copies >= 1.0 && r.school_copies < 2.0);
 	assert_true(r.blocks_twice * 10 < r.blocks);
-}
-
-/*
- * A channel of 1 Mbit/s, on which a block to each of six takes seconds: nobody takes what is on its way for lost and asks another for it. Twelve
- * rooms, about what `make demo` promises of each laptop.
- */
-static double slow_room(uint64_t seed, bool no_parts)
-{
-	struct ay_run_config c = {.seed = seed, .calm = true, .slow = true, .no_parts = no_parts};
-	struct ay_run_result r;
-
-	ay_run(&c, &r);
-	if (!r.ok)
-		print_error("seed %u: %s: %s\n", (unsigned)seed, r.node, r.broken);
-	assert_true(r.ok);
-	return r.laptop_copies;
-}
-
-static void test_slow_links_carry_little_in_vain(void **state)
-{
-	double with = 0, without = 0;
-
-	(void)state;
-	for (uint64_t seed = 1; seed <= SLOW_ROOMS; seed++) {
-		double copies = slow_room(seed, false);
-		if (copies < 1.0 || copies > SLOW_COPIES_MAX)
-			print_error("seed %u: %.3f copies\n", (unsigned)seed, copies);
-		assert_true(copies >= 1.0 && copies <= SLOW_COPIES_MAX);
-		with += copies;
-		without += slow_room(seed, true);
-	}
-	print_message("a laptop got %.3f bundles; not told of parts of blocks %.3f\n", with / SLOW_ROOMS,
-		      without / SLOW_ROOMS);
-	assert_true(without > with + 0.3); /* the rule bites */
 }
 
 static void test_silence_is_measured(void **state)
@@ -339,7 +303,6 @@ int main(void)
 		cmocka_unit_test(test_good_runs_pass),
 		cmocka_unit_test(test_equal_seeds_give_equal_runs),
 		cmocka_unit_test(test_calm_class_takes_few_copies),
-		cmocka_unit_test(test_slow_links_carry_little_in_vain),
 		cmocka_unit_test(test_silence_is_measured),
 		cmocka_unit_test(test_promise_before_durable_is_caught),
 		cmocka_unit_test(test_fetching_again_is_caught),
