@@ -37,6 +37,8 @@ int ay__unpacker_peek(struct ay__unpacker *s, const uint8_t **data, size_t *len,
 void ay__unpacker_take(struct ay__unpacker *s, size_t n)
 {
 	AY_ASSERT(n <= s->len);
+	if (n == 0)
+		return; /* nothing in hand yet is no pointer, and has no offset */
 	s->next += n;
 	s->len -= n;
 }

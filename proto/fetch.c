@@ -9,7 +9,6 @@
 #include "proto/docs.h"
 #include "proto/plan.h"
 #include "proto/trace.h"
-#include "proto/update.h"
 #include "proto/update_moves.h"
 #include "proto/want.h"
 #include "proto/way.h"
@@ -100,14 +99,4 @@ void ay__fetch_run(struct ay_core *c, struct ay__branch *b)
 		return;
 	w.target_serial = c->releases[release].serial;
 	ay__update_start_way(c, b, &w, true);
-}
-
-void ay__fetch_came(struct ay_core *c, struct ay__branch *b)
-{
-	AY__TRACE(c, "fetch", "%s: bundle %s is here", b->name, ay__short(&c->offers[b->offer].bundle).s);
-	b->fetch = (struct ay_digest){0};
-	b->fetched++;
-	b->problem[0] = '\0';
-	ay__update_leave(c, b);
-	ay__update_move(c, b, AY__UP_IDLE, "what was wanted is here");
 }

@@ -15,7 +15,5 @@ void ay__fetch_want(struct ay_core *c, struct ay__branch *b, const struct ay_dig
 bool ay__fetch_wanted(const struct ay__branch *b);
 /* Choose, begin or go on; or give up. */
 void ay__fetch_run(struct ay_core *c, struct ay__branch *b);
-/* The bundle is whole, and its offer stored. */
-void ay__fetch_came(struct ay_core *c, struct ay__branch *b);
 
 #endif

@@ -30,8 +30,6 @@
 #define STUCK_HELD_NS    (300 * AY__S) /* somebody has it, and does not give it */
 #define STORE_AGAIN_NS   (60 * AY__S)
 #define GO_NS            (300 * AY__S) /* an owner's wish: as long as asking all round may take */
-#define OFFERS_NS        (2 * AY__S)   /* so long a peer's list of offers may take, */
-#define OFFERS_ALL_NS    (5 * AY__S)   /* and all lists together from the first way on */
 #define SAY_AFTER_NS     (10 * AY__S)  /* searching so long is worth a word to the owner */
 
 /* ---- what may be taken */
@@ -62,40 +60,6 @@ static bool newer_known(const struct ay__branch *b)
 }
 
 /* ---- going a way */
-
-void ay__update_start_way(struct ay_core *c, struct ay__branch *b, const struct ay__way *w, bool fetch)
-{
-	struct ay__offer *o = &c->offers[w->offer];
-
-	ay__update_leave(c, b);
-	if (o->stored == AY__STORED_NO && !ay__token_room(c))
-		return; /* soon */
-	b->fetching = fetch;
-	b->offer = w->offer;
-	b->release = w->release;
-	b->target_serial = w->target_serial;
-	b->problem[0] = '\0';
-	AY__TRACE(c, "plan", "%s: %u -> %u%s by bundle %s of %llu bytes from %s", b->name, b->have_serial,
-		  c->releases[w->release].serial, w->steps > 1 ? " (a step)" : "", ay__short(&o->bundle).s,
-		  (unsigned long long)o->bundle_size,
-		  o->laptops   ? "laptops"
-		  : o->schools ? "a school"
-			       : "here");
-	if (o->stored == AY__STORED_NO) {
-		o->stored = AY__STORED_ASKED;
-		ay__store(c, AY_ORDER_STORE_OFFER, AY__TOKEN_OFFER, w->offer, o->data, o->len, NULL);
-	}
-	b->bundle = ay__bundle_find(c, &o->bundle);
-	if (b->bundle == AY__NONE)
-		b->bundle = ay__bundle_open(c, &o->bundle, o->bundle_size);
-	if (b->bundle == AY__NONE || c->bundles[b->bundle].size != o->bundle_size) {
-		o->excluded_until = c->now + AY__EXCLUDE_FAILED_NS;
-		b->bundle = AY__NONE;
-		ay__update_back_off(c, b, "no room for another bundle", AY_ELIMIT);
-		return;
-	}
-	ay__update_collect(c, b);
-}
 
 /*
  * The offers of one step come one after the other, and the first need not be the best: is the bundle of @other, for the very same step, so
@@ -144,27 +108,6 @@ static void store_lost(struct ay_core *c, const struct ay__branch *b)
 		r->store_at = c->now + STORE_AGAIN_NS;
 		ay__store(c, AY_ORDER_STORE_RELEASE, AY__TOKEN_RELEASE, (int)i, r->data, r->len, NULL);
 	}
-}
-
-/*
- * A peer is telling us its offers, and the best of them may be the last: until when it is waited for; 0: it is not.
- * Nobody is waited for longer than a list may take, nor many, one after the other.
- */
-uint64_t ay__update_offers_until(const struct ay_core *c, const struct ay__branch *b)
-{
-	uint64_t until = 0;
-
-	for (unsigned i = 0; i < c->n_sessions; i++) {
-		const struct ay__session *s = c->sessions[i];
-		const struct ay__ask *a = &s->asks[0];
-		if (ay__ready(s) && s->n_asks > 0 && s->n_docs > 0 && a->ask.kind == AY_DOC_TYPE_OFFERS &&
-		    a->branch == ay__branch_index(c, b) && a->at_ns + OFFERS_NS > c->now &&
-		    a->at_ns + OFFERS_NS > until)
-			until = a->at_ns + OFFERS_NS;
-	}
-	if (b->way_since && until > b->way_since + OFFERS_ALL_NS)
-		until = b->way_since + OFFERS_ALL_NS;
-	return until > c->now ? until : 0;
 }
 
 static void evaluate(struct ay_core *c, struct ay__branch *b)

@@ -17,11 +17,6 @@ void ay__update_offer_stored(struct ay_core *c, int offer, int status);
 void ay__update_applied(struct ay_core *c, const struct ay_event *ev);
 /* What the owner wants, even if it waits for something; @force: even if it failed before. */
 void ay__update_now(struct ay_core *c, struct ay__branch *b, bool force);
-/* Begin a way; @fetch: it ends when the bundle is here and its offer stored (proto/fetch.c). */
-struct ay__way;
-void ay__update_start_way(struct ay_core *c, struct ay__branch *b, const struct ay__way *w, bool fetch);
-/* A peer is telling its offers: until when it is waited for; 0: it is not. */
-uint64_t ay__update_offers_until(const struct ay_core *c, const struct ay__branch *b);
 void ay__update_run(struct ay_core *c);
 void ay__update_tick(struct ay_core *c);
 uint64_t ay__update_next(const struct ay_core *c);

@@ -3,11 +3,11 @@
 #include "proto/update_moves.h"
 
 #include "proto/bundles.h"
-#include "proto/fetch.h"
 #include "proto/orders.h"
 #include "proto/sm.h"
 #include "proto/swarm.h"
 #include "proto/trace.h"
+#include "proto/way.h"
 
 #include "base/error.h"
 
@@ -17,6 +17,8 @@
 
 #define BACKOFF_MIN_NS (60 * AY__S)
 #define BACKOFF_MAX_NS (3600 * AY__S)
+#define OFFERS_NS      (2 * AY__S) /* so long a peer's list of offers may take, */
+#define OFFERS_ALL_NS  (5 * AY__S) /* and all lists together from the first way on */
 
 #define ANY_BUT_APPLYING                                                                                     \
 	(AY__TO(AY__UP_IDLE) | AY__TO(AY__UP_HELD) | AY__TO(AY__UP_SEARCHING) | AY__TO(AY__UP_OPENING) |     \
@@ -86,6 +88,17 @@ void ay__update_back_off(struct ay_core *c, struct ay__branch *b, const char *wh
 	ay__update_move(c, b, AY__UP_BACKOFF, ay_error_name(status));
 }
 
+/* A bundle that was wanted for what is in it (proto/fetch.h) is whole, and its offer stored. */
+static void fetched(struct ay_core *c, struct ay__branch *b)
+{
+	AY__TRACE(c, "fetch", "%s: bundle %s is here", b->name, ay__short(&c->offers[b->offer].bundle).s);
+	b->fetch = (struct ay_digest){0};
+	b->fetched++;
+	b->problem[0] = '\0';
+	ay__update_leave(c, b);
+	ay__update_move(c, b, AY__UP_IDLE, "what was wanted is here");
+}
+
 void ay__update_try_apply(struct ay_core *c, struct ay__branch *b)
 {
 	if (b->update != AY__UP_FINISHING || c->bundles[b->bundle].state != AY__B_WHOLE)
@@ -104,7 +117,7 @@ void ay__update_try_apply(struct ay_core *c, struct ay__branch *b)
 	if (o->stored != AY__STORED_YES)
 		return;
 	if (b->fetching) {
-		ay__fetch_came(c, b);
+		fetched(c, b);
 		return;
 	}
 	struct ay_order *order = ay__order(c, AY_ORDER_APPLY);
@@ -155,4 +168,59 @@ void ay__update_collect(struct ay_core *c, struct ay__branch *b)
 		ay__update_move(c, b, AY__UP_FINISHING, "the bundle is here");
 		ay__update_try_apply(c, b);
 	}
+}
+
+void ay__update_start_way(struct ay_core *c, struct ay__branch *b, const struct ay__way *w, bool fetch)
+{
+	struct ay__offer *o = &c->offers[w->offer];
+
+	ay__update_leave(c, b);
+	if (o->stored == AY__STORED_NO && !ay__token_room(c))
+		return; /* soon */
+	b->fetching = fetch;
+	b->offer = w->offer;
+	b->release = w->release;
+	b->target_serial = w->target_serial;
+	b->problem[0] = '\0';
+	AY__TRACE(c, "plan", "%s: %u -> %u%s by bundle %s of %llu bytes from %s", b->name, b->have_serial,
+		  c->releases[w->release].serial, w->steps > 1 ? " (a step)" : "", ay__short(&o->bundle).s,
+		  (unsigned long long)o->bundle_size,
+		  o->laptops   ? "laptops"
+		  : o->schools ? "a school"
+			       : "here");
+	if (o->stored == AY__STORED_NO) {
+		o->stored = AY__STORED_ASKED;
+		ay__store(c, AY_ORDER_STORE_OFFER, AY__TOKEN_OFFER, w->offer, o->data, o->len, NULL);
+	}
+	b->bundle = ay__bundle_find(c, &o->bundle);
+	if (b->bundle == AY__NONE)
+		b->bundle = ay__bundle_open(c, &o->bundle, o->bundle_size);
+	if (b->bundle == AY__NONE || c->bundles[b->bundle].size != o->bundle_size) {
+		o->excluded_until = c->now + AY__EXCLUDE_FAILED_NS;
+		b->bundle = AY__NONE;
+		ay__update_back_off(c, b, "no room for another bundle", AY_ELIMIT);
+		return;
+	}
+	ay__update_collect(c, b);
+}
+
+/*
+ * A peer is telling us its offers, and the best of them may be the last: until when it is waited for; 0: it is not.
+ * Nobody is waited for longer than a list may take, nor many, one after the other.
+ */
+uint64_t ay__update_offers_until(const struct ay_core *c, const struct ay__branch *b)
+{
+	uint64_t until = 0;
+
+	for (unsigned i = 0; i < c->n_sessions; i++) {
+		const struct ay__session *s = c->sessions[i];
+		const struct ay__ask *a = &s->asks[0];
+		if (ay__ready(s) && s->n_asks > 0 && s->n_docs > 0 && a->ask.kind == AY_DOC_TYPE_OFFERS &&
+		    a->branch == ay__branch_index(c, b) && a->at_ns + OFFERS_NS > c->now &&
+		    a->at_ns + OFFERS_NS > until)
+			until = a->at_ns + OFFERS_NS;
+	}
+	if (b->way_since && until > b->way_since + OFFERS_ALL_NS)
+		until = b->way_since + OFFERS_ALL_NS;
+	return until > c->now ? until : 0;
 }

@@ -7,6 +7,7 @@
 #define AYNI_PROTO_UPDATE_MOVES_H
 
 #include "proto/core_state.h"
+#include "proto/way.h"
 
 #define AY__EXCLUDE_FAILED_NS (3600 * AY__S) /* so long an offer that failed is left out */
 
@@ -27,5 +28,10 @@ void ay__update_full(struct ay_core *c, int bundle);
 void ay__update_collect(struct ay_core *c, struct ay__branch *b);
 /* Apply, if everything for it is here and stored. */
 void ay__update_try_apply(struct ay_core *c, struct ay__branch *b);
+
+/* Begin a way; @fetch: it ends when the bundle is here and its offer stored (proto/fetch.c). */
+void ay__update_start_way(struct ay_core *c, struct ay__branch *b, const struct ay__way *w, bool fetch);
+/* A peer is telling its offers: until when it is waited for; 0: it is not. */
+uint64_t ay__update_offers_until(const struct ay_core *c, const struct ay__branch *b);
 
 #endif

@@ -5,21 +5,8 @@
  */
 #include "sim/medium_internal.h"
 
-#include <stdlib.h>
-
 #define CHUNK   4096               /* what a part of a block is at least (proto/event.h) */
 #define PART_NS (500 * AY__NET_MS) /* told twice a second at most */
-
-void ay__net_drop_out(struct ay__net_end *e)
-{
-	while (e->out) {
-		struct ay__net_parcel *p = e->out;
-		e->out = p->next;
-		free(p);
-	}
-	e->out_last = NULL;
-	e->out_done = 0;
-}
 
 /* The next chunk of the next session that has one. */
 static void go_on(struct ay_medium *m)

@@ -61,6 +61,17 @@ void ay__net_drop_waiting(struct ay__net_end *e)
 	e->last = NULL;
 }
 
+void ay__net_drop_out(struct ay__net_end *e)
+{
+	while (e->out) {
+		struct ay__net_parcel *p = e->out;
+		e->out = p->next;
+		free(p);
+	}
+	e->out_last = NULL;
+	e->out_done = 0;
+}
+
 void ay__net_link_unref(struct ay_medium *m, struct ay__net_link *l)
 {
 	AY_ASSERT(l->refs > 0);
