@@ -132,14 +132,22 @@ ayni_store() {
 	[ "$(fingerprint store/branches/b/current/)" = "$(fingerprint "$new")" ] || wrong "ayni import"
 	gone repo store
 }
+# A tree that ostree takes: without devices, fifos and sockets. Sets $plain.
+plain_of() { # TREE COPY
+	plain=$1
+	[ -n "$(find "$1" ! -type f ! -type d ! -type l -print -quit)" ] || return 0
+	gone "$2"
+	cp -a "$1" "$2" && find "$2" ! -type f ! -type d ! -type l -delete && plain=$PWD/$2
+}
 peer_ostree() {
-	local from to fallback mode=bare
+	local from to fallback mode=bare plain oold onew
 	[ "$(id -u)" = 0 ] || mode=bare-user-only
 	gone orepo client
+	plain_of "$old" plain.1 && oold=$plain && plain_of "$new" plain.2 && onew=$plain || return 1
 	{
-		ostree init --repo=orepo --mode=archive && ostree commit --repo=orepo -b b --canonical-permissions --tree=dir="$old" &&
+		ostree init --repo=orepo --mode=archive && ostree commit --repo=orepo -b b --canonical-permissions --tree=dir="$oold" &&
 			from=$(ostree rev-parse --repo=orepo b) &&
-			ostree commit --repo=orepo -b b --canonical-permissions --tree=dir="$new" && to=$(ostree rev-parse --repo=orepo b)
+			ostree commit --repo=orepo -b b --canonical-permissions --tree=dir="$onew" && to=$(ostree rev-parse --repo=orepo b)
 	} >ostree.log 2>&1 || { cat ostree.log >&2; return 1; }
 	run ostree ostree static-delta generate --repo=orepo --max-bsdiff-size=300 --from="$from" --to="$to" || return 1
 	fallback=$(ostree static-delta show --repo=orepo "$from-$to" | sed -nE 's/^Total Fallback Size: ([0-9]+).*/\1/p')
@@ -155,8 +163,13 @@ peer_ostree() {
 	else
 		run ostree-apply ostree pull --repo=client --require-static-deltas origin b
 	fi && ostree checkout --repo=client -H "$to" applied >ostree.log 2>&1 || { cat ostree.log >&2; return 1; }
-	diff -r --no-dereference applied "$new" >/dev/null 2>&1 || wrong ostree
-	gone orepo client applied
+	diff -r --no-dereference applied "$onew" >/dev/null 2>&1 || {
+		# Seen twice in some thirty runs: a delta of 361 bytes, with nothing in it. Figures of that are none.
+		wrong ostree
+		say "ostree: $from -> $to: $(ostree diff --repo=orepo "$from" "$to" | wc -l) names differ"
+		rm -f ostree.bytes ostree.time ostree-apply.time
+	}
+	gone orepo client applied plain.1 plain.2
 }
 # patched NAME COMMAND...: which gives the file "again"
 patched() {
