@@ -176,6 +176,9 @@ void ay__update_start_way(struct ay_core *c, struct ay__branch *b, const struct 
 	struct ay__offer *o = &c->offers[w->offer];
 
 	ay__update_leave(c, b);
+	/* Collections take offers that lead to no newer tree, and we are not told: without its offer the bundle heals nothing. */
+	if (fetch && o->stored == AY__STORED_YES)
+		o->stored = AY__STORED_NO;
 	if (o->stored == AY__STORED_NO && !ay__token_room(c))
 		return; /* soon */
 	b->fetching = fetch;
