@@ -33,7 +33,7 @@ typedef int encoder(const struct ay__span *base, const struct ay__span *target,
 #define SECOND_THRESHOLD 12
 #define SECOND_FROM      (64u << 10) /* bytes of columns, not packed yet */
 #define SECOND_MOST      (4u << 20)  /* what would be packed three times for a hundredth */
-#define SECOND_LEVEL     19
+#define SECOND_NEAR      50 /* an estimate that is a 50th above the first one's does not turn out to be less */
 
 static int encode_literal(const struct ay__span *base, const struct ay__span *target,
 			  const struct ay__encode_options *options, struct ay_columns *c)
@@ -152,14 +152,14 @@ static int keep_smaller(struct ay__encoded *best, struct ay__encoded *e)
 	return rc;
 }
 
-/* What all columns pack to, each as a part will have it: what differs by a hundredth no estimate tells. */
+/* What all columns pack to by xz, about as a part will have them: what differs by a hundredth no estimate tells. */
 static int packed_cost(const struct ay__encoded *e, uint64_t *bytes)
 {
 	for (unsigned i = 0; i < AY_STREAMS; i++) {
 		AY_CLEANUP(ay_buf_release) struct ay_buf packed = {0};
 		const struct ay_buf *col = &e->columns.col[i];
 		enum ay_codec codec;
-		int rc = col->len ? ay_codec_pack(col->data, col->len, SECOND_LEVEL, AY_CODECS_ALL,
+		int rc = col->len ? ay_codec_pack(col->data, col->len, 1, AY_CODEC_BIT(AY_CODEC_XZ),
 						  ay__stream_values(i), &packed, &codec)
 				  : 0;
 
@@ -173,8 +173,14 @@ static int packed_cost(const struct ay__encoded *e, uint64_t *bytes)
 static int keep_packed(struct ay__encoded *best, struct ay__encoded *e)
 {
 	uint64_t a = 0, b = 0;
-	int rc = packed_cost(best, &a);
+	int rc = ay__encoded_cost(best, &a);
 
+	if (rc == 0)
+		rc = ay__encoded_cost(e, &b);
+	if (rc || b > a + a / SECOND_NEAR)
+		return rc;
+	a = b = 0;
+	rc = packed_cost(best, &a);
 	if (rc == 0)
 		rc = packed_cost(e, &b);
 	if (rc == 0 && b < a) {

@@ -27,7 +27,8 @@
 #define LEVEL_HASTY   3              /* of literals of a bundle from nothing, which are many */
 #define LEVEL_XZ_MIN  16             /* who asks for less is in a hurry */
 #define JOBS_AHEAD    8192           /* windows handed out and not written yet */
-#define BYTES_AHEAD   (384ull << 20) /* and the bytes of files in them: what is coded waits in memory */
+#define BYTES_AHEAD   (384ull << 20) /* and the bytes of files in them: what is coded waits in memory, */
+#define AHEAD_SHARE   4              /* and may have this share of it */
 #define PLAIN_MEMORY  (128ull << 20) /* more is for the few */
 #define MEMORY_MIN    (64ull << 20)
 #define PROGRESS_MS   200 /* so often it is told how far things are, whatever takes long */
@@ -57,7 +58,11 @@ struct maker {
 	struct ay_bundle_writer *writer;
 	uint32_t piece_max;
 	uint64_t filter_memory; /* bytes that applying may use to unpack and pack again */
-	bool aside;             /* there are cores for a long proof beside what depends on it */
+	bool aside;             /* there may be a thread for a long proof beside what depends on it */
+	int proving;            /* there is one: the pool's threads ask */
+	bool thorough;          /* time is not what counts, and parts are packed by xz */
+	uint64_t memory;        /* bytes that all of it may need */
+	uint64_t ahead_max;     /* of these, bytes of files in windows that are not written yet */
 	uint64_t extra_max;     /* bytes of memory that a record may need besides what parts do */
 	uint64_t work_left;     /* of what readers go through */
 	struct ay__btf_map btf;
@@ -144,11 +149,14 @@ static int hand_out(struct maker *m, struct ay_err *err)
 					.btf = &m->btf,
 					.fast = m->options->fast,
 					.without = m->options->without,
-					.aside = m->aside,
+					.thorough = m->thorough,
+					.aside = m->aside ? &m->proving : NULL,
 					.at = m->at,
 					.len = left < max ? left : max,
 					.whole = whole};
 	ay__window_look(&j->window, m->filter_memory);
+	if (ay__window_memory(&j->window) > m->memory / 2)
+		j->window.aside = NULL;
 	j->last = j->window.len == left;
 	if (!whole)
 		rc = large_begin(m, j, err);
@@ -284,7 +292,7 @@ static int records_write(struct maker *m, struct ay_err *err)
 
 	while (rc == 0 && (m->first || m->record < m->plan.n_records)) {
 		if (m->record < m->plan.n_records &&
-		    (!m->first || (m->n_ahead < JOBS_AHEAD && m->bytes_ahead < BYTES_AHEAD)))
+		    (!m->first || (m->n_ahead < JOBS_AHEAD && m->bytes_ahead < m->ahead_max)))
 			rc = hand_out(m, err);
 		else
 			rc = write_first(m, err);
@@ -380,8 +388,12 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 
 	if (diff && w.level >= LEVEL_XZ_MIN && !(o->without & AY_TECHNIQUE_PACK_XZ))
 		w.codecs = AY_CODECS_ALL;
-	m->sizes = ay__window_sizes_for(memory_for(o));
+	m->memory = memory_for(o);
+	m->ahead_max = m->memory / AHEAD_SHARE < BYTES_AHEAD ? m->memory / AHEAD_SHARE : BYTES_AHEAD;
+	m->sizes = ay__window_sizes_for(m->memory);
 	m->aside = threads > 1;
+	m->thorough =
+		w.level >= LEVEL_XZ_MIN && !(o->without & (AY_TECHNIQUE_PACK_XZ | AY_TECHNIQUE_THRESHOLD));
 	m->filter_memory = ay__make_filter_memory(o);
 	m->piece_max = ay_bundle_piece_max(w.part_limit);
 	m->work_left = ay__work_max(m->plan.unpacked_size);
@@ -389,7 +401,7 @@ static int maker_start(struct maker *m, int out_fd, struct ay_err *err)
 		m->work_left = o->work_max;
 	m->extra_max = ay__make_extra_memory(o);
 	m->large = calloc(m->plan.n_records + 1, sizeof(*m->large));
-	m->pool = ay__pool_new(threads, memory_for(o));
+	m->pool = ay__pool_new(threads, m->memory - m->ahead_max);
 	w.pool = m->pool;
 	m->writer = m->pool ? ay_bundle_writer_new(out_fd, &w) : NULL;
 	return m->large && m->writer ? 0 : ay_err_errno(err, ENOMEM, "make a bundle");

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -19,7 +20,8 @@
 
 #define INSIDE_MIN 200         /* a diff of fewer bytes is not worth a look inside */
 #define LOOK       (64u << 10) /* bytes of a file in which something packed must begin */
-#define VIEW_SHARE 16          /* what is inside has at most so many bytes for each of the file's */
+#define ASIDE_MIN  (64u << 10)
+#define VIEW_SHARE 16 /* what is inside has at most so many bytes for each of the file's */
 
 /* The filters that may be used. */
 static uint32_t encoders_of(const struct ay__window *w)
@@ -97,7 +99,9 @@ static int bases_try(struct ay__window *w, struct ay__inside *target, uint64_t *
 	return rc;
 }
 
-int ay__window_inside(struct ay__window *w, const struct ay__bytes *new_, uint64_t best, struct ay_err *err)
+/* @mine: a proof may go on aside. */
+static int look_inside(struct ay__window *w, const struct ay__bytes *new_, uint64_t best, bool mine,
+		       struct ay_err *err)
 {
 	AY_CLEANUP(ay__inside_release) struct ay__inside target = {0};
 	AY_CLEANUP(ay__proof_aside_release) struct ay__proof_aside aside = {0};
@@ -105,13 +109,10 @@ int ay__window_inside(struct ay__window *w, const struct ay__bytes *new_, uint64
 				       .view_max = w->view_max,
 				       .memory_max = w->filter_memory,
 				       .encoders = encoders_of(w),
-				       .aside = w->aside ? &aside : NULL};
+				       .aside = mine ? &aside : NULL};
 	struct ay_slice file = {.data = new_->data, .len = new_->len};
 	uint64_t plain = best;
 
-	/* What is hardly anything already does not get less. */
-	if (best <= INSIDE_MIN)
-		return 0;
 	int rc = ay__inside(file, &o, &target);
 	if (rc == 0 && target.recipe.len)
 		rc = bases_try(w, &target, &best, err);
@@ -127,6 +128,27 @@ int ay__window_inside(struct ay__window *w, const struct ay__bytes *new_, uint64
 		ay_buf_release(&w->target_in.view);
 	}
 	return 0;
+}
+
+int ay__window_inside(struct ay__window *w, const struct ay__bytes *new_, uint64_t best, struct ay_err *err)
+{
+	/* What is hardly anything already does not get less. */
+	if (best <= INSIDE_MIN)
+		return 0;
+	bool mine = w->aside && __atomic_exchange_n(w->aside, 1, __ATOMIC_ACQ_REL) == 0;
+	int rc = look_inside(w, new_, best, mine, err);
+	if (mine)
+		__atomic_store_n(w->aside, 0, __ATOMIC_RELEASE);
+	return rc;
+}
+
+/* Is there an .xz whose proof takes so long that it is worth a thread, and the memory besides? Only these are put aside. */
+static bool worth_a_thread(struct ay_slice head, uint64_t len)
+{
+	return len >= ASIDE_MIN && memmem(head.data, head.len,
+					  "\xfd"
+					  "7zXZ",
+					  6);
 }
 
 void ay__window_look(struct ay__window *w, uint64_t filter_memory)
@@ -150,6 +172,8 @@ void ay__window_look(struct ay__window *w, uint64_t filter_memory)
 	ssize_t n = pread(fd, head, LOOK, 0);
 	if (n <= 0 || !ay__inside_maybe((struct ay_slice){head, (size_t)n}))
 		return;
+	if (!worth_a_thread((struct ay_slice){head, (size_t)n}, w->len))
+		w->aside = NULL;
 	w->view_max = AY__VIEW_FREE + VIEW_SHARE * largest;
 	if (w->view_max > w->sizes.new_max)
 		w->view_max = w->sizes.new_max;

@@ -152,8 +152,7 @@ int ay__window_encode(const struct ay__window *w, const struct ay__span *base, c
 					     .work_max = w->work_max,
 					     .btf = w->btf,
 					     .unmasked = w->without & AY_TECHNIQUE_MASK,
-					     .thorough = !w->fast && !w->inside &&
-							 !(w->without & AY_TECHNIQUE_THRESHOLD),
+					     .thorough = w->thorough && !w->inside,
 					     .methods = methods};
 
 	if (w->without & AY_TECHNIQUE_ELF)

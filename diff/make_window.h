@@ -28,11 +28,13 @@ struct ay__window {
 	uint64_t at, len;       /* of the new file */
 	bool whole;             /* ay__window_whole() */
 	bool fast;              /* the first base; plain, but in large ELF files */
+	bool thorough;          /* of struct ay__encode_options */
 	unsigned without;       /* enum ay_technique */
 	bool inside;            /* look into what is packed; then: */
 	uint64_t view_max;      /* bytes that what is inside may have */
 	uint64_t filter_memory; /* bytes that applying may use for it */
-	bool aside;             /* a long proof may go on in a thread of its own, with as much memory again */
+	/* a long proof may go on in a thread of its own, while nobody else's does; NULL: it may not */
+	int *aside;
 	const struct ay_merkle *new_merkle, *old_merkle; /* when it is not the whole file; borrowed */
 
 	enum ay_bundle_method method; /* for a window that is not the whole file: set by the caller */

@@ -79,7 +79,7 @@ static int run_whole(struct ay__window *w, const struct ay__bytes *new_, struct 
 	if (rc != 1)
 		return rc;
 	ay__window_reset(w);
-	w->aside = false;
+	w->aside = NULL;
 	return run_whole(w, new_, err);
 }
 

@@ -207,9 +207,11 @@ int ay__output_end(struct ay__output *o)
 		rc = hold_pack(o);
 	if (rc == 0 && o->rewrap)
 		rc = ay__rewrap_end(o->rewrap);
-	if (rc == 0 && o->queue)
-		return pass(o, AY__QUEUE_END);
-	return rc ? rc : ay__record_end(o->sink, o->record, o->hasher, o->err);
+	if (rc == 0)
+		rc = o->queue ? pass(o, AY__QUEUE_END)
+			      : ay__record_end(o->sink, o->record, o->hasher, o->err);
+	o->record = NULL; /* it was lent until now */
+	return rc;
 }
 
 int ay__output_place(struct ay__output *o, const struct ay_bundle_place *p)

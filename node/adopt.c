@@ -163,6 +163,9 @@ static int match(struct work *w, uint32_t *serial, struct ay_adopted *out, struc
 	int r = ay_repo_follow_roots(q->s, q->how.repo, &w->root, err);
 	if (r == 0)
 		r = ay_repo_take_head(q->s, q->how.repo, w->root, q->how.branch, &w->head, &w->state, err);
+	if (r == AY_ENOTHING) /* no such branch: a wrong name, not something that is done already */
+		return ay_err_set(err, -ENOENT, "%s has no branch %s", ay_repo_path(q->how.repo),
+				  q->how.branch);
 	if (r < 0)
 		return r;
 	if (w->current != 0 && q->serial != 0 && q->serial != w->current)
@@ -174,8 +177,8 @@ static int match(struct work *w, uint32_t *serial, struct ay_adopted *out, struc
 	*serial = best->release.serial;
 	/* The same command a second time: what it was to bring about is so. Another release is an update's business. */
 	if (w->current != 0 && q->serial == 0 && *serial == w->current)
-		return ay_err_set(err, AY_ENOTHING, "%s is release %u of %s in %s already", q->how.dir,
-				  *serial, q->how.branch, ay_store_path(q->s));
+		return ay_err_set(err, AY_ENOTHING, "%s is at release %u in %s already: %s was not looked at",
+				  q->how.branch, *serial, ay_store_path(q->s), q->how.dir);
 	if (w->current != 0 && *serial != w->current)
 		return refuse_second(w, err);
 	r = ay_store_adopt_match(q->s, &q->how, best->data, best->len, fd, out, &why);

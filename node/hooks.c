@@ -73,7 +73,7 @@ static int runnable(int dir, const char *name)
 	if (!ay_hook_name_ok(name))
 		return 0;
 	if (fstatat(dir, name, &st, 0) < 0)
-		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES ? 0 : -errno;
+		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : -errno;
 	if (!S_ISREG(st.st_mode))
 		return 0;
 	if (faccessat(dir, name, X_OK, AT_EACCESS) == 0)

@@ -299,7 +299,7 @@ static int resume(struct ay_bundle_file *f, const char *name, struct ay_err *err
  */
 static int lock_partial(struct ay_bundle_file *f, struct ay_err *err)
 {
-	struct stat st;
+	struct stat st = {0};
 	int rc = ay__lock(f->fd, LOCK_EX | LOCK_NB);
 
 	if (rc == 0 && fstat(f->fd, &st) < 0)

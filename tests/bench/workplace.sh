@@ -16,25 +16,31 @@ workplace() { # MIB
 	*) echo "AYNI_BENCH_FS=$fs: ext4, xfs, btrfs or none" >&2 && return 1 ;;
 	esac
 	# As far as the disk has room: a sparse file that cannot be filled would be an error of the disk's.
-	if [ "$(free_bytes "$dir")" -gt $(($1 * 1048576)) ] && truncate -s "$1M" "$work.image" &&
-		"${mkfs[@]}" "$work.image" >"$work.mkfs" 2>&1 && mount -o loop "$work.image" "$work" 2>>"$work.mkfs"; then
-		image=$work.image DISCARD_FREE=0
+	if [ "$(free_bytes "$dir")" -le $(($1 * 1048576)) ]; then
+		echo "bench: $dir has less than $1 MiB free for a file system of its own: measured as it is" >&2
+		return 0
+	fi
+	image=$work.image # from now on leave_workplace looks for it, whenever a signal comes
+	if truncate -s "$1M" "$image" && "${mkfs[@]}" "$image" >"$work.mkfs" 2>&1 &&
+		mount -o loop "$image" "$work" 2>>"$work.mkfs"; then
+		DISCARD_FREE=0
 		rm -rf "$work.mkfs" "$work/lost+found"
 		return 0
 	fi
 	echo "bench: no $fs of its own ($(tail -n 1 "$work.mkfs" 2>/dev/null)): measured in $dir" >&2
-	rm -f "$work.image" "$work.mkfs"
+	rm -f "$image" "$work.mkfs"
+	image=
 }
 leave_workplace() {
 	[ -n "$work" ] || return 0
+	trap '' INT TERM HUP
 	cd /
-	if [ -n "$image" ]; then
+	if mountpoint -q "$work"; then
 		umount "$work" 2>/dev/null || umount -l "$work"
-		rm -f "$image"
 		rmdir "$work"
-		image=
 	else
 		put_away "$work"
 	fi
-	work=
+	[ -z "$image" ] || rm -f "$image" "$work.mkfs"
+	image= work=
 }

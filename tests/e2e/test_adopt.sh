@@ -113,7 +113,10 @@ adopt_here() { # WHERE HOW: reflinked or copied
 	expect 1 "" "$AYNI" adopt b@9 laptop --repo repo --store m
 	init m
 	expect 0 "is release 1" "$AYNI" adopt b@1 laptop --repo repo --store m --read-only-source
-	expect 3 "laptop is release 1 of b in" "$AYNI" adopt b laptop --repo repo --store m --read-only-source
+	expect 3 "b is at release 1 in m already: laptop was not looked at" "$AYNI" adopt b laptop --repo repo --store m --read-only-source
+	mkdir -p other
+	expect 3 "other was not looked at" "$AYNI" adopt b other --repo repo --store m
+	expect 1 "has no branch c" "$AYNI" adopt c laptop --repo repo --store m
 	expect 3 "" "$AYNI" adopt b@1 laptop --repo repo --store m
 	verified m
 	rm -rf m laptop
