@@ -22,9 +22,10 @@
 #include "node/progress.h"
 #include "store/fsck.h"
 
-#define REPOS_MAX    16
-#define FINDINGS_MAX 100000 /* in JSON, which is held in memory; all are counted */
-#define ROUNDS_MAX   64     /* bundles fetched: chains of differences back to one from nothing */
+#define REPOS_MAX     16
+#define LEFT_TEXT_MAX (8 << 20) /* held in memory until the last look; more is printed as it is found */
+#define FINDINGS_MAX  100000    /* in JSON, which is held in memory; all are counted */
+#define ROUNDS_MAX    64        /* bundles fetched: chains of differences back to one from nothing */
 
 struct args {
 	const char *store, *config;
@@ -118,7 +119,8 @@ static void found(void *ctx, const struct ay_fsck_finding *f)
 	ay_progress_end(&a->progress);
 	ay_heal_note(&a->lacking, f);
 	if (!a->json) {
-		print_finding(a->left && f->outcome == AY_FSCK_LEFT ? a->left : stdout, f);
+		bool later = a->left && f->outcome == AY_FSCK_LEFT && ftell(a->left) < LEFT_TEXT_MAX;
+		print_finding(later ? a->left : stdout, f);
 		return;
 	}
 	if (json_array_size(a->findings) >= FINDINGS_MAX)
@@ -260,7 +262,8 @@ static int heal_from_network(struct args *a, struct ay_repo *const *repos, unsig
 		int came = ay_heal_fetch(&a->lacking, a->store, a->control, &talk, &why);
 		ay_progress_end(&a->progress);
 		if (came <= 0) {
-			fprintf(stderr, "ayni: nothing came over the network: %s\n", why.msg);
+			fprintf(stderr, "ayni: nothing %scame over the network: %s\n",
+				a->lacking.bundles ? "more " : "", why.msg);
 			return 0;
 		}
 		forget_left(a);
