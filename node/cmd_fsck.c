@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/path.h"
+#include "node/client.h"
 #include "node/cmd.h"
 #include "node/config.h"
 #include "node/heal.h"
@@ -21,10 +22,10 @@
 #include "node/progress.h"
 #include "store/fsck.h"
 
-#define REPOS_MAX    16
-#define FINDINGS_MAX 100000 /* in JSON, which is held in memory; all are counted */
-#define ROUNDS_MAX                                                                                           \
-	8 /* bundles fetched for one tree: differences from the last releases, and the one from nothing */
+#define REPOS_MAX     16
+#define LEFT_TEXT_MAX (8 << 20) /* held in memory until the last look; more is printed as it is found */
+#define FINDINGS_MAX  100000    /* in JSON, which is held in memory; all are counted */
+#define ROUNDS_MAX    64        /* bundles fetched: chains of differences back to one from nothing */
 
 struct args {
 	const char *store, *config;
@@ -34,6 +35,9 @@ struct args {
 	int heal, json, offline;
 	struct ay_heal_list lacking; /* what the network is asked for */
 	struct ay_progress progress;
+	FILE *left; /* what the last look left, as text; NULL: printed at once */
+	char *left_text;
+	size_t left_size;
 	json_t *findings;
 };
 
@@ -72,24 +76,24 @@ static const char *shown(const char *path, bool percent_too, struct ay_buf *out)
 	return text ? text : "?";
 }
 
-static void print_finding(const struct ay_fsck_finding *f)
+static void print_finding(FILE *out, const struct ay_fsck_finding *f)
 {
 	struct ay_buf path = {0};
-	printf("%s: ", ay_fsck_outcome_name(f->outcome));
+	fprintf(out, "%s: ", ay_fsck_outcome_name(f->outcome));
 	if (f->branch && f->serial)
-		printf("%s %u: ", f->branch, f->serial);
+		fprintf(out, "%s %u: ", f->branch, f->serial);
 	else if (f->branch)
-		printf("%s: ", f->branch);
+		fprintf(out, "%s: ", f->branch);
 	if (f->what == AY_FSCK_CURRENT)
-		printf("current ");
+		fprintf(out, "current ");
 	else if (f->path)
-		printf("%s ", shown(f->path, f->what == AY_FSCK_PATH, &path));
+		fprintf(out, "%s ", shown(f->path, f->what == AY_FSCK_PATH, &path));
 	else if (f->object)
-		printf("object %s: ", f->object);
-	printf("%s", f->why);
+		fprintf(out, "object %s: ", f->object);
+	fprintf(out, "%s", f->why);
 	if (f->path && f->object)
-		printf(" (object %s)", f->object);
-	putchar('\n');
+		fprintf(out, " (object %s)", f->object);
+	fputc('\n', out);
 	ay_buf_release(&path);
 }
 
@@ -115,7 +119,8 @@ static void found(void *ctx, const struct ay_fsck_finding *f)
 	ay_progress_end(&a->progress);
 	ay_heal_note(&a->lacking, f);
 	if (!a->json) {
-		print_finding(f);
+		bool later = a->left && f->outcome == AY_FSCK_LEFT && ftell(a->left) < LEFT_TEXT_MAX;
+		print_finding(later ? a->left : stdout, f);
 		return;
 	}
 	if (json_array_size(a->findings) >= FINDINGS_MAX)
@@ -142,14 +147,16 @@ static int report(struct args *a, const struct ay_fsck_result *res, struct ay_er
 	char size[32], more[32];
 	if (a->json)
 		return ay_print_json(
-			json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "objects",
-				  (json_int_t)res->objects, "bytes", (json_int_t)res->bytes, "trees",
-				  (json_int_t)res->trees, "entries", (json_int_t)res->entries, "bundles",
-				  (json_int_t)res->bundles, "damaged", (json_int_t)res->damaged, "healed",
-				  (json_int_t)res->healed, "left",
+			json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}",
+				  "objects", (json_int_t)res->objects, "bytes", (json_int_t)res->bytes,
+				  "trees", (json_int_t)res->trees, "entries", (json_int_t)res->entries,
+				  "bundles", (json_int_t)res->bundles, "damaged", (json_int_t)res->damaged,
+				  "healed", (json_int_t)res->healed, "left",
 				  (json_int_t)(a->heal ? res->left : res->damaged), "leftover_objects",
 				  (json_int_t)res->leftovers, "leftover_bytes",
-				  (json_int_t)res->leftover_bytes, "findings", a->findings),
+				  (json_int_t)res->leftover_bytes, "fetched_bundles",
+				  (json_int_t)a->lacking.bundles, "fetched_bytes",
+				  (json_int_t)a->lacking.bytes, "findings", a->findings),
 			err);
 	printf("%" PRIu64 " object%s, %" PRIu64 " tree%s with %" PRIu64 " %s, %" PRIu64
 	       " bundle%s: %s read\n",
@@ -219,14 +226,20 @@ static int check_once(struct args *a, struct ay_repo *const *repos, unsigned n, 
 
 static void say_fetched(void *ctx, const char *line)
 {
-	const struct args *a = ctx;
-	if (!a->json)
+	struct args *a = ctx;
+	ay_progress_end(&a->progress);
+	if (!a->json) {
 		puts(line);
+		fflush(stdout);
+	}
 }
 
 /* What was left is looked at again, and told anew: only its last word counts. */
 static void forget_left(struct args *a)
 {
+	if (a->left)
+		rewind(a->left);
+	ay_heal_look_again(&a->lacking);
 	for (size_t i = json_array_size(a->findings); i-- > 0;) {
 		const json_t *outcome = json_object_get(json_array_get(a->findings, i), "outcome");
 		if (strcmp(json_string_value(outcome), ay_fsck_outcome_name(AY_FSCK_LEFT)) == 0)
@@ -238,12 +251,19 @@ static void forget_left(struct args *a)
 static int heal_from_network(struct args *a, struct ay_repo *const *repos, unsigned n,
 			     struct ay_fsck_result *res, struct ay_err *err)
 {
-	for (int round = 0; res->left > 0 && a->lacking.n > 0 && round < ROUNDS_MAX; round++) {
+	const struct ay_heal_talk talk = {say_fetched, show_progress, a};
+	struct ay_err why = {0};
+
+	for (int round = 0; res->left > 0 && ay_heal_lacking(&a->lacking) && round < ROUNDS_MAX; round++) {
 		struct ay_fsck_result again = {0};
-		struct ay_err why = {0};
-		int came = ay_heal_fetch(&a->lacking, a->store, a->control, say_fetched, a, &why);
+		/* A damaged bundle was removed: the node is to know that it is not there. */
+		ay_client_reload(a->control);
+		ay_progress_init(&a->progress, "fetching");
+		int came = ay_heal_fetch(&a->lacking, a->store, a->control, &talk, &why);
+		ay_progress_end(&a->progress);
 		if (came <= 0) {
-			fprintf(stderr, "ayni: nothing came over the network: %s\n", why.msg);
+			fprintf(stderr, "ayni: nothing %scame over the network: %s\n",
+				a->lacking.bundles ? "more " : "", why.msg);
 			return 0;
 		}
 		forget_left(a);
@@ -259,16 +279,35 @@ static int heal_from_network(struct args *a, struct ay_repo *const *repos, unsig
 	return 0;
 }
 
+static void print_left(struct args *a)
+{
+	if (!a->left)
+		return;
+	/* A rewound stream keeps what lay behind: only what was written since counts. */
+	long n = ftell(a->left);
+	fclose(a->left);
+	if (n > 0 && a->left_text)
+		fwrite(a->left_text, 1, (size_t)n, stdout);
+	free(a->left_text);
+	a->left = NULL;
+}
+
 static int check(struct args *a, struct ay_err *err)
 {
 	struct ay_repo *repos[REPOS_MAX];
 	struct ay_fsck_result res = {0};
 	unsigned n = 0;
 	int r = open_repos(a, repos, &n, err);
+	if (a->heal && !a->offline && !a->json)
+		a->left = open_memstream(&a->left_text, &a->left_size);
 	if (r == 0)
 		r = check_once(a, repos, n, &res, err);
 	if (r == 0 && a->heal && !a->offline)
 		r = heal_from_network(a, repos, n, &res, err);
+	print_left(a);
+	if (a->heal && res.damaged > 0)
+		ay_client_reload(a->control);
+	ay_heal_over(&a->lacking, a->control);
 	if (r == 0)
 		r = report(a, &res, err);
 	while (n > 0)
@@ -301,6 +340,10 @@ static int run(int argc, char **argv, struct ay_err *err)
 		return ay_usage(err, "fsck", "fsck takes no arguments");
 	if (a->n_repos > 0 && !a->heal)
 		return ay_usage(err, "fsck", "--repo says where to heal from: give --heal too");
+	if ((a->offline || a->control) && !a->heal)
+		return ay_usage(err, "fsck",
+				a->offline ? "--offline goes with healing: give --heal too"
+					   : "--control goes with healing: give --heal too");
 	a->n_given = a->n_repos;
 	r = add_configured(a, c, err);
 	if (r < 0)
@@ -316,14 +359,15 @@ static int run(int argc, char **argv, struct ay_err *err)
 const struct ay_cmd ay_cmd_fsck = {
 	"fsck",
 	"check the whole store, and heal it",
-	"Usage: ayni fsck [--heal [--repo DIR...] [--offline]] [--store DIR] [--config FILE] [--json]\n"
+	"Usage: ayni fsck [--heal [--repo DIR...] [--offline] [--control PATH]]\n"
+	"                 [--store DIR] [--config FILE] [--json]\n"
 	"\n"
 	"Reads every object on all cores and holds every tree, manifest, release, bundle and state against what it\n"
 	"should be. Names each damaged object and each path that links it. With --heal a damaged object is replaced by\n"
 	"a good copy, under its name and in every tree, one rename a path: what runs goes on running. Good copies\n"
 	"come from the store itself, from the bundles that it keeps, and from repository directories: those given, then those\n"
 	"of the configuration (heal-from, repo). What none of them gives the running node fetches from peers and school: bundles\n"
-	"that lead to the damaged tree, the cheapest first, until all is healed; --offline leaves that out.\n"
+	"that lead to the damaged tree, the cheapest first, then back along the chain, until all is healed; --offline leaves that out.\n"
 	"\n"
 	"Exit code 0: nothing is damaged, or all was healed; 1: damage is left, or the check could not be ended. What\n"
 	"is only left over (noted) is no damage.\n"

@@ -62,12 +62,26 @@ static void on_client_closed(uv_handle_t *h)
 	free(c);
 }
 
+/* It waits no more. A bundle that nobody else waits for is fetched no more: that would only hold up updates. */
+static void stop_waiting(struct client *c, bool came)
+{
+	struct ay_control *k = c->control;
+	bool fetched = c->updating && c->update.fetch;
+	c->updating = false;
+	for (const struct client *o = k->clients; o; o = o->next)
+		fetched &=
+			!(o->updating && o->update.fetch && strcmp(o->update.branch, c->update.branch) == 0);
+	if (fetched && !came && !k->closed)
+		k->ops.fetch(k->ops.ctx, c->update.branch, &(struct ay_digest){0});
+}
+
 static void client_close(struct client *c)
 {
 	struct ay_control *k = c->control;
 	if (c->dead)
 		return;
 	c->dead = true;
+	stop_waiting(c, false);
 	struct client **p = &k->clients;
 	while (*p != c)
 		p = &(*p)->next;
@@ -143,6 +157,8 @@ static json_t *update_object(const struct ay_update *u, const struct ay_update_v
 	put_int(o, "apply_total", applying ? v->apply_total : 0);
 	put_int(o, "bytes_from_peers", v->core->bytes_from_peers - u->from_peers);
 	put_int(o, "bytes_from_school", v->core->bytes_from_school - u->from_school);
+	if (u->fetch)
+		put_int(o, "bytes_fetched", b->fetched_bytes - (u->show >= 0 ? u->fetched_bytes : 0));
 	return o;
 }
 
@@ -150,10 +166,8 @@ static void judge(struct client *c, const struct ay_update_view *v)
 {
 	enum ay_update_state state = ay_update_judge(&c->update, v, uv_now(c->control->loop));
 	bool over = state != AY_UPDATE_RUNNING;
-	if (over && c->update.fetch && state != AY_UPDATE_DONE)
-		c->control->ops.fetch(c->control->ops.ctx, c->update.branch, &(struct ay_digest){0});
 	if (over)
-		c->updating = false;
+		stop_waiting(c, state == AY_UPDATE_DONE);
 	if (over || c->more)
 		reply(c, NULL, update_object(&c->update, v, state), !over);
 }
@@ -178,12 +192,27 @@ static void on_timer(uv_timer_t *t)
 		uv_timer_stop(t);
 }
 
-static unsigned core_fetched(const struct ay_core_status *core, const char *branch)
+static const struct ay_branch_status *branch_of(const struct ay_core_status *core, const char *branch)
 {
 	for (unsigned i = 0; i < core->n_branches; i++) {
 		if (strcmp(core->branches[i].branch, branch) == 0)
-			return core->branches[i].fetched;
+			return &core->branches[i];
 	}
+	return NULL;
+}
+
+/* One tree of a branch at a time; who wants the same one waits with the first. */
+static int start_fetch(struct client *c, const struct ay_call *call, const struct ay_core_status *core,
+		       struct ay_err *err)
+{
+	const struct ay_branch_status *b = branch_of(core, call->branch);
+	if (b && b->fetching && !ay_digest_eq(&b->fetch, &call->manifest))
+		return ay_err_set(
+			err, AY_EBUSY,
+			"%s: another repair fetches a bundle to another tree; again when it is over",
+			call->branch);
+	ay_update_start_fetch(&c->update, b ? b->fetched : 0, b ? b->fetched_bytes : 0);
+	c->control->ops.fetch(c->control->ops.ctx, call->branch, &call->manifest);
 	return 0;
 }
 
@@ -200,18 +229,15 @@ static void do_update(struct client *c, const struct ay_call *call)
 	}
 	k->ops.view(k->ops.ctx, core, &v);
 	int r = ay_update_start(&c->update, call->branch, core, uv_now(k->loop), &err);
+	if (r == 0 && call->method == AY_METHOD_FETCH)
+		r = start_fetch(c, call, core, &err);
+	else if (r == 0)
+		k->ops.update(k->ops.ctx, call->branch, call->force);
+	free(core);
 	if (r < 0) {
-		free(core);
 		reply_failed(c, r, err.msg);
 		return;
 	}
-	if (call->method == AY_METHOD_FETCH) {
-		ay_update_start_fetch(&c->update, core_fetched(core, call->branch));
-		k->ops.fetch(k->ops.ctx, call->branch, &call->manifest);
-	} else {
-		k->ops.update(k->ops.ctx, call->branch, call->force);
-	}
-	free(core);
 	if (c->oneway)
 		return;
 	c->updating = true;
@@ -291,7 +317,8 @@ static void on_message(struct client *c, const struct ay_slice *msg)
 {
 	struct ay_call call;
 	/* Calls are answered in order; who calls again while waiting has lost interest in the first. */
-	c->updating = c->reloading = false;
+	stop_waiting(c, false);
+	c->reloading = false;
 	if (ay_call_parse((const char *)msg->data, msg->len, &call))
 		client_close(c);
 	else

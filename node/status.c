@@ -5,6 +5,7 @@
 #include "node/status.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "node/address.h"
@@ -83,6 +84,16 @@ static json_t *peer_object(const struct ay_peer_status *p)
 	return o;
 }
 
+/* Names may mislead: which directory it is. */
+static void put_store_id(json_t *o, const char *path)
+{
+	struct stat st = {0};
+	if (stat(path, &st))
+		st = (struct stat){0};
+	put_int(o, "store_device", (uint64_t)st.st_dev);
+	put_int(o, "store_inode", (uint64_t)st.st_ino);
+}
+
 json_t *ay_status_object(const struct ay_status_view *v)
 {
 	const struct ay_core_status *c = v->core;
@@ -92,6 +103,7 @@ json_t *ay_status_object(const struct ay_status_view *v)
 	put_int(o, "pid", (uint64_t)getpid());
 	put_int(o, "uptime_s", v->uptime_s);
 	put_text(o, "store", v->config->store);
+	put_store_id(o, v->config->store);
 	put_text(o, "repo", v->config->repo);
 	put_int(o, "port", v->port);
 	put_text(o, "interfaces", v->interfaces);

@@ -141,8 +141,9 @@ static enum ay_update_state judge_busy(struct ay_update *u, const struct ay_bran
 	return end(u, AY_UPDATE_FAILED, text);
 }
 
-void ay_update_start_fetch(struct ay_update *u, unsigned fetched)
+void ay_update_start_fetch(struct ay_update *u, unsigned fetched, uint64_t fetched_bytes)
 {
+	u->fetched_bytes = fetched_bytes;
 	u->fetch = true;
 	u->fetched = fetched;
 }

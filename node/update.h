@@ -48,6 +48,7 @@ struct ay_update {
 	bool met_anybody;
 	bool fetch; /* a bundle is waited for, no release */
 	unsigned fetched;
+	uint64_t fetched_bytes;
 	/* An apply that failed since the start. */
 	int failure;
 	char failure_text[AY_ERR_MSG_MAX];
@@ -59,8 +60,8 @@ struct ay_update {
 /** ay_update_start() - @core: the status before the core is told. AY_EUSAGE: no such branch here. */
 int ay_update_start(struct ay_update *u, const char *branch, const struct ay_core_status *core,
 		    uint64_t now_ms, struct ay_err *err);
-/** ay_update_start_fetch() - after ay_update_start() with a branch: a bundle of it is waited for. @fetched: ay_branch_status.fetched */
-void ay_update_start_fetch(struct ay_update *u, unsigned fetched);
+/** ay_update_start_fetch() - after ay_update_start() with a branch: a bundle of it is waited for. As ay_branch_status has them. */
+void ay_update_start_fetch(struct ay_update *u, unsigned fetched, uint64_t fetched_bytes);
 /** ay_update_failed() - an apply of @branch failed. */
 void ay_update_failed(struct ay_update *u, const char *branch, int code, const char *text);
 /** ay_update_judge() - sets show and message. */

@@ -84,7 +84,8 @@ static void parse_fetch(const json_t *p, struct ay_call *out)
 	parse_update(p, out);
 	if (!out->bad_parameter && !out->branch[0])
 		out->bad_parameter = "branch";
-	if (!out->bad_parameter && (!hex || ay_digest_parse(&out->manifest, hex, strlen(hex)) < 0))
+	if (!out->bad_parameter && (!hex || ay_digest_parse(&out->manifest, hex, strlen(hex)) < 0 ||
+				    ay_digest_is_zero(&out->manifest)))
 		out->bad_parameter = "manifest";
 }
 
@@ -209,6 +210,8 @@ static const char node_text[] =
 	"  pid: int,\n"
 	"  uptime_s: int,\n"
 	"  store: string,\n"
+	"  store_device: int,\n"
+	"  store_inode: int,\n"
 	"  repo: string,\n"
 	"  port: int,\n"
 	"  interfaces: string,\n"
@@ -257,7 +260,8 @@ static const char node_text[] =
 	"  apply_done: int,\n"
 	"  apply_total: int,\n"
 	"  bytes_from_peers: int,\n"
-	"  bytes_from_school: int\n"
+	"  bytes_from_school: int,\n"
+	"  bytes_fetched: int\n"
 	")\n"
 	"\n"
 	"# Read the store's state again: another command changed it.\n"

@@ -42,6 +42,8 @@ static void branch_status(const struct ay_core *c, const struct ay__branch *b, s
 	out->target_serial = b->target_serial;
 	out->fetching = !ay_digest_is_zero(&b->fetch);
 	out->fetched = b->fetched;
+	out->fetched_bytes = b->fetched_bytes;
+	out->fetch = b->fetch;
 	out->phase = phase_of(b);
 	if (b->bundle != AY__NONE) {
 		const struct ay__bundle *k = &c->bundles[b->bundle];

@@ -24,9 +24,11 @@ struct ay_branch_status {
 	enum ay_branch_phase phase;
 	uint64_t blocks_had, blocks_total; /* of the bundle in collection */
 	uint64_t bytes_total;
-	bool fetching;     /* a bundle is wanted for what is in it (AY_EV_FETCH) */
-	unsigned fetched;  /* that came so, since the start */
-	char problem[160]; /* why it does not go on; "" when all is well */
+	bool fetching;          /* a bundle is wanted for what is in it (AY_EV_FETCH) */
+	unsigned fetched;       /* that came so, since the start */
+	uint64_t fetched_bytes; /* as large they were */
+	struct ay_digest fetch; /* the tree to which one is fetched; zeros: none */
+	char problem[160];      /* why it does not go on; "" when all is well */
 };
 
 struct ay_peer_status {

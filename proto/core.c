@@ -187,10 +187,10 @@ static int fetch_event(struct ay_core *c, const struct ay_event *ev)
 
 	if (i == AY__NONE)
 		return AY_EUSAGE;
-	ay__fetch_want(c, &c->branches[i], &ev->fetch.manifest);
-	if (ay__fetch_wanted(&c->branches[i]))
+	int rc = ay__fetch_want(c, &c->branches[i], &ev->fetch.manifest);
+	if (rc == 0 && ay__fetch_wanted(&c->branches[i]))
 		wake(c);
-	return 0;
+	return rc;
 }
 
 static int local_doc(struct ay_core *c, const struct ay_event *ev)

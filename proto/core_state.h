@@ -175,6 +175,7 @@ struct ay__branch {
 	uint64_t fetch_until; /* so long one is looked for */
 	bool fetching;        /* the way that we are on is for it: it ends when the bundle is whole */
 	unsigned fetched;     /* that came, since the start */
+	uint64_t fetched_bytes;
 
 	/* Announcing. */
 	unsigned train;  /* next train, AY__TRAINS when done */

@@ -10,8 +10,11 @@
 
 #include "proto/core_state.h"
 
-/* AY_EV_FETCH; zeros: no more. A way to a newer release that is not complete yet is left meanwhile. */
-void ay__fetch_want(struct ay_core *c, struct ay__branch *b, const struct ay_digest *manifest);
+/*
+ * AY_EV_FETCH; zeros: no more. A way to a newer release that is not complete yet is left meanwhile. AY_EBUSY: one to another
+ * tree of the branch is being fetched; nothing changed.
+ */
+int ay__fetch_want(struct ay_core *c, struct ay__branch *b, const struct ay_digest *manifest);
 bool ay__fetch_wanted(const struct ay__branch *b);
 /* Choose, begin or go on; or give up. */
 void ay__fetch_run(struct ay_core *c, struct ay__branch *b);

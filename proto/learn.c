@@ -422,7 +422,8 @@ static int got_offer(struct ay_core *c, struct ay__session *s, struct ay_slice d
 	if (!ay_digest_eq(&o->to, &a->ask.digest))
 		return judge(c, s, AY_EDIGEST, "another offer than those asked for");
 	ay__told_add(c, s, index);
-	if (!ay_digest_is_zero(&o->from) && !ay__way_starts(b, &o->from))
+	/* What is fetched for its own sake goes back by what is here (proto/fetch.c). */
+	if (ay_digest_is_zero(&b->fetch) && !ay_digest_is_zero(&o->from) && !ay__way_starts(b, &o->from))
 		ay__interest_add(b, &o->from, ay__release_of(c, a->branch, &o->from) == AY__NONE);
 	return judge(c, s, 0, "offer");
 }

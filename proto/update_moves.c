@@ -94,6 +94,7 @@ static void fetched(struct ay_core *c, struct ay__branch *b)
 	AY__TRACE(c, "fetch", "%s: bundle %s is here", b->name, ay__short(&c->offers[b->offer].bundle).s);
 	b->fetch = (struct ay_digest){0};
 	b->fetched++;
+	b->fetched_bytes += c->offers[b->offer].bundle_size;
 	b->problem[0] = '\0';
 	ay__update_leave(c, b);
 	ay__update_move(c, b, AY__UP_IDLE, "what was wanted is here");
@@ -175,6 +176,9 @@ void ay__update_start_way(struct ay_core *c, struct ay__branch *b, const struct 
 	struct ay__offer *o = &c->offers[w->offer];
 
 	ay__update_leave(c, b);
+	/* Collections take offers that lead to no newer tree, and we are not told: without its offer the bundle heals nothing. */
+	if (fetch && o->stored == AY__STORED_YES)
+		o->stored = AY__STORED_NO;
 	if (o->stored == AY__STORED_NO && !ay__token_room(c))
 		return; /* soon */
 	b->fetching = fetch;

@@ -2,6 +2,7 @@
 /* Stories of a laptop that lost a part of its tree: bundles that lead to it are fetched for what is in them, and applied they are not. */
 #include "tests/story/proto/story.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define B "xo/stable"
@@ -102,12 +103,67 @@ static void test_not_wanted(void **state)
 	story_end(&s, false);
 }
 
+/* Bundles from nothing are rare: what leads to the tree is here or comes, and then it goes back from tree to tree, to the one from nothing. */
+static void test_back_along_the_chain(void **state)
+{
+	struct story s;
+	char want[64], hex[AY_DIGEST_HEX + 1];
+
+	(void)state;
+	story_begin(&s, 1);
+	story_settle(&s);
+	const struct published_bundle *b = publisher_bundle(&s.p, 0, 1, 30 * AY_BLOCK_SIZE);
+	snprintf(want, sizeof(want), "fetch xo/stable: bundle %.8s is here\n",
+		 ay_digest_hex(&b->digest, hex));
+	cluster_publish(s.c, s.school);
+	for (uint32_t serial = 2; serial <= 4; serial++) {
+		story_publish(&s, serial - 1, serial, 3);
+		assert_true(wait_all_current(s.c, serial, 60));
+	}
+	cluster_clear_trace(s.c);
+	unsigned n = 0;
+	for (; n < 4 && !strstr(trace_of(s.c, s.laptops[0], "fetch"), want); n++) {
+		ay_fakenode_fetch(cluster_node(s.c, s.laptops[0]), B, &published(&s.p, 4)->manifest);
+		cluster_run(s.c, 20 * SECOND);
+		assert_int_equal(branch_of(&s, s.laptops[0])->fetched, n + 1);
+	}
+	if (!strstr(trace_of(s.c, s.laptops[0], "fetch"), want))
+		fail_msg("the one from nothing did not come: %s", trace_of(s.c, s.laptops[0], "fetch plan"));
+	/* Behind it there is nothing. */
+	fetch(&s, s.laptops[0], 4);
+	cluster_run(s.c, 80 * SECOND);
+	assert_int_equal(branch_of(&s, s.laptops[0])->fetched, n);
+	assert_false(branch_of(&s, s.laptops[0])->fetching);
+	assert_int_equal(branch_of(&s, s.laptops[0])->have_serial, 4);
+	story_end(&s, true);
+}
+
+/* Another tree's wish does not take over what is under way. */
+static void test_one_tree_at_a_time(void **state)
+{
+	struct story s;
+
+	(void)state;
+	begin(&s, 1);
+	cluster_rate(s.c, s.school, 200000);
+	fetch(&s, s.laptops[0], 2);
+	cluster_run(s.c, 4 * SECOND);
+	assert_true(ay_digest_eq(&branch_of(&s, s.laptops[0])->fetch, &published(&s.p, 2)->manifest));
+	fetch(&s, s.laptops[0], 1);
+	cluster_run(s.c, SECOND);
+	assert_true(ay_digest_eq(&branch_of(&s, s.laptops[0])->fetch, &published(&s.p, 2)->manifest));
+	cluster_run(s.c, 60 * SECOND);
+	assert_int_equal(branch_of(&s, s.laptops[0])->fetched, 1);
+	assert_int_equal(branch_of(&s, s.laptops[0])->fetched_bytes, 30 * AY_BLOCK_SIZE);
+	story_end(&s, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_the_one_from_nothing),
-		cmocka_unit_test(test_an_update_comes_between),
-		cmocka_unit_test(test_not_wanted),
+		cmocka_unit_test(test_the_one_from_nothing), cmocka_unit_test(test_an_update_comes_between),
+		cmocka_unit_test(test_not_wanted),           cmocka_unit_test(test_back_along_the_chain),
+		cmocka_unit_test(test_one_tree_at_a_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,7 +163,8 @@ struct fake {
 	char path[64];
 	uv_async_t quit;
 	pthread_t thread;
-	unsigned updates, reloads, fetches, fetched;
+	unsigned updates, reloads, fetches, fetched, cancelled;
+	bool slow; /* what is fetched does not come */
 	struct ay_digest wanted;
 	uint32_t have; /* what the status says */
 	bool force;
@@ -183,6 +185,8 @@ static void fake_view(void *ctx, struct ay_core_status *core, struct ay_update_v
 	snprintf(core->branches[0].branch, sizeof(core->branches[0].branch), "xo/stable");
 	core->branches[0].have_serial = f->have;
 	core->branches[0].fetched = f->fetched;
+	core->branches[0].fetch = f->wanted;
+	core->branches[0].fetching = f->slow && !ay_digest_is_zero(&f->wanted);
 	/* Collecting while it is even, idle when it is odd: two looks later it is done. */
 	core->branches[0].phase = f->updates && f->have < 3 ? AY_PHASE_COLLECTING : AY_PHASE_IDLE;
 	if (f->updates && f->have < 3)
@@ -203,8 +207,9 @@ static void fake_fetch(void *ctx, const char *branch, const struct ay_digest *ma
 	struct fake *f = ctx;
 	assert_string_equal(branch, "xo/stable");
 	f->wanted = *manifest;
+	f->cancelled += ay_digest_is_zero(manifest);
 	f->fetches++;
-	f->fetched++; /* it comes at once */
+	f->fetched += !f->slow; /* it comes at once */
 }
 
 static void fake_reload(void *ctx, void (*done)(void *arg, int status, const char *message), void *arg)
@@ -323,6 +328,67 @@ static void test_fetch(void **state)
 	raw_expect(fd, text, "InvalidParameter");
 	assert_int_equal(f->fetches, 1);
 	close(fd);
+}
+
+static void raw_fetch(int fd, const char *tree)
+{
+	char text[300], hex[AY_DIGEST_HEX + 1];
+	struct ay_digest d;
+
+	ay_digest_mem(tree, strlen(tree), &d);
+	int n = snprintf(
+		text, sizeof(text),
+		"{\"method\":\"org.ayni.Node.Fetch\",\"more\":true,\"parameters\":{\"branch\":\"xo/stable\",\"manifest\":\"%s\"}}",
+		ay_digest_hex(&d, hex));
+	assert_int_equal(send(fd, text, (size_t)n + 1, MSG_NOSIGNAL), n + 1);
+}
+
+static void raw_answer(int fd, const char *expect)
+{
+	char buf[4096];
+
+	raw_read(fd, buf, sizeof(buf));
+	if (!strstr(buf, expect))
+		fail_msg("%s expected: %s", expect, buf);
+}
+
+/* Who goes away stops what only he waits for; another tree is refused meanwhile, the same one is shared. */
+static void test_fetch_left(void **state)
+{
+	struct fake *f = *state;
+	f->slow = true;
+	signal(SIGPIPE, SIG_IGN); /* as the node does: it may be writing when we go away */
+	int a = raw_connect(f), b = raw_connect(f), c = raw_connect(f);
+
+	raw_fetch(a, "a tree");
+	raw_answer(a, "\"state\":\"running\"");
+	raw_fetch(b, "another tree");
+	raw_answer(b, "another repair fetches");
+	raw_fetch(b, "a tree");
+	raw_answer(b, "\"state\":\"running\"");
+	close(a);
+	raw_expect(c, "{\"method\":\"org.ayni.Node.Status\"}", "have");
+	assert_int_equal(f->cancelled, 0);
+	close(b);
+	for (int i = 0; i < 50 && f->cancelled == 0; i++)
+		raw_expect(c, "{\"method\":\"org.ayni.Node.Status\"}", "have");
+	assert_int_equal(f->cancelled, 1);
+	/* Who calls something else waits no more either. Zeros are nobody's tree. */
+	raw_fetch(c, "a tree");
+	raw_answer(c, "\"state\":\"running\"");
+	static const char status[] = "{\"method\":\"org.ayni.Node.Status\"}";
+	assert_int_equal(send(c, status, sizeof(status), MSG_NOSIGNAL), sizeof(status));
+	for (int i = 0; i < 5000 && f->cancelled == 1; i++)
+		usleep(1000);
+	assert_int_equal(f->cancelled, 2);
+	close(c);
+	c = raw_connect(f);
+	raw_expect(
+		c,
+		"{\"method\":\"org.ayni.Node.Fetch\",\"parameters\":{\"branch\":\"xo/stable\",\"manifest\":"
+		"\"0000000000000000000000000000000000000000000000000000000000000000\"}}",
+		"InvalidParameter");
+	close(c);
 }
 
 static void test_errors(void **state)
@@ -444,6 +510,7 @@ int main(void)
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_worker_lines),
 		cmocka_unit_test_setup_teardown(test_fetch, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_client, setup, teardown),

@@ -141,7 +141,7 @@ static void test_fetch(void **state)
 {
 	(void)state;
 	assert_int_equal(start(AY_PHASE_SEARCHING), 0);
-	ay_update_start_fetch(&update, 4);
+	ay_update_start_fetch(&update, 4, 0);
 	status.branches[0].fetching = true;
 	status.branches[0].fetched = 4;
 	assert_int_equal(judge(1000), AY_UPDATE_RUNNING);
@@ -150,7 +150,7 @@ static void test_fetch(void **state)
 	assert_non_null(strstr(update.message, "nobody in reach has a further bundle"));
 	/* Collecting has more patience; an update's end is none of its business. */
 	assert_int_equal(start(AY_PHASE_COLLECTING), 0);
-	ay_update_start_fetch(&update, 4);
+	ay_update_start_fetch(&update, 4, 0);
 	status.branches[0].fetching = true;
 	status.branches[0].fetched = 4;
 	assert_int_equal(judge(1000), AY_UPDATE_RUNNING);
@@ -161,7 +161,7 @@ static void test_fetch(void **state)
 	assert_int_equal(judge(AY_UPDATE_FETCH_MS * 3 + AY_UPDATE_STALL_MS), AY_UPDATE_DONE);
 	/* Nobody at all, or the core has given up. */
 	assert_int_equal(start(AY_PHASE_SEARCHING), 0);
-	ay_update_start_fetch(&update, 0);
+	ay_update_start_fetch(&update, 0, 0);
 	status.branches[0].fetching = true;
 	status.neighbours = 0;
 	assert_int_equal(judge(10), AY_UPDATE_RUNNING);
