@@ -42,6 +42,12 @@ free_bytes() { df -PB1 "$1" | awk 'NR == 2 { print $4 }'; }
 # A tree's last two names say what it is: kernel/linux-image-..., usr/1
 tree_name() { echo "$1" | awk -F/ '{ if (NF > 2) print $(NF - 1) "/" $NF; else print }'; }
 
+# Directories that we may not write are made so; not files, which may be linked from a tree that stays.
+remove_all() {
+	[ "$(id -u)" = 0 ] || find "$@" -type d ! -perm -700 -exec chmod u+rwx {} + 2>/dev/null
+	rm -rf "$@"
+}
+
 # Out of the way, but deleted only at the end. Inodes that were deleted a moment ago are passed over one by one whenever ext4
 # without a journal makes new ones (for 60 s, or 300), and each deletion may wait for the disk to discard blocks: what is
 # measured next would be that. Without much room they are deleted all the same.
@@ -52,8 +58,7 @@ discard() { # NAME... in the working directory
 	for name in "$@"; do
 		[ -e "$name" ] || continue
 		if [ $DISCARD_FREE = 0 ] || [ "$(free_bytes .)" -lt $DISCARD_FREE ]; then
-			chmod -R u+rwx "$name" 2>/dev/null
-			rm -rf "$name"
+			remove_all "$name"
 		else
 			mkdir -p .gone
 			mv "$name" ".gone/$((++discarded))"
@@ -63,6 +68,5 @@ discard() { # NAME... in the working directory
 # What a bench leaves: for whoever called it to delete at the very end (AYNI_BENCH_LATER), if somebody did.
 put_away() { # DIR
 	if [ -n "${AYNI_BENCH_LATER:-}" ] && mv "$1" "$AYNI_BENCH_LATER/" 2>/dev/null; then return; fi
-	chmod -R u+rwx "$1" 2>/dev/null
-	rm -rf "$1"
+	remove_all "$1"
 }

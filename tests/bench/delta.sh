@@ -60,8 +60,7 @@ wrong() { # WHOSE
 	bad=1
 }
 gone() { # DIR...: for good, since several of these would fill a disk
-	chmod -R u+rwx "$@" 2>/dev/null
-	rm -rf "$@"
+	remove_all "$@"
 }
 
 # ---- pairs
